@@ -1,0 +1,93 @@
+//! Data: inputs and targets, read from files, shipped with basin, or drawn from a seed.
+//!
+//! A [`DataSpec`] says which data, [`Dataset::load`] reads one [`Split`] of it.
+//!
+//! ```
+//! use basin_objective::data::{DataSpec, Dataset, Split};
+//!
+//! let spec: DataSpec = "digits".parse()?;
+//! let data = Dataset::load(&spec, Split::Train)?;
+//! assert_eq!(data.samples(), 1437);
+//! assert_eq!(data.sample_shape(), [64]);
+//! assert_eq!(data.classes(), Some(10));
+//! # Ok::<(), basin_objective::Error>(())
+//! ```
+
+mod arrays;
+mod cifar;
+mod dataset;
+mod digits;
+mod idx;
+mod images;
+mod npy;
+mod npz;
+mod spec;
+mod split;
+mod synthetic;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use dataset::{Dataset, IGNORED, Targets};
+pub use spec::DataSpec;
+pub use synthetic::Synthetic;
+
+use crate::{Error, Result, suggestion};
+
+/// The part of the data that is looked at.
+///
+/// ```
+/// use basin_objective::data::Split;
+///
+/// assert_eq!("test".parse::<Split>()?, Split::Test);
+/// assert_eq!(Split::Train.to_string(), "train");
+/// # Ok::<(), basin_objective::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// What a model is trained on.
+    Train,
+    /// What was held back.
+    Test,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        })
+    }
+}
+
+impl FromStr for Split {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "train" => Ok(Self::Train),
+            "test" => Ok(Self::Test),
+            other => Err(Error::input(format!("unknown split `{other}`"), suggestion::hint(other, &["train", "test"]))),
+        }
+    }
+}
+
+/// Inputs and targets as a reader delivers them.
+type Samples = (candle_core::Tensor, Targets);
+
+/// Reads the data that a spec names.
+fn read(spec: &DataSpec, split: Split) -> Result<Samples> {
+    match spec {
+        DataSpec::Digits => digits::read(split),
+        DataSpec::Mnist(folder) => idx::read(folder, split),
+        DataSpec::Cifar10(folder) => cifar::read(cifar::Kind::Cifar10, folder, split),
+        DataSpec::Cifar100(folder) => cifar::read(cifar::Kind::Cifar100, folder, split),
+        DataSpec::Safetensors(path) => arrays::read(arrays::Format::Safetensors, path, split),
+        DataSpec::Npz(path) => arrays::read(arrays::Format::Npz, path, split),
+        DataSpec::Synthetic(synthetic) => synthetic.draw(split),
+        DataSpec::Memory(name) => Err(Error::input(
+            format!("the data `memory:{name}` existed only inside the program that used it"),
+            "name data that can be read, with `--data`",
+        )),
+    }
+}

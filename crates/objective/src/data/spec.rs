@@ -1,0 +1,141 @@
+//! The text that names data on the command line, in study files and in records.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::Synthetic;
+use crate::{Error, Result, suggestion};
+
+const NAMES: [&str; 7] = ["digits", "mnist", "cifar10", "cifar100", "safetensors", "npz", "synthetic"];
+
+/// Which data: a name, and where it needs one, a folder, a file or settings behind a colon.
+///
+/// | text | data |
+/// |---|---|
+/// | `digits` | the handwritten digits that ship with basin: 8×8 pixels, 1437 to train on and 360 held back |
+/// | `mnist:DIR` | the IDX files of MNIST or Fashion-MNIST, plain or `.gz` |
+/// | `cifar10:DIR`, `cifar100:DIR` | the binary versions of CIFAR |
+/// | `safetensors:FILE`, `npz:FILE` | arrays `x` and `y`, and `x_test` and `y_test` for the test split |
+/// | `synthetic:KIND[:SETTINGS]` | data drawn from a seed, see [`Synthetic`] |
+///
+/// `Display` writes the same text with every setting spelled out.
+///
+/// ```
+/// use basin_objective::data::DataSpec;
+///
+/// let spec: DataSpec = "cifar10:/data/cifar".parse()?;
+/// assert_eq!(spec, DataSpec::Cifar10("/data/cifar".into()));
+/// assert_eq!(spec.to_string(), "cifar10:/data/cifar");
+/// # Ok::<(), basin_objective::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum DataSpec {
+    /// The handwritten digits that ship with basin.
+    Digits,
+    /// A folder with the IDX files of MNIST or Fashion-MNIST.
+    Mnist(PathBuf),
+    /// A folder with the binary version of CIFAR-10.
+    Cifar10(PathBuf),
+    /// A folder with the binary version of CIFAR-100.
+    Cifar100(PathBuf),
+    /// A safetensors file with `x` and `y`.
+    Safetensors(PathBuf),
+    /// A NumPy archive with `x` and `y`.
+    Npz(PathBuf),
+    /// Data drawn from a seed.
+    Synthetic(Synthetic),
+    /// Tensors that a program made itself, under a name for its records; they cannot be loaded again.
+    Memory(String),
+}
+
+impl FromStr for DataSpec {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, rest) = match text.split_once(':') {
+            Some((name, rest)) => (name, Some(rest)),
+            None => (text, None),
+        };
+        match name {
+            "digits" => match rest {
+                None => Ok(Self::Digits),
+                Some(rest) => Err(Error::input(
+                    format!("the data `digits` takes no settings, found `{rest}`"),
+                    "write `digits` alone",
+                )),
+            },
+            "mnist" => path(name, rest, "DIR").map(Self::Mnist),
+            "cifar10" => path(name, rest, "DIR").map(Self::Cifar10),
+            "cifar100" => path(name, rest, "DIR").map(Self::Cifar100),
+            "safetensors" => path(name, rest, "FILE").map(Self::Safetensors),
+            "npz" => path(name, rest, "FILE").map(Self::Npz),
+            "synthetic" => rest.unwrap_or_default().parse().map(Self::Synthetic),
+            other => Err(Error::input(format!("unknown data `{other}`"), unknown_hint(text, other))),
+        }
+    }
+}
+
+fn path(name: &str, rest: Option<&str>, what: &str) -> Result<PathBuf> {
+    rest.filter(|rest| !rest.is_empty()).map(PathBuf::from).ok_or_else(|| {
+        Error::input(
+            format!("the data `{name}` needs a path"),
+            format!("write `{name}:{what}`, with the path of the {}", if what == "DIR" { "directory" } else { "file" }),
+        )
+    })
+}
+
+/// A bare file name is the likeliest slip, a misspelled name the next.
+fn unknown_hint(text: &str, name: &str) -> String {
+    match Path::new(text).extension().and_then(|extension| extension.to_str()) {
+        Some(format @ ("npz" | "safetensors")) => format!("for a file of arrays write `{format}:{text}`"),
+        _ => suggestion::hint(name, &NAMES),
+    }
+}
+
+impl fmt::Display for DataSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Digits => f.write_str("digits"),
+            Self::Mnist(folder) => write!(f, "mnist:{}", folder.display()),
+            Self::Cifar10(folder) => write!(f, "cifar10:{}", folder.display()),
+            Self::Cifar100(folder) => write!(f, "cifar100:{}", folder.display()),
+            Self::Safetensors(file) => write!(f, "safetensors:{}", file.display()),
+            Self::Npz(file) => write!(f, "npz:{}", file.display()),
+            Self::Synthetic(synthetic) => write!(f, "synthetic:{synthetic}"),
+            Self::Memory(name) => write!(f, "memory:{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_back() {
+        for text in ["digits", "mnist:a b/c", "cifar10:C:/x", "cifar100:d", "safetensors:f.safetensors", "npz:f.npz"] {
+            assert_eq!(text.parse::<DataSpec>().unwrap().to_string(), text);
+        }
+        let spec: DataSpec = "synthetic:spirals".parse().unwrap();
+        assert_eq!(spec.to_string().parse::<DataSpec>().unwrap(), spec);
+    }
+
+    #[test]
+    fn slips_are_answered_with_what_was_meant() {
+        for (text, message, hint) in [
+            ("cifar-10:d", "unknown data `cifar-10`", "did you mean `cifar10`?"),
+            ("d/train.npz", "unknown data `d/train.npz`", "for a file of arrays write `npz:d/train.npz`"),
+            ("mnist", "the data `mnist` needs a path", "write `mnist:DIR`, with the path of the directory"),
+            ("npz:", "the data `npz` needs a path", "write `npz:FILE`, with the path of the file"),
+            ("digits:8", "the data `digits` takes no settings, found `8`", "write `digits` alone"),
+        ] {
+            let error = text.parse::<DataSpec>().unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.hint()), (message, Some(hint)));
+        }
+        let error = "imagenet".parse::<DataSpec>().unwrap_err();
+        assert!(error.hint().unwrap().contains("known: digits, mnist"));
+    }
+}

@@ -1,0 +1,106 @@
+//! What stands behind the figures: settings held equal, provenance, and what did not go as it should.
+
+use basin_records::{Outcome, Provenance};
+use serde::Serialize;
+
+use crate::collection::Collection;
+use crate::figure::distinct;
+use crate::number;
+
+/// A name and what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// What the study kept the same in all runs.
+pub(crate) fn held_equal(collection: &Collection) -> Vec<Entry> {
+    let settings = collection.study().map(|(_, study)| study.held_equal.as_slice()).unwrap_or_default();
+    settings.iter().map(|setting| Entry { name: setting.name.clone(), value: setting.value.clone() }).collect()
+}
+
+/// Where the results come from, without anything that tells of the machine.
+pub(crate) fn provenance(collection: &Collection) -> Vec<Entry> {
+    let data = |provenance: &Provenance| {
+        let data = provenance.data.as_ref()?;
+        let hash = data.blake3.as_ref().map_or_else(String::new, |hash| format!(", blake3 {hash}"));
+        Some(format!("{}, {} split, {} samples{hash}", data.spec, data.split, number::count(data.samples)))
+    };
+    let parameters = |provenance: &Provenance| Some(number::count(provenance.checkpoint.as_ref()?.parameters));
+    let rows = [
+        ("basin", every(collection, |provenance| Some(provenance.basin.clone()))),
+        ("data", every(collection, data)),
+        ("model", every(collection, |provenance| provenance.model.clone())),
+        ("parameters P", every(collection, parameters)),
+        ("loss", every(collection, |provenance| provenance.loss.clone())),
+        ("optimizer", every(collection, |provenance| provenance.optimizer.clone())),
+        ("number format", every(collection, |provenance| provenance.dtype.clone())),
+        ("training seeds", every(collection, |provenance| provenance.training_seed.map(|seed| seed.to_string()))),
+        ("measurement seeds", every(collection, |provenance| provenance.seed.map(|seed| seed.to_string()))),
+    ];
+    let filled = rows.into_iter().filter(|(_, values)| !values.is_empty());
+    filled.map(|(name, values)| Entry { name: name.into(), value: values.join(if name == "data" { "; " } else { ", " }) }).collect()
+}
+
+fn every(collection: &Collection, value: impl Fn(&Provenance) -> Option<String>) -> Vec<String> {
+    let mut values = distinct(collection.records.iter().filter_map(|sourced| value(&sourced.record.provenance)));
+    // Numbers in their own order: 2 before 10.
+    values.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+    values
+}
+
+/// What a reader has to know before trusting the figures.
+pub(crate) fn cautions(collection: &Collection) -> Vec<String> {
+    let mut cautions = Vec::new();
+    cautions.extend(unlike_data(collection));
+    cautions.extend(unconverged(collection));
+    cautions.extend(ends_of_training(collection));
+    cautions
+}
+
+fn unlike_data(collection: &Collection) -> Option<String> {
+    let hashes = every(collection, |provenance| {
+        let data = provenance.data.as_ref().filter(|data| data.split == "train")?;
+        Some(format!("{} samples of {} {}", data.samples, data.spec, data.blake3.as_deref().unwrap_or_default()))
+    });
+    (hashes.len() > 1).then(|| {
+        format!("The records were measured on {} different sets of training samples; compare them with care.", hashes.len())
+    })
+}
+
+fn unconverged(collection: &Collection) -> Option<String> {
+    let spectra = collection.spectra();
+    let total: usize = spectra.iter().map(|measured| measured.result.eigenvalues.len()).sum();
+    let missed: usize = spectra.iter().map(|measured| measured.result.unconverged()).sum();
+    (missed > 0)
+        .then(|| format!("{missed} of {total} eigenvalues did not reach the tolerance; figures draw them hollow."))
+}
+
+fn ends_of_training(collection: &Collection) -> Vec<String> {
+    let trainings = collection.trainings();
+    let reasons = distinct(trainings.values().map(|measured| measured.result.reason.as_str()));
+    let cut_short = |reason: &&str| !matches!(*reason, "epochs" | "loss stopped improving");
+    let told = |reason: &str| {
+        let runs = trainings.iter().filter(|(_, measured)| measured.result.reason == reason).map(|(run, _)| {
+            let seed = run.seed.map_or_else(String::new, |seed| format!(" seed {seed}"));
+            format!("batch {}{seed}", run.batch_size)
+        });
+        format!("Training ended with “{reason}”: {}.", number::enumerate(&runs.collect::<Vec<_>>()))
+    };
+    reasons.into_iter().filter(cut_short).map(told).collect()
+}
+
+/// One row per record: file, kind, moment, what it is of.
+pub(crate) fn sources(collection: &Collection) -> Vec<[String; 4]> {
+    let row = |sourced: &crate::collection::Sourced| {
+        let Provenance { created, checkpoint, .. } = &sourced.record.provenance;
+        let of = match (&sourced.record.outcome, checkpoint) {
+            (Outcome::Line(line), _) => format!("{} – {}", line.from.checkpoint.path, line.to.checkpoint.path),
+            (_, Some(checkpoint)) => checkpoint.path.clone(),
+            (_, None) => String::new(),
+        };
+        [sourced.file.clone(), sourced.record.outcome.kind().to_owned(), created.clone(), of]
+    };
+    collection.records.iter().map(row).collect()
+}

@@ -1,0 +1,187 @@
+//! The frame of a plot: axes with their names and ticks, and the lines behind the data.
+
+use super::drawing::{Align, Drawing, Point, TEXT};
+use super::font;
+use super::palette::{GRID, INK, MUTED};
+use super::scale::{Scale, Tick};
+
+/// One axis: its name with its unit, its scale, its ticks.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Axis {
+    name: String,
+    scale: Scale,
+    ticks: Vec<Tick>,
+}
+
+/// A rectangle in pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Region {
+    pub(crate) left: f64,
+    pub(crate) top: f64,
+    pub(crate) right: f64,
+    pub(crate) bottom: f64,
+}
+
+/// The rectangle that holds the data, with the axes around it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Axes {
+    pub(crate) inside: Region,
+    x: Scale,
+    y: Scale,
+    right: Option<Scale>,
+}
+
+const TICK: f64 = 9.0;
+const GAP: f64 = 10.0;
+const LINE_HEIGHT: f64 = 1.25 * TEXT;
+
+impl Axis {
+    pub(crate) fn new(name: impl Into<String>, scale: Scale) -> Self {
+        Self { name: name.into(), scale, ticks: scale.ticks() }
+    }
+
+    /// Ticks at these values instead of round ones.
+    pub(crate) fn with_ticks(mut self, ticks: Vec<Tick>) -> Self {
+        self.ticks = ticks;
+        self
+    }
+
+    /// No tick labels and no name, for the upper one of two plots that share their horizontal axis.
+    pub(crate) fn without_labels(mut self) -> Self {
+        self.name.clear();
+        for tick in &mut self.ticks {
+            tick.label = None;
+        }
+        self
+    }
+
+    pub(crate) fn widest_label(&self) -> f64 {
+        self.ticks.iter().filter_map(|tick| tick.label.as_deref()).map(font::width).fold(0.0, f64::max)
+    }
+
+    /// Ticks that lie on the axis, with their positions.
+    fn placed(&self) -> impl Iterator<Item = (&Tick, f64)> {
+        self.ticks.iter().filter_map(|tick| {
+            let position = self.scale.position(tick.value)?;
+            (-1e-9..=1.0 + 1e-9).contains(&position).then_some((tick, position))
+        })
+    }
+}
+
+impl Region {
+    /// The region less a strip at its left, so that plots above one another begin at the same place.
+    pub(crate) fn indented(self, by: f64) -> Self {
+        Self { left: self.left + by, ..self }
+    }
+}
+
+impl Axes {
+    /// Draws the frame into a region: what the labels leave over is for the data.
+    pub(crate) fn draw(drawing: &mut Drawing, region: Region, x: &Axis, y: &Axis, right: Option<&Axis>) -> Self {
+        let labelled = x.ticks.iter().any(|tick| tick.label.is_some());
+        let below = if labelled { 2.0 * LINE_HEIGHT + TICK + GAP } else { TICK + GAP };
+        // Half a label may stand out to the right of the last tick.
+        let beside = right.map_or(1.2 * TEXT, |axis| axis.widest_label() + TICK + 2.0 * GAP + LINE_HEIGHT);
+        let inside = Region {
+            left: region.left + y.widest_label() + TICK + 2.0 * GAP + LINE_HEIGHT,
+            top: region.top + 0.4 * LINE_HEIGHT,
+            right: region.right - beside,
+            bottom: region.bottom - below,
+        };
+        let axes = Self { inside, x: x.scale, y: y.scale, right: right.map(|axis| axis.scale) };
+        axes.draw_grid(drawing, x, y);
+        axes.draw_horizontal(drawing, x, region.bottom);
+        axes.draw_vertical(drawing, y, inside.left, region.left + LINE_HEIGHT / 2.0, -1.0);
+        if let Some(axis) = right {
+            axes.draw_vertical(drawing, axis, inside.right, region.right - LINE_HEIGHT / 2.0, 1.0);
+        }
+        axes.draw_border(drawing);
+        axes
+    }
+
+    /// Where a pair of values is drawn; none if one of them has no place.
+    pub(crate) fn point(&self, x: f64, y: f64) -> Option<Point> {
+        Some((self.across(x)?, self.height(self.y.position(y)?)))
+    }
+
+    /// As [`Axes::point`], with the right axis for the second value.
+    pub(crate) fn right_point(&self, x: f64, y: f64) -> Option<Point> {
+        Some((self.across(x)?, self.height(self.right?.position(y)?)))
+    }
+
+    /// A vertical line through the plot at a value of the horizontal axis.
+    pub(crate) fn mark(&self, drawing: &mut Drawing, x: f64) {
+        if let Some(x) = self.across(x) {
+            drawing.path(vec![(x, self.inside.top), (x, self.inside.bottom)], MUTED, 2);
+        }
+    }
+
+    /// A horizontal line through the plot, if the value lies in it.
+    pub(crate) fn level(&self, drawing: &mut Drawing, y: f64) {
+        if let Some(position) = self.y.position(y).filter(|position| (0.0..=1.0).contains(position)) {
+            let y = self.height(position);
+            drawing.path(vec![(self.inside.left, y), (self.inside.right, y)], MUTED, 2);
+        }
+    }
+
+    fn across(&self, x: f64) -> Option<f64> {
+        Some(self.inside.left + self.x.position(x)? * (self.inside.right - self.inside.left))
+    }
+
+    fn height(&self, position: f64) -> f64 {
+        self.inside.bottom - position * (self.inside.bottom - self.inside.top)
+    }
+
+    fn draw_grid(&self, drawing: &mut Drawing, x: &Axis, y: &Axis) {
+        for (_, position) in x.placed().filter(|(tick, _)| tick.label.is_some()) {
+            let x = self.inside.left + position * (self.inside.right - self.inside.left);
+            drawing.path(vec![(x, self.inside.top), (x, self.inside.bottom)], GRID, 1);
+        }
+        for (_, position) in y.placed().filter(|(tick, _)| tick.label.is_some()) {
+            let y = self.height(position);
+            drawing.path(vec![(self.inside.left, y), (self.inside.right, y)], GRID, 1);
+        }
+    }
+
+    fn draw_border(&self, drawing: &mut Drawing) {
+        let Region { left, top, right, bottom } = self.inside;
+        drawing.path(vec![(left, top), (left, bottom), (right, bottom)], INK, 2);
+        if self.right.is_some() {
+            drawing.path(vec![(right, top), (right, bottom)], INK, 2);
+        }
+    }
+
+    fn draw_horizontal(&self, drawing: &mut Drawing, axis: &Axis, bottom: f64) {
+        let Region { left, right, bottom: base, .. } = self.inside;
+        let mut free = f64::NEG_INFINITY;
+        for (tick, position) in axis.placed() {
+            let x = left + position * (right - left);
+            let length = if tick.label.is_some() { TICK } else { 0.6 * TICK };
+            drawing.path(vec![(x, base), (x, base + length)], INK, 2);
+            let Some(label) = &tick.label else { continue };
+            let half = font::width(label) / 2.0;
+            // A label that would run into the one before it is left out; its tick stays.
+            if x - half > free {
+                drawing.text(label, (x, base + TICK + LINE_HEIGHT / 2.0), Align::Center, INK);
+                free = x + half + GAP;
+            }
+        }
+        if !axis.name.is_empty() {
+            drawing.text(&axis.name, ((left + right) / 2.0, bottom - LINE_HEIGHT / 2.0), Align::Center, INK);
+        }
+    }
+
+    /// `side` is −1 for ticks to the left of the line and 1 for ticks to its right.
+    fn draw_vertical(&self, drawing: &mut Drawing, axis: &Axis, x: f64, name_at: f64, side: f64) {
+        let align = if side < 0.0 { Align::Right } else { Align::Left };
+        for (tick, position) in axis.placed() {
+            let y = self.height(position);
+            let length = if tick.label.is_some() { TICK } else { 0.6 * TICK };
+            drawing.path(vec![(x, y), (x + side * length, y)], INK, 2);
+            if let Some(label) = &tick.label {
+                drawing.text(label, (x + side * (TICK + GAP), y), align, INK);
+            }
+        }
+        drawing.climbing_text(&axis.name, (name_at, (self.inside.top + self.inside.bottom) / 2.0), INK);
+    }
+}

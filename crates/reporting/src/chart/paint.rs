@@ -1,0 +1,80 @@
+//! Painting a drawing through plotters, as SVG or PNG.
+
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, IntoDrawingArea};
+use plotters::element::{PathElement, Polygon, Text};
+use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color as _, FontTransform, RGBAColor, RGBColor, ShapeStyle, TextStyle};
+
+use super::drawing::{Align, Color, Drawing, Point, SIZE, Shape};
+use super::font;
+use super::palette::PAPER;
+
+/// The drawing as SVG text.
+pub(crate) fn svg(drawing: &Drawing) -> Result<String, String> {
+    let mut text = String::new();
+    paint(drawing, &SVGBackend::with_string(&mut text, SIZE).into_drawing_area())?;
+    // Viewers other than the page have no fallback of their own.
+    Ok(text.replace("font-family=\"DejaVu Sans\"", "font-family=\"&quot;DejaVu Sans&quot;, sans-serif\""))
+}
+
+/// Writes the drawing as a PNG file.
+pub(crate) fn png(drawing: &Drawing, path: &Path) -> Result<(), String> {
+    paint(drawing, &BitMapBackend::new(path, SIZE).into_drawing_area())
+}
+
+fn paint<B: DrawingBackend>(drawing: &Drawing, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+    area.fill(&rgb(PAPER)).map_err(|error| error.to_string())?;
+    for shape in &drawing.shapes {
+        paint_shape(shape, area)?;
+    }
+    area.present().map_err(|error| error.to_string())
+}
+
+fn paint_shape<B: DrawingBackend>(shape: &Shape, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+    let drawn = match shape {
+        Shape::Path { points, color, opacity, width } => {
+            area.draw(&PathElement::new(pixel_points(points), style(*color, *opacity, *width)))
+        }
+        Shape::Polygon { points, color, opacity } => {
+            area.draw(&Polygon::new(pixel_points(points), style(*color, *opacity, 1).filled()))
+        }
+        Shape::Text { text, at, color, align, upright } => {
+            area.draw(&Text::new(text.as_str(), pixel(*at), text_style(*color, *align, *upright)))
+        }
+    };
+    drawn.map_err(|error| error.to_string())
+}
+
+fn text_style(color: Color, align: Align, upright: bool) -> TextStyle<'static> {
+    let horizontal = match align {
+        Align::Left => HPos::Left,
+        Align::Center => HPos::Center,
+        Align::Right => HPos::Right,
+    };
+    let font = if upright { font::text() } else { font::text().transform(FontTransform::Rotate270) };
+    let mut style = TextStyle::from(font);
+    style.color = rgb(color).to_backend_color();
+    style.pos = Pos::new(horizontal, VPos::Center);
+    style
+}
+
+fn style(color: Color, opacity: f64, width: u32) -> ShapeStyle {
+    let Color(red, green, blue) = color;
+    ShapeStyle { color: RGBAColor(red, green, blue, opacity), filled: false, stroke_width: width }
+}
+
+fn rgb(Color(red, green, blue): Color) -> RGBColor {
+    RGBColor(red, green, blue)
+}
+
+fn pixel_points(points: &[Point]) -> Vec<(i32, i32)> {
+    points.iter().copied().map(pixel).collect()
+}
+
+fn pixel((x, y): Point) -> (i32, i32) {
+    (x.round() as i32, y.round() as i32)
+}

@@ -1,0 +1,70 @@
+//! Colours, markers and dashes: apart for colour-blind eyes and in grey print.
+
+use super::drawing::Color;
+
+/// Text, frames and ticks.
+pub(crate) const INK: Color = Color(0x1A, 0x1A, 0x1A);
+/// What is secondary: legends' keys that stand for no batch size, reference lines.
+pub(crate) const MUTED: Color = Color(0x6B, 0x6B, 0x6B);
+/// Lines behind the data.
+pub(crate) const GRID: Color = Color(0xDD, 0xDD, 0xDD);
+/// The background, and the inside of hollow markers.
+pub(crate) const PAPER: Color = Color(0xFF, 0xFF, 0xFF);
+
+/// How the data of one batch size look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) color: Color,
+    pub(crate) marker: Marker,
+    pub(crate) dash: Dash,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Marker {
+    Circle,
+    Square,
+    Triangle,
+    Diamond,
+    TriangleDown,
+    Hexagon,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dash {
+    Solid,
+    Dashed,
+    Dotted,
+    DashDotted,
+}
+
+/// Okabe and Ito's colours without yellow, which is too pale on paper; ordered so that neighbours differ in grey too.
+const LOOKS: [Look; 6] = [
+    Look { color: Color(0x00, 0x72, 0xB2), marker: Marker::Circle, dash: Dash::Solid },
+    Look { color: Color(0xD5, 0x5E, 0x00), marker: Marker::Square, dash: Dash::Dashed },
+    Look { color: Color(0x00, 0x9E, 0x73), marker: Marker::Triangle, dash: Dash::DashDotted },
+    Look { color: Color(0xCC, 0x79, 0xA7), marker: Marker::Diamond, dash: Dash::Dotted },
+    Look { color: Color(0xE6, 0x9F, 0x00), marker: Marker::TriangleDown, dash: Dash::Solid },
+    Look { color: Color(0x56, 0xB4, 0xE9), marker: Marker::Hexagon, dash: Dash::Dashed },
+];
+
+/// The look of the batch size with this number, counted from the smallest.
+pub(crate) fn look(index: usize) -> Look {
+    let mut look = LOOKS[index % LOOKS.len()];
+    // Past the last colour the dashes move on, so that a look comes back only after many batch sizes.
+    if (index / LOOKS.len()) % 2 == 1 {
+        look.dash = if look.dash == Dash::Solid { Dash::Dotted } else { Dash::Solid };
+    }
+    look
+}
+
+impl Dash {
+    /// Lengths of strokes and gaps in pixels, in turn; empty for an unbroken line.
+    pub(crate) fn pattern(self) -> &'static [f64] {
+        match self {
+            Self::Solid => &[],
+            Self::Dashed => &[20.0, 12.0],
+            Self::Dotted => &[5.0, 10.0],
+            Self::DashDotted => &[22.0, 9.0, 5.0, 9.0],
+        }
+    }
+}

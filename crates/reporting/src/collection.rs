@@ -1,0 +1,181 @@
+//! The records of a directory, and which of them belong to which training run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use basin_records::{Error as RecordError, Keskar, Line, Outcome, Problem, Provenance, Record, Spectrum, Study, Training};
+
+use crate::chart::palette::{self, Look};
+use crate::error::{Error, Result};
+
+/// Every record found, in the order of their files' names.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Collection {
+    pub(crate) records: Vec<Sourced>,
+}
+
+/// A record and the file that it stands in, relative to the directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Sourced {
+    pub(crate) file: String,
+    pub(crate) record: Record,
+}
+
+/// A result beside its provenance.
+#[derive(Debug)]
+pub(crate) struct Measured<'a, T> {
+    pub(crate) provenance: &'a Provenance,
+    pub(crate) result: &'a T,
+}
+
+impl<T> Clone for Measured<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Measured<'_, T> {}
+
+/// A training run as the figures group by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RunId {
+    pub(crate) batch_size: u64,
+    pub(crate) seed: Option<u64>,
+}
+
+/// What was measured along each run, in the order of training.
+pub(crate) type ByRun<'a, T> = BTreeMap<RunId, Vec<Measured<'a, T>>>;
+
+impl Collection {
+    /// Reads the records in a directory and in its `records/`.
+    pub(crate) fn read(directory: &Path) -> Result<Self> {
+        let mut collection = Self::default();
+        let mut seen = BTreeSet::new();
+        for path in record_files(directory)? {
+            match collection.add(directory, &path) {
+                // Beside the records there may be settings and other JSON that is none of ours.
+                Err(Error::Records(RecordError::Malformed { problem: Problem::NotARecord, .. })) => {}
+                other => other?,
+            }
+            seen.insert(path);
+        }
+        let inner = directory.join("records");
+        if inner.is_dir() {
+            for path in record_files(&inner)? {
+                collection.add(directory, &path)?;
+                seen.insert(path);
+            }
+        }
+        let listed: Vec<PathBuf> = collection
+            .study()
+            .into_iter()
+            .flat_map(|(_, study)| &study.records)
+            .map(|file| directory.join(file))
+            .filter(|path| !seen.contains(path))
+            .collect();
+        for path in listed {
+            collection.add(directory, &path)?;
+        }
+        if collection.records.is_empty() {
+            return Err(Error::Empty { path: directory.to_owned() });
+        }
+        Ok(collection)
+    }
+
+    fn add(&mut self, directory: &Path, path: &Path) -> Result<()> {
+        let records = if path.extension().is_some_and(|ending| ending == "jsonl") {
+            Record::read_lines(path)?
+        } else {
+            vec![Record::read(path)?]
+        };
+        let file = path.strip_prefix(directory).unwrap_or(path).to_string_lossy().into_owned();
+        self.records.extend(records.into_iter().map(|record| Sourced { file: file.clone(), record }));
+        Ok(())
+    }
+
+    pub(crate) fn study(&self) -> Option<(&Provenance, &Study)> {
+        self.records.iter().find_map(|Sourced { record, .. }| match &record.outcome {
+            Outcome::Study(study) => Some((&record.provenance, study)),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn lines(&self) -> Vec<Measured<'_, Line>> {
+        self.pick(|outcome| if let Outcome::Line(line) = outcome { Some(line) } else { None })
+    }
+
+    pub(crate) fn spectra(&self) -> Vec<Measured<'_, Spectrum>> {
+        self.pick(|outcome| if let Outcome::Spectrum(spectrum) = outcome { Some(spectrum) } else { None })
+    }
+
+    pub(crate) fn keskar(&self) -> Vec<Measured<'_, Keskar>> {
+        self.pick(|outcome| if let Outcome::Keskar(keskar) = outcome { Some(keskar) } else { None })
+    }
+
+    /// The last history of each run.
+    pub(crate) fn trainings(&self) -> BTreeMap<RunId, Measured<'_, Training>> {
+        self.pick(|outcome| if let Outcome::Training(training) = outcome { Some(training) } else { None })
+            .into_iter()
+            .map(|measured| {
+                let settings = &measured.result.settings;
+                (RunId { batch_size: settings.batch_size, seed: Some(settings.seed) }, measured)
+            })
+            .collect()
+    }
+
+    pub(crate) fn pick<'a, T>(&'a self, choose: impl Fn(&'a Outcome) -> Option<&'a T>) -> Vec<Measured<'a, T>> {
+        self.records
+            .iter()
+            .filter_map(|Sourced { record, .. }| {
+                choose(&record.outcome).map(|result| Measured { provenance: &record.provenance, result })
+            })
+            .collect()
+    }
+
+    /// Every batch size that a record names, ascending.
+    pub(crate) fn batch_sizes(&self) -> Vec<u64> {
+        let named = self.records.iter().filter_map(|Sourced { record, .. }| record.provenance.batch_size);
+        let trained = self.trainings().into_keys().map(|run| run.batch_size);
+        named.chain(trained).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// One look per batch size, the same in all figures.
+    pub(crate) fn look(&self, batch_size: u64) -> Look {
+        palette::look(self.batch_sizes().iter().position(|&size| size == batch_size).unwrap_or(0))
+    }
+}
+
+/// Groups results by the run that their checkpoint comes from; those of unknown runs are left out.
+pub(crate) fn by_run<T>(results: Vec<Measured<'_, T>>) -> ByRun<'_, T> {
+    let mut runs: ByRun<'_, T> = BTreeMap::new();
+    for measured in results {
+        if let Some(batch_size) = measured.provenance.batch_size {
+            let run = RunId { batch_size, seed: measured.provenance.training_seed };
+            runs.entry(run).or_default().push(measured);
+        }
+    }
+    for along in runs.values_mut() {
+        // Stable, so that of two measurements of one checkpoint the later record stays last.
+        along.sort_by_key(|measured| progress(measured.provenance));
+    }
+    runs
+}
+
+/// How far the checkpoint was trained; one that does not say so is taken for the end of its run.
+pub(crate) fn progress(provenance: &Provenance) -> (u64, u64) {
+    (provenance.epoch.unwrap_or(u64::MAX), provenance.step.unwrap_or(u64::MAX))
+}
+
+fn record_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |source| Error::Directory { path: directory.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_file() && path.extension().is_some_and(|ending| ending == "json" || ending == "jsonl") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,197 @@
+//! The extreme eigenvalues at the end of training against the batch size.
+
+use basin_records::Spectrum;
+use basin_records::spectrum::{Eigenvalue, Matrix};
+
+use crate::chart::axes::{Axes, Axis, Region};
+use crate::chart::drawing::Drawing;
+use crate::chart::legend::{self, Key};
+use crate::chart::palette::{Dash, INK};
+use crate::chart::scale::{Scale, Tick};
+use crate::chart::series;
+use crate::collection::{ByRun, Collection, RunId, by_run};
+use crate::figure::{Figure, Numbers, cell, distinct, settings};
+use crate::number;
+use crate::statistics::Moments;
+
+/// Space between the seeds of one batch size, in pixels.
+const APART: f64 = 26.0;
+const MEAN_HALF_WIDTH: f64 = 52.0;
+/// An error bar that the marker covers says nothing.
+const VISIBLE: f64 = 14.0;
+
+/// One end of the spectrum over all runs.
+struct Panel {
+    name: &'static str,
+    extremes: Vec<(RunId, Eigenvalue)>,
+}
+
+pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
+    distinct(collection.spectra().iter().map(|measured| measured.result.matrix))
+        .into_iter()
+        .filter_map(|matrix| figure(collection, matrix))
+        .collect()
+}
+
+fn figure(collection: &Collection, matrix: Matrix) -> Option<Figure> {
+    let mut spectra = collection.spectra();
+    spectra.retain(|measured| measured.result.matrix == matrix);
+    let runs = by_run(spectra);
+    let panels = panels(&runs);
+    if panels.is_empty() {
+        return None;
+    }
+    let unconverged = panels.iter().flat_map(|panel| &panel.extremes).filter(|(_, value)| !value.converged).count();
+    let total: usize = panels.iter().map(|panel| panel.extremes.len()).sum();
+    let convergence = if unconverged == 0 {
+        format!("All {total} eigenvalues reached the tolerance.")
+    } else {
+        format!("{unconverged} of {total} eigenvalues did not reach the tolerance and are drawn hollow.")
+    };
+    let names: Vec<String> = panels.iter().map(|panel| panel.name.to_owned()).collect();
+    let caption = format!(
+        "Extreme eigenvalues ({}) of the {} at the end of training against the batch size: one marker per seed, \
+         their mean as a bar, the residual as an error bar where it is larger than the marker. {convergence}{}",
+        number::enumerate(&names),
+        title_of(matrix),
+        settings(runs.values().filter_map(|along| along.last()).map(|measured| measured.provenance)),
+    );
+    Some(Figure {
+        stem: format!("eigenvalues-{matrix}"),
+        title: format!("Extreme eigenvalues of the {} against batch size", title_of(matrix)),
+        caption,
+        drawing: draw(collection, &panels),
+        numbers: numbers(&panels),
+    })
+}
+
+/// The matrix as a sentence names it.
+pub(crate) fn title_of(matrix: Matrix) -> &'static str {
+    match matrix {
+        Matrix::Hessian => "Hessian",
+        Matrix::Ggn => "Gauss-Newton matrix",
+        Matrix::Fisher => "Fisher matrix",
+        Matrix::EmpiricalFisher => "empirical Fisher matrix",
+        other => other.name(),
+    }
+}
+
+fn panels(runs: &ByRun<'_, Spectrum>) -> Vec<Panel> {
+    let ends: [(&str, fn(&Spectrum) -> Option<&Eigenvalue>); 2] =
+        [("λ_max", Spectrum::largest), ("λ_min", Spectrum::smallest)];
+    let of_end = |(name, pick): (&'static str, fn(&Spectrum) -> Option<&Eigenvalue>)| Panel {
+        name,
+        extremes: runs
+            .iter()
+            .filter_map(|(&run, along)| Some((run, *along.iter().rev().find_map(|m| pick(m.result))?)))
+            .collect(),
+    };
+    ends.into_iter().map(of_end).filter(|panel| !panel.extremes.is_empty()).collect()
+}
+
+fn draw(collection: &Collection, panels: &[Panel]) -> Drawing {
+    let mut drawing = Drawing::default();
+    let sizes = sizes(panels);
+    let region = legend::draw(&mut drawing, &keys(collection, panels, &sizes));
+    let x = horizontal_axis(&sizes);
+    let y: Vec<Axis> = panels
+        .iter()
+        .map(|panel| {
+            let values: Vec<f64> = panel.extremes.iter().map(|(_, eigenvalue)| eigenvalue.value).collect();
+            Axis::new(panel.name, Scale::fitting(values))
+        })
+        .collect();
+    match (panels, y.as_slice()) {
+        ([upper, lower], [upper_axis, lower_axis]) => {
+            // The lower plot carries the labels of both.
+            let middle = region.top + 0.43 * (region.bottom - region.top);
+            let above = Region { bottom: middle, ..region };
+            let below = Region { top: middle, ..region };
+            let widest = f64::max(upper_axis.widest_label(), lower_axis.widest_label());
+            let above = above.indented(widest - upper_axis.widest_label());
+            let below = below.indented(widest - lower_axis.widest_label());
+            let axes = Axes::draw(&mut drawing, above, &x.clone().without_labels(), upper_axis, None);
+            draw_panel(&mut drawing, collection, &axes, upper);
+            let axes = Axes::draw(&mut drawing, below, &x, lower_axis, None);
+            draw_panel(&mut drawing, collection, &axes, lower);
+        }
+        _ => {
+            for (panel, axis) in panels.iter().zip(&y) {
+                let axes = Axes::draw(&mut drawing, region, &x, axis, None);
+                draw_panel(&mut drawing, collection, &axes, panel);
+            }
+        }
+    }
+    drawing
+}
+
+fn sizes(panels: &[Panel]) -> Vec<u64> {
+    distinct(panels.iter().flat_map(|panel| &panel.extremes).map(|(run, _)| run.batch_size))
+}
+
+fn horizontal_axis(sizes: &[u64]) -> Axis {
+    let low = sizes.iter().min().map_or(1.0, |&size| size as f64);
+    let high = sizes.iter().max().map_or(1.0, |&size| size as f64);
+    // Room for the seeds, which stand beside one another.
+    let margin = if high > low { (high / low).powf(0.2) } else { 2.0 };
+    let ticks = sizes.iter().map(|&size| Tick { value: size as f64, label: Some(size.to_string()) }).collect();
+    Axis::new("batch size", Scale::logarithmic([low / margin, high * margin])).with_ticks(ticks)
+}
+
+fn keys(collection: &Collection, panels: &[Panel], sizes: &[u64]) -> Vec<Key> {
+    let by_size = sizes.iter().map(|&size| {
+        let look = collection.look(size);
+        Key { words: format!("batch {size}"), color: look.color, line: None, marker: Some((look.marker, true)) }
+    });
+    let mean = Key { words: "mean".into(), color: INK, line: Some(Dash::Solid), marker: None };
+    let hollow = panels.iter().flat_map(|panel| &panel.extremes).find(|(_, eigenvalue)| !eigenvalue.converged);
+    let hollow = hollow.map(|(run, _)| {
+        let look = collection.look(run.batch_size);
+        Key { words: "not converged".into(), color: look.color, line: None, marker: Some((look.marker, false)) }
+    });
+    by_size.chain([mean]).chain(hollow).collect()
+}
+
+fn draw_panel(drawing: &mut Drawing, collection: &Collection, axes: &Axes, panel: &Panel) {
+    axes.level(drawing, 0.0);
+    for size in distinct(panel.extremes.iter().map(|(run, _)| run.batch_size)) {
+        let look = collection.look(size);
+        let of_size: Vec<Eigenvalue> =
+            panel.extremes.iter().filter(|(run, _)| run.batch_size == size).map(|(_, value)| *value).collect();
+        let values: Vec<f64> = of_size.iter().map(|eigenvalue| eigenvalue.value).collect();
+        let mean = Moments::of(&values).filter(|moments| moments.count > 1);
+        if let Some((x, y)) = mean.and_then(|moments| axes.point(size as f64, moments.mean)) {
+            drawing.path(vec![(x - MEAN_HALF_WIDTH, y), (x + MEAN_HALF_WIDTH, y)], INK, 4);
+        }
+        for (index, eigenvalue) in of_size.iter().enumerate() {
+            let beside = (index as f64 - (of_size.len() - 1) as f64 / 2.0) * APART.min(110.0 / of_size.len() as f64);
+            let shift = |(x, y): (f64, f64)| (x + beside, y);
+            let place = |value: f64| axes.point(size as f64, value).map(shift);
+            let Some(at) = place(eigenvalue.value) else { continue };
+            let low = place(eigenvalue.value - eigenvalue.residual);
+            if let (Some(low), Some(high)) = (low, place(eigenvalue.value + eigenvalue.residual))
+                && low.1 - high.1 > 2.0 * VISIBLE
+            {
+                series::error_bar(drawing, low, high, look.color);
+            }
+            series::marker(drawing, at, look.marker, look.color, eigenvalue.converged);
+        }
+    }
+}
+
+fn numbers(panels: &[Panel]) -> Numbers {
+    let mut numbers = Numbers::new(&["end", "batch_size", "seed", "value", "residual", "converged"]);
+    for panel in panels {
+        for (run, eigenvalue) in &panel.extremes {
+            numbers.push(vec![
+                panel.name.into(),
+                run.batch_size.to_string(),
+                cell(run.seed),
+                eigenvalue.value.to_string(),
+                eigenvalue.residual.to_string(),
+                eigenvalue.converged.to_string(),
+            ]);
+        }
+    }
+    numbers
+}

@@ -1,0 +1,21 @@
+//! The figures, one file each: from records to the figure's data, from there to a drawing.
+
+use crate::collection::Collection;
+use crate::figure::Figure;
+
+mod accuracy_curves;
+mod eigenvalues;
+mod parametric_line;
+mod sharpness_along_training;
+mod spectrum;
+
+/// Every figure that the records suffice for.
+pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    figures.extend(accuracy_curves::figure(collection));
+    figures.extend(sharpness_along_training::figure(collection));
+    figures.extend(parametric_line::figures(collection));
+    figures.extend(eigenvalues::figures(collection));
+    figures.extend(spectrum::figures(collection));
+    figures
+}

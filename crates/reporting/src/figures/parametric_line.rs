@@ -1,0 +1,215 @@
+//! Loss and accuracy on the line between two minima (figure 3 of Keskar et al.).
+
+use basin_records::line::Endpoint;
+use basin_records::{Line, Provenance};
+
+use crate::chart::axes::{Axes, Axis};
+use crate::chart::drawing::{Color, Drawing, Point};
+use crate::chart::legend::{self, Key};
+use crate::chart::palette::{Dash, Marker, look};
+use crate::chart::scale::Scale;
+use crate::chart::series;
+use crate::collection::{Collection, Measured};
+use crate::figure::{Figure, Numbers, settings};
+use crate::number;
+
+/// The line as it is drawn: from the smaller batch size at α = 0 to the larger one at α = 1.
+struct Section {
+    from: Endpoint,
+    to: Endpoint,
+    distance: f64,
+    alpha: Vec<f64>,
+    curves: Vec<Curve>,
+}
+
+struct Curve {
+    name: &'static str,
+    values: Vec<f64>,
+    accuracy: bool,
+    dash: Dash,
+}
+
+pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
+    let lines = collection.lines();
+    let several = lines.len() > 1;
+    lines
+        .into_iter()
+        .enumerate()
+        .map(|(index, measured)| {
+            let stem = if several { format!("line-{}", index + 1) } else { "line".into() };
+            figure(stem, &measured)
+        })
+        .collect()
+}
+
+fn figure(stem: String, measured: &Measured<'_, Line>) -> Figure {
+    let section = Section::of(measured.result);
+    let lost = section.curves.iter().flat_map(|curve| &curve.values).filter(|value| !value.is_finite()).count();
+    let gaps =
+        if lost > 0 { format!(" {} not finite and left out.", are(lost, "value")) } else { String::new() };
+    let caption = format!(
+        "Loss (left axis) and accuracy (right axis) at (1 − α) θ₀ + α θ₁, train solid and test dashed, between {} \
+         (α = 0) and {} (α = 1), which lie {} apart in parameter space.{gaps}{}",
+        minimum(&section.from),
+        minimum(&section.to),
+        number::significant(section.distance),
+        settings([&Provenance { training_seed: None, ..measured.provenance.clone() }]),
+    );
+    Figure {
+        stem,
+        title: format!("The line between {} and {}", name(&section.from), name(&section.to)),
+        caption,
+        drawing: draw(&section, measured.provenance.loss.as_deref()),
+        numbers: section.numbers(),
+    }
+}
+
+fn are(count: usize, noun: &str) -> String {
+    format!("{} {}", number::plural(count, noun), if count == 1 { "is" } else { "are" })
+}
+
+fn minimum(end: &Endpoint) -> String {
+    let seed = end.training_seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
+    format!("the minimum of {}{seed}", name(end))
+}
+
+fn name(end: &Endpoint) -> String {
+    end.batch_size.map_or_else(|| end.checkpoint.path.clone(), |size| format!("batch size {size}"))
+}
+
+impl Section {
+    fn of(line: &Line) -> Self {
+        let curves = [
+            ("train loss", &line.train_loss, false, Dash::Solid),
+            ("test loss", &line.test_loss, false, Dash::Dashed),
+            ("train accuracy", &line.train_accuracy, true, Dash::Solid),
+            ("test accuracy", &line.test_accuracy, true, Dash::Dashed),
+        ];
+        let curves = curves.into_iter().filter(|(_, values, _, _)| !values.is_empty());
+        let curves = curves.map(|(name, values, accuracy, dash)| Curve {
+            name,
+            values: values.iter().map(|value| if accuracy { 100.0 * value } else { *value }).collect(),
+            accuracy,
+            dash,
+        });
+        let mut section = Self {
+            from: line.from.clone(),
+            to: line.to.clone(),
+            distance: line.distance,
+            alpha: line.alpha.clone(),
+            curves: curves.collect(),
+        };
+        if section.from.batch_size > section.to.batch_size && section.to.batch_size.is_some() {
+            section.turn();
+        }
+        section
+    }
+
+    fn turn(&mut self) {
+        std::mem::swap(&mut self.from, &mut self.to);
+        self.alpha = self.alpha.iter().rev().map(|alpha| 1.0 - alpha).collect();
+        for curve in &mut self.curves {
+            curve.values.reverse();
+        }
+    }
+
+    fn values(&self, accuracy: bool) -> Vec<f64> {
+        self.curves.iter().filter(|curve| curve.accuracy == accuracy).flat_map(|curve| curve.values.clone()).collect()
+    }
+
+    fn numbers(&self) -> Numbers {
+        let names = self.curves.iter().map(|curve| match (curve.name, curve.accuracy) {
+            ("train accuracy", _) => "train_accuracy_percent",
+            ("test accuracy", _) => "test_accuracy_percent",
+            ("train loss", _) => "train_loss",
+            _ => "test_loss",
+        });
+        let header: Vec<&str> = ["alpha", "displacement"].into_iter().chain(names).collect();
+        let mut numbers = Numbers::new(&header);
+        for (index, alpha) in self.alpha.iter().enumerate() {
+            let values = self.curves.iter().map(|curve| curve.values.get(index).map_or(f64::NAN, |value| *value));
+            let row = [*alpha, alpha * self.distance].into_iter().chain(values);
+            numbers.push(row.map(|value| value.to_string()).collect());
+        }
+        numbers
+    }
+}
+
+fn draw(section: &Section, loss: Option<&str>) -> Drawing {
+    let mut drawing = Drawing::default();
+    let keys: Vec<Key> = section
+        .curves
+        .iter()
+        .map(|curve| Key {
+            words: curve.name.into(),
+            color: color(curve),
+            line: Some(curve.dash),
+            marker: Some((marker(curve), curve.dash == Dash::Solid)),
+        })
+        .collect();
+    let region = legend::draw(&mut drawing, &keys);
+    let ends = match (section.from.batch_size, section.to.batch_size) {
+        (Some(from), Some(to)) => format!("α   (0: batch {from}, 1: batch {to})"),
+        _ => "α   (0: first minimum, 1: second)".into(),
+    };
+    let unit = if loss == Some("cross-entropy") { " / nat" } else { "" };
+    let x = Axis::new(ends, Scale::linear(section.alpha.iter().copied()));
+    let left = Axis::new(format!("{}{unit}", loss.unwrap_or("loss")), Scale::fitting(section.values(false)));
+    let accuracies = section.values(true);
+    let right = (!accuracies.is_empty()).then(|| Axis::new("accuracy / %", Scale::linear(accuracies)));
+    let axes = Axes::draw(&mut drawing, region, &x, &left, right.as_ref());
+    for end in [0.0, 1.0] {
+        axes.mark(&mut drawing, end);
+    }
+    for curve in &section.curves {
+        draw_curve(&mut drawing, &axes, &section.alpha, curve);
+    }
+    drawing
+}
+
+fn draw_curve(drawing: &mut Drawing, axes: &Axes, alpha: &[f64], curve: &Curve) {
+    let place = |(x, y): (&f64, &f64)| if curve.accuracy { axes.right_point(*x, *y) } else { axes.point(*x, *y) };
+    let points: Vec<Option<Point>> = alpha.iter().zip(&curve.values).map(place).collect();
+    series::line(drawing, &points, color(curve), 4, curve.dash, 1.0);
+    for point in points.iter().step_by(4).flatten() {
+        series::marker(drawing, *point, marker(curve), color(curve), curve.dash == Dash::Solid);
+    }
+}
+
+fn color(curve: &Curve) -> Color {
+    look(usize::from(curve.accuracy)).color
+}
+
+fn marker(curve: &Curve) -> Marker {
+    look(usize::from(curve.accuracy)).marker
+}
+
+#[cfg(test)]
+mod tests {
+    use basin_records::line::Endpoint;
+    use basin_records::{Checkpoint, Line};
+
+    use super::Section;
+
+    fn end(batch_size: u64) -> Endpoint {
+        let checkpoint = Checkpoint { path: format!("{batch_size}.safetensors"), blake3: None, parameters: 2 };
+        Endpoint { checkpoint, batch_size: Some(batch_size), training_seed: None }
+    }
+
+    #[test]
+    fn the_smaller_batch_size_stands_at_zero() {
+        let section = Section::of(&Line {
+            from: end(144),
+            to: end(16),
+            distance: 2.0,
+            alpha: vec![-1.0, 0.0, 1.0, 2.0],
+            train_loss: vec![4.0, 1.0, 0.5, 3.0],
+            train_accuracy: vec![],
+            test_loss: vec![],
+            test_accuracy: vec![],
+        });
+        assert_eq!(section.from.batch_size, Some(16));
+        assert_eq!(section.alpha, [-1.0, 0.0, 1.0, 2.0]);
+        assert_eq!(section.curves[0].values, [3.0, 0.5, 1.0, 4.0]);
+    }
+}

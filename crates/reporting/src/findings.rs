@@ -1,0 +1,144 @@
+//! What the numbers say of the smallest against the largest batch size, and no more than they say.
+
+use crate::collection::{Collection, by_run};
+use crate::number;
+use crate::statistics::Moments;
+use crate::tables::{final_accuracy, final_sharpness, settings_and_steps};
+
+/// One sentence per quantity that both ends of the batch sizes have.
+pub(crate) fn all(collection: &Collection) -> Vec<String> {
+    let sizes = collection.batch_sizes();
+    let (Some(&small), Some(&large)) = (sizes.first(), sizes.last()) else { return Vec::new() };
+    if small == large {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    let (_, small_test) = final_accuracy(collection, small);
+    let (_, large_test) = final_accuracy(collection, large);
+    if let (Some(a), Some(b)) = (small_test, large_test) {
+        findings.push(accuracy(Side { batch_size: small, moments: a }, Side { batch_size: large, moments: b }));
+    }
+    let runs = by_run(collection.keskar());
+    let (settings, steps) = settings_and_steps(collection);
+    for setting in settings {
+        for &epsilon in &steps {
+            let a = final_sharpness(&runs, small, setting, epsilon);
+            let b = final_sharpness(&runs, large, setting, epsilon);
+            if let (Some(a), Some(b)) = (a, b) {
+                let place = format!("At ε = {} ({})", number::step(epsilon), setting.words());
+                findings.push(sharpness(
+                    &place,
+                    Side { batch_size: small, moments: a },
+                    Side { batch_size: large, moments: b },
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// What was found at one batch size.
+#[derive(Debug, Clone, Copy)]
+struct Side {
+    batch_size: u64,
+    moments: Moments,
+}
+
+fn accuracy(small: Side, large: Side) -> String {
+    let values = values(small, large);
+    match small.moments.overlaps(&large.moments) {
+        None => single_runs("Test accuracy", &values),
+        Some(true) => no_difference("test accuracy", &values),
+        Some(false) => {
+            let apart = small.moments.mean - large.moments.mean;
+            let word = if apart > 0.0 { "lower" } else { "higher" };
+            format!(
+                "Test accuracy at batch size {} is {} percentage points {word} than at {} ({values}).",
+                large.batch_size,
+                number::significant(apart.abs()),
+                small.batch_size,
+            )
+        }
+    }
+}
+
+fn sharpness(place: &str, small: Side, large: Side) -> String {
+    let values = values(small, large);
+    match small.moments.overlaps(&large.moments) {
+        None => format!("{place}: {}", single_runs("sharpness", &values)),
+        Some(true) => format!("{place}: {}", no_difference("sharpness", &values)),
+        Some(false) => {
+            let (sharp, flat) = if large.moments.mean > small.moments.mean { (large, small) } else { (small, large) };
+            let ratio = sharp.moments.mean / flat.moments.mean;
+            let how = if flat.moments.mean > 0.0 {
+                format!("{} times sharper", number::significant(ratio))
+            } else {
+                "sharper".into()
+            };
+            format!(
+                "{place} the minima of batch size {} are {how} than those of {} ({values}).",
+                sharp.batch_size, flat.batch_size,
+            )
+        }
+    }
+}
+
+fn no_difference(what: &str, values: &str) -> String {
+    format!("no difference in {what} can be told: the intervals mean ± standard deviation overlap ({values}).")
+}
+
+fn single_runs(what: &str, values: &str) -> String {
+    format!("{what} without a spread, for a batch size has one seed only: no difference can be told ({values}).")
+}
+
+/// `batch 144: 12.1 ± 0.8, batch 16: 3.5 ± 0.4; 3 seeds`.
+fn values(small: Side, large: Side) -> String {
+    let side = |side: Side| {
+        format!("batch {}: {}", side.batch_size, number::with_spread(side.moments.mean, side.moments.std))
+    };
+    let seeds = if small.moments.count == large.moments.count {
+        number::plural(small.moments.count, "seed")
+    } else {
+        format!("{} and {} seeds", large.moments.count, small.moments.count)
+    };
+    format!("{}, {}; {seeds}", side(large), side(small))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Side, accuracy, sharpness};
+    use crate::statistics::Moments;
+
+    fn side(batch_size: u64, mean: f64, std: Option<f64>) -> Side {
+        Side { batch_size, moments: Moments { mean, std, count: if std.is_some() { 3 } else { 1 } } }
+    }
+
+    #[test]
+    fn a_clear_difference_is_told_with_its_numbers() {
+        let text = sharpness("At ε = 1e−3 (full space)", side(16, 3.5, Some(0.4)), side(144, 12.1, Some(0.8)));
+        assert_eq!(
+            text,
+            "At ε = 1e−3 (full space) the minima of batch size 144 are 3.46 times sharper than those of 16 \
+             (batch 144: 12.10 ± 0.80, batch 16: 3.50 ± 0.40; 3 seeds)."
+        );
+    }
+
+    #[test]
+    fn the_small_batch_may_be_the_sharper_one() {
+        let text = sharpness("Here", side(16, 9.0, Some(0.1)), side(144, 3.0, Some(0.1)));
+        assert!(text.starts_with("Here the minima of batch size 16 are 3.00 times sharper than those of 144"), "{text}");
+    }
+
+    #[test]
+    fn overlapping_or_single_values_claim_nothing() {
+        for (a, b) in [(Some(2.0), Some(2.0)), (None, None), (Some(0.1), Some(f64::NAN))] {
+            for text in [
+                sharpness("Here", side(16, 3.0, a), side(144, 5.0, b)),
+                accuracy(side(16, 97.0, a), side(144, 95.0, b)),
+            ] {
+                assert!(text.contains("no difference"), "{text}");
+                assert!(!text.contains("sharper") && !text.contains("lower"), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The page: one HTML file that needs nothing but itself.
+
+use minijinja::{AutoEscape, Environment, Value};
+use serde::Serialize;
+
+use crate::background::{self, Entry};
+use crate::collection::Collection;
+use crate::error::Result;
+use crate::figure::{Figure, Table};
+use crate::findings;
+
+static TEMPLATE: &str = include_str!("../assets/page.html");
+
+/// Everything that the template shows.
+#[derive(Serialize)]
+struct Page<'a> {
+    title: &'a str,
+    runs: usize,
+    batch_sizes: Vec<u64>,
+    findings: Vec<String>,
+    cautions: Vec<String>,
+    held_equal: Vec<Entry>,
+    provenance: Vec<Entry>,
+    sources: Vec<[String; 4]>,
+    figures: Vec<Drawn<'a>>,
+    tables: Vec<Tabled<'a>>,
+}
+
+/// A figure as the template sees it.
+#[derive(Serialize)]
+struct Drawn<'a> {
+    stem: &'a str,
+    title: &'a str,
+    caption: &'a str,
+    svg: Value,
+}
+
+#[derive(Serialize)]
+struct Tabled<'a> {
+    stem: &'a str,
+    title: &'a str,
+    caption: &'a str,
+    header: &'a [String],
+    rows: &'a [Vec<String>],
+}
+
+/// Puts the page together; every figure comes with its SVG.
+pub(crate) fn html(collection: &Collection, figures: &[(Figure, String)], tables: &[Table]) -> Result<String> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.add_template("page", TEMPLATE)?;
+    let study = collection.study().map(|(_, study)| study);
+    let drawn: Vec<Drawn<'_>> = figures
+        .iter()
+        .map(|(figure, svg)| Drawn {
+            stem: &figure.stem,
+            title: &figure.title,
+            caption: &figure.caption,
+            // Our own drawing; words from records in it were escaped when it was painted.
+            svg: Value::from_safe_string(svg.clone()),
+        })
+        .collect();
+    let tabled: Vec<Tabled<'_>> = tables
+        .iter()
+        .map(|table| Tabled {
+            stem: &table.stem,
+            title: &table.title,
+            caption: &table.caption,
+            header: &table.header,
+            rows: &table.rows,
+        })
+        .collect();
+    let page = Page {
+        title: study.and_then(|study| study.title.as_deref()).unwrap_or("Sharpness of minima"),
+        runs: study.map_or(0, |study| study.runs.len()),
+        batch_sizes: collection.batch_sizes(),
+        findings: findings::all(collection),
+        cautions: background::cautions(collection),
+        held_equal: background::held_equal(collection),
+        provenance: background::provenance(collection),
+        sources: background::sources(collection),
+        figures: drawn,
+        tables: tabled,
+    };
+    Ok(environment.get_template("page")?.render(Value::from_serialize(&page))?)
+}

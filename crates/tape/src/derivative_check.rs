@@ -1,0 +1,138 @@
+//! The proof that an operation's four rules are right, used by the tests beside each operation: each rule against
+//! central differences of the one below it, and the tangent against the adjoint as transposes of each other.
+
+use candle_core::{DType, Device, Tensor};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::op::{Node, Op};
+
+/// Relative error allowed to a central difference: truncation h²f'''/6 and rounding ε|f|/h are both below it.
+const DIFFERENCE_TOLERANCE: f64 = 1e-8;
+/// Relative error allowed to ⟨u, Jv⟩ = ⟨Jᵀu, v⟩, an identity up to the rounding of two inner products.
+const TRANSPOSE_TOLERANCE: f64 = 1e-12;
+/// The step h of the differences, near ε^(1/3).
+const STEP: f64 = 1e-5;
+
+/// A tensor of seeded standard normal numbers in f64.
+pub(crate) fn normal(shape: &[usize], seed: u64) -> Tensor {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let count: usize = shape.iter().product();
+    let elements: Vec<f64> = (0..count).map(|_| StandardNormal.sample(&mut rng)).collect();
+    Tensor::from_vec(elements, shape, &Device::Cpu).expect("a new tensor")
+}
+
+/// ‖a − b‖ / (1 + ‖b‖).
+pub(crate) fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.dims(), b.dims());
+    norm(&(a - b).expect("equal shapes")) / (1.0 + norm(b))
+}
+
+fn norm(x: &Tensor) -> f64 {
+    dot(x, x).sqrt()
+}
+
+fn dot(a: &Tensor, b: &Tensor) -> f64 {
+    let sum = (a.contiguous().expect("a copy") * b.contiguous().expect("a copy")).and_then(|p| p.sum_all());
+    sum.and_then(|sum| sum.to_scalar::<f64>()).expect("f64 tensors of equal shape")
+}
+
+fn step(x: &Tensor, scale: f64, direction: Option<&Tensor>) -> Tensor {
+    match direction {
+        Some(direction) => (x + (direction * scale).expect("a product")).expect("equal shapes"),
+        None => x.clone(),
+    }
+}
+
+/// One evaluation of an operation.
+struct Recorded {
+    inputs: Vec<Tensor>,
+    output: Tensor,
+    saved: Vec<Tensor>,
+}
+
+impl Recorded {
+    fn new(op: &dyn Op, inputs: Vec<Tensor>) -> Self {
+        let mut saved = Vec::new();
+        let output = op.forward(&inputs.iter().collect::<Vec<_>>(), &mut saved).expect("forward");
+        Self { inputs, output, saved }
+    }
+
+    fn with_node<R>(&self, f: impl FnOnce(&Node) -> R) -> R {
+        let inputs: Vec<&Tensor> = self.inputs.iter().collect();
+        f(&Node { inputs: &inputs, output: &self.output, saved: &self.saved })
+    }
+
+    fn adjoint(&self, op: &dyn Op, y_bar: &Tensor, wanted: &[bool]) -> Vec<Option<Tensor>> {
+        self.with_node(|at| op.adjoint(at, y_bar, wanted)).expect("adjoint")
+    }
+}
+
+/// Checks the four rules of an operation at `inputs`, differentiating in the inputs marked `active`.
+pub(crate) fn check(op: &dyn Op, inputs: &[Tensor], active: &[bool]) {
+    let recorded = Recorded::new(op, inputs.to_vec());
+    let directions: Vec<Option<Tensor>> = inputs
+        .iter()
+        .zip(active)
+        .enumerate()
+        .map(|(j, (x, &active))| active.then(|| normal(x.dims(), 100 + j as u64)))
+        .collect();
+    check_along(op, &recorded, &directions, active);
+    // Every subset of one active input exercises the rules' absent tangents.
+    for j in (0..inputs.len()).filter(|&j| active[j] && active.len() > 1) {
+        let single: Vec<Option<Tensor>> =
+            directions.iter().enumerate().map(|(i, d)| d.clone().filter(|_| i == j)).collect();
+        check_along(op, &recorded, &single, active);
+    }
+}
+
+fn check_along(op: &dyn Op, recorded: &Recorded, directions: &[Option<Tensor>], active: &[bool]) {
+    let moved = |t: f64| {
+        let inputs = recorded.inputs.iter().zip(directions).map(|(x, d)| step(x, t, d.as_ref())).collect();
+        Recorded::new(op, inputs)
+    };
+    let (forth, back) = (moved(STEP), moved(-STEP));
+    let difference =
+        |a: &Tensor, b: &Tensor| ((a - b).expect("equal shapes") / (2.0 * STEP)).expect("a quotient");
+
+    let dx: Vec<Option<&Tensor>> = directions.iter().map(Option::as_ref).collect();
+    let zeros = recorded.output.zeros_like().expect("zeros");
+    let tangent = recorded.with_node(|at| op.tangent(at, &dx)).expect("tangent").unwrap_or_else(|| zeros.clone());
+    let error = distance(&tangent, &difference(&forth.output, &back.output));
+    assert!(error < DIFFERENCE_TOLERANCE, "{}: tangent is off by {error:e}", op.name());
+
+    let y_bar = normal(recorded.output.dims(), 200);
+    let adjoints = recorded.adjoint(op, &y_bar, active);
+    let (left, right) = (dot(&y_bar, &tangent), inner(&adjoints, directions));
+    let error = (left - right).abs() / (1.0 + left.abs());
+    assert!(error < TRANSPOSE_TOLERANCE * recorded.output.elem_count().max(10) as f64, "{}: ⟨u,Jv⟩ − ⟨Jᵀu,v⟩ is {error:e}", op.name());
+
+    for dy_bar in [Some(normal(recorded.output.dims(), 300)), None] {
+        let forth = forth.adjoint(op, &step(&y_bar, STEP, dy_bar.as_ref()), active);
+        let back = back.adjoint(op, &step(&y_bar, -STEP, dy_bar.as_ref()), active);
+        let exact = recorded
+            .with_node(|at| op.adjoint_tangent(at, &dx, &y_bar, dy_bar.as_ref(), active))
+            .expect("adjoint tangent");
+        for (j, input) in recorded.inputs.iter().enumerate().filter(|(j, _)| active[*j]) {
+            let zeros = input.zeros_like().expect("zeros");
+            let value = |slot: &Option<Tensor>| slot.clone().unwrap_or_else(|| zeros.clone());
+            let error = distance(&value(&exact[j]), &difference(&value(&forth[j]), &value(&back[j])));
+            assert!(error < DIFFERENCE_TOLERANCE, "{}: adjoint tangent {j} is off by {error:e}", op.name());
+        }
+    }
+}
+
+fn inner(adjoints: &[Option<Tensor>], directions: &[Option<Tensor>]) -> f64 {
+    let pairs = adjoints.iter().zip(directions);
+    pairs.filter_map(|(a, d)| Some(dot(a.as_ref()?, d.as_ref()?))).sum()
+}
+
+/// The same check for several seeded inputs of one shape.
+pub(crate) fn check_unary(op: &dyn Op, shapes: &[&[usize]]) {
+    for (seed, shape) in shapes.iter().enumerate() {
+        check(op, &[normal(shape, seed as u64)], &[true]);
+    }
+    let f32_output = Recorded::new(op, vec![normal(shapes[0], 0).to_dtype(DType::F32).expect("a cast")]).output;
+    assert_eq!(f32_output.dtype(), DType::F32, "{}: the dtype is kept", op.name());
+}

@@ -1,0 +1,53 @@
+//! Sums along one axis, accumulated in f64 in an order that does not depend on the number of threads.
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use super::{Element, tensor, with_contiguous};
+use crate::Result;
+
+/// Rows that one piece of work adds before the pieces are added in order.
+const ROWS: usize = 256;
+
+pub(crate) fn sum_axis<T: Element>(x: &Tensor, axis: usize) -> Result<Tensor> {
+    let dims = x.dims();
+    let outer: usize = dims[..axis].iter().product();
+    let inner: usize = dims[axis + 1..].iter().product();
+    let mut shape = dims.to_vec();
+    shape[axis] = 1;
+    with_contiguous::<T, _>(x, |x| {
+        let sums = if inner == 1 { sum_rows(x, outer, dims[axis]) } else { sum_columns(x, outer, dims[axis], inner) };
+        tensor(sums, &shape)
+    })
+}
+
+/// The sum of each row of an outer×n matrix.
+fn sum_rows<T: Element>(x: &[T], outer: usize, n: usize) -> Vec<T> {
+    if n == 0 {
+        return vec![T::ZERO; outer];
+    }
+    let row_sum = |row: &[T]| T::from_f64(row.iter().map(|v| v.to_f64()).sum());
+    x.par_chunks(n).with_min_len(ROWS).map(row_sum).collect()
+}
+
+/// The sum over the middle axis of an outer×n×inner array.
+fn sum_columns<T: Element>(x: &[T], outer: usize, n: usize, inner: usize) -> Vec<T> {
+    if n == 0 || inner == 0 {
+        return vec![T::ZERO; outer * inner];
+    }
+    x.par_chunks(n * inner)
+        .flat_map_iter(|slab| {
+            let pieces: Vec<Vec<f64>> = slab
+                .par_chunks(ROWS * inner)
+                .map(|rows| {
+                    let mut sums = vec![0.0; inner];
+                    for row in rows.chunks(inner) {
+                        sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += v.to_f64());
+                    }
+                    sums
+                })
+                .collect();
+            (0..inner).map(move |column| T::from_f64(pieces.iter().map(|piece| piece[column]).sum()))
+        })
+        .collect()
+}

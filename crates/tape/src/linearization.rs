@@ -1,0 +1,142 @@
+//! A loss on one micro-batch, linearized at a point: what does not depend on v is computed once and kept.
+
+use std::sync::OnceLock;
+
+use candle_core::Tensor;
+
+use crate::losses::Loss;
+use crate::program::{Point, Program};
+use crate::tape::{Slots, Tape, tensor_bytes};
+use crate::Result;
+
+/// The sum of the samples' losses on one micro-batch, linearized at a point θ.
+///
+/// All products are those of the sum Σᵢ ℓᵢ over the micro-batch, not of a mean: who adds up micro-batches divides once,
+/// by the weight of all samples, so that an uneven last batch changes no figure.
+///
+/// | product | sweeps |
+/// |---|---|
+/// | `gradient` | adjoint (the forward sweep is behind us) |
+/// | `hessian` | tangent, adjoint tangent |
+/// | `gauss_newton` | tangent, loss Hessian, adjoint |
+/// | `empirical_fisher` | tangent, adjoint |
+#[derive(Debug)]
+pub struct Linearization<'p> {
+    tape: Tape<'p>,
+    loss: &'p dyn Loss,
+    targets: Tensor,
+    /// ∂(Σᵢ ℓᵢ)/∂z at the output z.
+    output_bar: Tensor,
+    adjoints: OnceLock<Slots>,
+}
+
+impl<'p> Linearization<'p> {
+    /// Runs the program on a batch and linearizes its loss.
+    ///
+    /// # Errors
+    /// When an operation or the loss does not fit the tensors that reach it.
+    pub fn new(
+        program: &'p Program,
+        loss: &'p dyn Loss,
+        point: &Point,
+        batch: &[&Tensor],
+        targets: &Tensor,
+    ) -> Result<Self> {
+        let tape = program.record(point, batch)?;
+        let output_bar = loss.gradient(tape.output(), targets)?;
+        Ok(Self { tape, loss, targets: targets.clone(), output_bar, adjoints: OnceLock::new() })
+    }
+
+    /// The recorded run.
+    pub fn tape(&self) -> &Tape<'p> {
+        &self.tape
+    }
+
+    /// ℓᵢ for each sample of the batch.
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub fn losses(&self) -> Result<Tensor> {
+        self.loss.losses(self.tape.output(), &self.targets)
+    }
+
+    fn adjoints(&self) -> Result<&Slots> {
+        if let Some(adjoints) = self.adjoints.get() {
+            return Ok(adjoints);
+        }
+        let adjoints = self.tape.adjoints(&self.output_bar, true)?;
+        Ok(self.adjoints.get_or_init(|| adjoints))
+    }
+
+    /// Σᵢ ∇ℓᵢ, keeping no adjoints.
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub fn gradient(&self) -> Result<Tensor> {
+        match self.adjoints.get() {
+            Some(adjoints) => self.tape.parameter_vector(adjoints.clone()),
+            None => self.tape.pull_back(&self.output_bar),
+        }
+    }
+
+    /// J v: the tangent of the output, for a vector of the parameters' length.
+    ///
+    /// # Errors
+    /// When the vector's length is not that of the parameters.
+    pub fn push_forward(&self, v: &Tensor) -> Result<Tensor> {
+        self.tape.output_tangent(&self.tape.program().parameters().views(v)?)
+    }
+
+    /// Jᵀ u, for a tensor of the output's shape.
+    ///
+    /// # Errors
+    /// When the tensor's shape is not that of the output.
+    pub fn pull_back(&self, u: &Tensor) -> Result<Tensor> {
+        self.tape.pull_back(u)
+    }
+
+    /// Σᵢ ∇²ℓᵢ v, the Hessian's product (Pearlmutter, "Fast exact multiplication by the Hessian", 1994).
+    ///
+    /// # Errors
+    /// When the vector's length is not that of the parameters.
+    pub fn hessian(&self, v: &Tensor) -> Result<Tensor> {
+        let tangents = self.tape.tangents(&self.tape.program().parameters().views(v)?)?;
+        let output = self.tape.output();
+        let dz = match &tangents[self.tape.program().output.0] {
+            Some(dz) => dz.clone(),
+            None => output.zeros_like()?,
+        };
+        let bent = self.loss.hessian_product(output, &self.targets, &dz)?;
+        self.tape.parameter_vector(self.tape.adjoint_tangents(&tangents, self.adjoints()?, bent)?)
+    }
+
+    /// Σᵢ Jᵢᵀ (∇²_z ℓᵢ) Jᵢ v, the generalized Gauss-Newton product (Schraudolph, 2002).
+    ///
+    /// # Errors
+    /// When the vector's length is not that of the parameters.
+    pub fn gauss_newton(&self, v: &Tensor) -> Result<Tensor> {
+        let dz = self.push_forward(v)?;
+        self.tape.pull_back(&self.loss.hessian_product(self.tape.output(), &self.targets, &dz)?)
+    }
+
+    /// Σᵢ gᵢ gᵢᵀ v with gᵢ = ∇ℓᵢ: one tangent sweep gives every gᵢᵀv, one adjoint sweep weighs the samples with them.
+    ///
+    /// # Errors
+    /// When the vector's length is not that of the parameters.
+    pub fn empirical_fisher(&self, v: &Tensor) -> Result<Tensor> {
+        let dz = self.push_forward(v)?;
+        let mut slopes = (&self.output_bar * dz)?;
+        while slopes.rank() > 1 {
+            slopes = crate::kernels::sum_axis(&slopes, slopes.rank() - 1)?.squeeze(slopes.rank() - 1)?;
+        }
+        let mut shape = vec![1; self.output_bar.rank()];
+        shape[0] = slopes.elem_count();
+        self.tape.pull_back(&self.output_bar.broadcast_mul(&slopes.reshape(shape)?)?)
+    }
+
+    /// Bytes that stay in memory while this is kept.
+    pub fn bytes(&self) -> usize {
+        let adjoints = self.adjoints.get().map_or(0, |slots| slots.iter().flatten().map(tensor_bytes).sum());
+        self.tape.bytes() + adjoints + tensor_bytes(&self.output_bar)
+    }
+}

@@ -1,0 +1,127 @@
+//! Cross-entropy of softmax probabilities p over the last axis against a class c, with label smoothing s: with
+//! q = (1 − s) onehot(c) + s/K, ℓ = −Σₖ qₖ log pₖ. ∂ℓ/∂z = p − q, ∂²ℓ/∂z² u = p∘u − p (pᵀu).
+//!
+//! A sample may hold several positions (…, K) with one class each; its loss is the sum over positions, its weight their
+//! number. Positions with the ignored class count nowhere.
+
+use candle_core::{D, DType, Tensor};
+
+use super::{Loss, sample_sums};
+use crate::{Error, Result, kernels};
+
+/// Cross-entropy with integer classes, as PyTorch's, which averages over all positions that are not ignored.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossEntropy {
+    /// The share of probability spread evenly over all classes, 0 by default.
+    pub label_smoothing: f64,
+    /// The class that marks positions without a target, −100 as in PyTorch.
+    pub ignored_class: i64,
+}
+
+impl Default for CrossEntropy {
+    fn default() -> Self {
+        Self { label_smoothing: 0.0, ignored_class: -100 }
+    }
+}
+
+impl CrossEntropy {
+    fn check(z: &Tensor, targets: &Tensor) -> Result<()> {
+        let fits = z.rank() >= 2 && z.dims()[..z.rank() - 1] == *targets.dims() && targets.dtype() == DType::I64;
+        if fits {
+            return Ok(());
+        }
+        let expected = format!("i64 classes of shape {:?}", &z.dims()[..z.rank().saturating_sub(1)]);
+        Err(Error::shape("cross-entropy", expected, targets.dims()))
+    }
+
+    /// q, zero at ignored positions, and the mask of positions that count, (…, 1).
+    fn distribution(&self, z: &Tensor, targets: &Tensor) -> Result<(Tensor, Tensor)> {
+        Self::check(z, targets)?;
+        let classes = z.dims()[z.rank() - 1];
+        let counted = targets.ne(self.ignored_class)?.to_dtype(z.dtype())?.unsqueeze(D::Minus1)?;
+        let numbers = Tensor::arange(0, classes as i64, z.device())?;
+        let onehot = targets.unsqueeze(D::Minus1)?.broadcast_eq(&numbers)?.to_dtype(z.dtype())?;
+        let smoothed = onehot.affine(1.0 - self.label_smoothing, self.label_smoothing / classes as f64)?;
+        Ok((smoothed.broadcast_mul(&counted)?, counted))
+    }
+}
+
+fn total(x: &Tensor) -> Result<Tensor> {
+    kernels::sum_axis(x, x.rank() - 1)
+}
+
+fn log_softmax(z: &Tensor) -> Result<Tensor> {
+    let shifted = z.broadcast_sub(&z.max_keepdim(D::Minus1)?)?;
+    Ok(shifted.broadcast_sub(&total(&shifted.exp()?)?.log()?)?)
+}
+
+impl Loss for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross-entropy"
+    }
+
+    fn losses(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        let (q, _) = self.distribution(z, targets)?;
+        Ok(sample_sums(&(q * log_softmax(z)?)?)?.neg()?)
+    }
+
+    fn weights(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        Self::check(z, targets)?;
+        sample_sums(&targets.ne(self.ignored_class)?.to_dtype(z.dtype())?)
+    }
+
+    fn gradient(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        let (q, counted) = self.distribution(z, targets)?;
+        Ok((log_softmax(z)?.exp()?.broadcast_mul(&counted)? - q)?)
+    }
+
+    fn hessian_product(&self, z: &Tensor, targets: &Tensor, u: &Tensor) -> Result<Tensor> {
+        let (_, counted) = self.distribution(z, targets)?;
+        let p = log_softmax(z)?.exp()?;
+        let centred = u.broadcast_sub(&total(&(&p * u)?)?)?;
+        Ok((p * centred)?.broadcast_mul(&counted)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::super::LossRules;
+    use super::*;
+    use crate::derivative_check::{check, normal};
+
+    fn classes(classes: &[i64], shape: &[usize]) -> Tensor {
+        Tensor::from_vec(classes.to_vec(), shape, &Device::Cpu).expect("a new tensor")
+    }
+
+    #[test]
+    fn the_four_rules_agree_with_differences() {
+        for label_smoothing in [0.0, 0.1] {
+            let op = LossRules(CrossEntropy { label_smoothing, ..CrossEntropy::default() });
+            check(&op, &[normal(&[3, 4], 1), classes(&[0, 3, 1], &[3])], &[true, false]);
+            check(&op, &[normal(&[3, 4], 2), classes(&[0, -100, 1], &[3])], &[true, false]);
+            check(&op, &[normal(&[2, 2, 3], 3), classes(&[0, 2, -100, 1], &[2, 2])], &[true, false]);
+            check(&op, &[normal(&[1, 1], 4), classes(&[0], &[1])], &[true, false]);
+        }
+    }
+
+    #[test]
+    fn ignored_positions_have_no_weight() {
+        let loss = CrossEntropy::default();
+        let weights = loss.weights(&normal(&[2, 2, 3], 3), &classes(&[0, -100, -100, -100], &[2, 2]));
+        assert_eq!(weights.and_then(|w| Ok(w.to_vec1::<f64>()?)).expect("weights"), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn saturated_logits_give_finite_losses() {
+        let z = Tensor::new(&[[1000.0_f32, 0.0], [0.0, -1000.0]], &Device::Cpu).expect("a new tensor");
+        let losses = CrossEntropy::default().losses(&z, &classes(&[1, 0], &[2]));
+        assert_eq!(losses.and_then(|l| Ok(l.to_vec1::<f32>()?)).expect("losses"), [1000.0, 0.0]);
+    }
+
+    #[test]
+    fn float_targets_are_refused() {
+        assert!(CrossEntropy::default().losses(&normal(&[2, 3], 1), &normal(&[2], 2)).is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! Max pooling: y is the maximum of each window, the first one where several are equal, and the derivative follows
+//! the position of that maximum: ẏ = ẋ[position], x̄ = Σ ȳ scattered to the positions.
+
+use candle_core::{D, Tensor};
+
+use super::linear_map::adjoint_of_tangent;
+use super::pool_geometry::Pool2d;
+use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::{Result, kernels};
+
+/// Max pooling of (images, channels, height, width); positions outside the plane never win.
+#[derive(Debug)]
+pub struct MaxPool2d(pub Pool2d);
+
+impl Op for MaxPool2d {
+    fn name(&self) -> &'static str {
+        "max_pool2d"
+    }
+
+    fn forward(&self, x: &[&Tensor], saved: &mut Vec<Tensor>) -> Result<Tensor> {
+        let (maxima, positions) = kernels::max_pool2d(&self.0, x[0])?;
+        saved.push(positions);
+        Ok(maxima)
+    }
+
+    fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {
+        let positions = at.saved(0).flatten(2, 3)?;
+        let picked = dx[0].map(|dx| dx.flatten(2, 3)?.contiguous()?.gather(&positions, D::Minus1)).transpose()?;
+        Ok(picked.map(|picked| picked.reshape(at.output().dims())).transpose()?)
+    }
+
+    fn adjoint(&self, at: &Node, y_bar: &Tensor, _wanted: &[bool]) -> Result<Adjoints> {
+        let (images, channels, height, width) = at.input(0).dims4()?;
+        let zeros = Tensor::zeros((images, channels, height * width), y_bar.dtype(), y_bar.device())?;
+        let positions = at.saved(0).flatten(2, 3)?;
+        let sums = zeros.scatter_add(&positions, &y_bar.flatten(2, 3)?.contiguous()?, D::Minus1)?;
+        Ok(vec![Some(sums.reshape(at.input(0).dims())?)])
+    }
+
+    fn adjoint_tangent(
+        &self,
+        at: &Node,
+        _dx: &Tangents,
+        _y_bar: &Tensor,
+        dy_bar: Option<&Tensor>,
+        wanted: &[bool],
+    ) -> Result<Adjoints> {
+        adjoint_of_tangent(self, at, dy_bar, wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::derivative_check::{check_unary, distance, normal};
+
+    fn geometries() -> Vec<Pool2d> {
+        let square = Pool2d::square(2);
+        vec![
+            square,
+            Pool2d { ceil_mode: true, ..square },
+            Pool2d { kernel: (3, 2), stride: (2, 1), padding: (1, 0), ..square },
+            Pool2d { kernel: (3, 3), stride: (2, 2), padding: (1, 1), ceil_mode: true, ..square },
+            Pool2d { dilation: (2, 2), stride: (1, 1), ..square },
+        ]
+    }
+
+    #[test]
+    fn the_four_rules_agree_with_differences() {
+        for geometry in geometries() {
+            check_unary(&MaxPool2d(geometry), &[&[2, 3, 5, 6], &[1, 1, 4, 4], &[0, 2, 4, 4]]);
+        }
+    }
+
+    #[test]
+    fn ties_go_to_the_first_maximum() {
+        let x = Tensor::zeros((1, 1, 2, 2), candle_core::DType::F64, &candle_core::Device::Cpu).expect("zeros");
+        let (_, positions) = kernels::max_pool2d(&Pool2d::square(2), &x).expect("pooling");
+        assert_eq!(positions.flatten_all().and_then(|p| p.to_vec1::<u32>()).expect("u32"), [0]);
+    }
+
+    #[test]
+    fn cpu_kernel_equals_the_portable_composition() {
+        for geometry in geometries() {
+            let x = normal(&[2, 3, 7, 6], 4);
+            let (ours, positions) = kernels::cpu::max_pool2d::<f64>(&geometry, &x).expect("cpu");
+            let (maxima, expected) = kernels::portable::max_pool2d(&geometry, &x).expect("portable");
+            assert!(distance(&ours, &maxima) == 0.0);
+            let flat = |t: &Tensor| t.flatten_all().and_then(|t| t.to_vec1::<u32>()).expect("u32");
+            assert_eq!(flat(&positions), flat(&expected));
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! A program: the operations of a model, written down once and run on every micro-batch.
+
+use candle_core::Tensor;
+
+use crate::layout::Layout;
+use crate::op::Op;
+use crate::ops::{
+    Add, Affine, AveragePool2d, BilinearRules, Concatenate, Conv2d, Convolution, Div, Elementwise, Embedding, Linear,
+    LinearMap, LinearRules, Matmul, MaxPool2d, Mul, Normalize, Pool2d, Scalar, Softmax, Standardize, Sub,
+};
+use crate::tape::Tape;
+use crate::{Error, Result};
+
+/// A value computed by a program, or given to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value(pub(crate) usize);
+
+/// Where a value comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The i-th tensor of a batch.
+    Input(usize),
+    /// The i-th differentiable parameter.
+    Parameter(usize),
+    /// The i-th constant that travels with the weights, such as a running mean.
+    Buffer(usize),
+    /// An operation on earlier values.
+    Op { op: Box<dyn Op>, inputs: Vec<Value> },
+}
+
+/// A batch norm that uses batch statistics, so that a training loop can update the stored ones.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchStatistics {
+    /// The value normalised by its own mean and variance.
+    pub normalized: Value,
+    /// The buffer that holds the running mean.
+    pub mean: usize,
+    /// The buffer that holds the running variance.
+    pub variance: usize,
+}
+
+/// The operations of a model with its parameters and buffers, in the order in which they run.
+#[derive(Debug)]
+pub struct Program {
+    pub(crate) sources: Vec<Source>,
+    pub(crate) parameters: Layout,
+    pub(crate) buffers: Layout,
+    pub(crate) output: Value,
+    /// Whether a value depends on a parameter.
+    pub(crate) active: Vec<bool>,
+    /// The last step that reads a value.
+    last_use: Vec<usize>,
+    statistics: Vec<BatchStatistics>,
+    inputs: usize,
+}
+
+/// The tensors a program runs at: parameters and buffers, in the order of their layouts.
+#[derive(Clone, Debug)]
+pub struct Point {
+    pub(crate) parameters: Vec<Tensor>,
+    pub(crate) buffers: Vec<Tensor>,
+}
+
+impl Program {
+    /// The differentiable parameters.
+    pub fn parameters(&self) -> &Layout {
+        &self.parameters
+    }
+
+    /// The constants that travel with the weights.
+    pub fn buffers(&self) -> &Layout {
+        &self.buffers
+    }
+
+    /// The batch norms that use batch statistics; while there are any, a batch must not be split.
+    pub fn batch_statistics(&self) -> &[BatchStatistics] {
+        &self.statistics
+    }
+
+    /// The point at which the parameter vector is `theta` and the buffer vector is `buffers`.
+    ///
+    /// # Errors
+    /// When a vector does not have the length of its layout.
+    pub fn at(&self, theta: &Tensor, buffers: &Tensor) -> Result<Point> {
+        Ok(Point { parameters: self.parameters.views(theta)?, buffers: self.buffers.views(buffers)? })
+    }
+
+    /// The output on a batch. Each value is dropped after its last use.
+    ///
+    /// # Errors
+    /// When an operation does not fit the tensors that reach it.
+    pub fn evaluate(&self, point: &Point, batch: &[&Tensor]) -> Result<Tensor> {
+        let mut values: Vec<Option<Tensor>> = vec![None; self.sources.len()];
+        let mut saved = Vec::new();
+        for (step, source) in self.sources.iter().enumerate() {
+            let value = match source {
+                Source::Op { op, inputs } => {
+                    let x = inputs.iter().map(|x| held(&values, *x)).collect::<Result<Vec<_>>>()?;
+                    saved.clear();
+                    op.forward(&x, &mut saved)?
+                }
+                given => self.given(given, point, batch)?,
+            };
+            values[step] = Some(value);
+            if let Source::Op { inputs, .. } = source {
+                inputs.iter().filter(|x| self.last_use[x.0] == step).for_each(|x| values[x.0] = None);
+            }
+        }
+        held(&values, self.output).cloned()
+    }
+
+    /// Runs the program on a batch and keeps every value, for derivatives.
+    ///
+    /// # Errors
+    /// When an operation does not fit the tensors that reach it.
+    pub fn record<'p>(&'p self, point: &Point, batch: &[&Tensor]) -> Result<Tape<'p>> {
+        let mut values: Vec<Tensor> = Vec::with_capacity(self.sources.len());
+        let mut saved: Vec<Vec<Tensor>> = Vec::with_capacity(self.sources.len());
+        for source in &self.sources {
+            let mut kept = Vec::new();
+            let value = match source {
+                Source::Op { op, inputs } => {
+                    let x: Vec<&Tensor> = inputs.iter().map(|x| &values[x.0]).collect();
+                    op.forward(&x, &mut kept)?
+                }
+                given => self.given(given, point, batch)?,
+            };
+            values.push(value);
+            saved.push(kept);
+        }
+        Ok(Tape::new(self, values, saved))
+    }
+
+    fn given(&self, source: &Source, point: &Point, batch: &[&Tensor]) -> Result<Tensor> {
+        let (what, list, index) = match source {
+            Source::Parameter(i) => ("parameters", point.parameters.get(*i), i),
+            Source::Buffer(i) => ("buffers", point.buffers.get(*i), i),
+            Source::Input(i) => ("inputs", batch.get(*i).copied(), i),
+            Source::Op { .. } => ("operations", None, &0),
+        };
+        list.cloned().ok_or(Error::Length { what, expected: self.inputs.max(index + 1), found: *index })
+    }
+}
+
+fn held(values: &[Option<Tensor>], value: Value) -> Result<&Tensor> {
+    values[value.0].as_ref().ok_or_else(|| Error::unsupported("program", "a value is read after its last use"))
+}
+
+/// Writes a [`Program`] step by step.
+///
+/// ```
+/// use basin_tape::{ProgramBuilder, ops::Tanh};
+/// use candle_core::{DType, Device, Tensor};
+///
+/// let mut b = ProgramBuilder::default();
+/// let x = b.input();
+/// let (w, bias) = (b.parameter("fc1.weight", &[2, 3]), b.parameter("fc1.bias", &[2]));
+/// let h = b.linear(x, w, Some(bias));
+/// let y = b.elementwise(Tanh, h);
+/// let program = b.finish(y)?;
+///
+/// let theta = Tensor::zeros(8, DType::F64, &Device::Cpu)?;
+/// let none = Tensor::zeros(0, DType::F64, &Device::Cpu)?;
+/// let batch = Tensor::ones((4, 3), DType::F64, &Device::Cpu)?;
+/// let output = program.evaluate(&program.at(&theta, &none)?, &[&batch])?;
+/// assert_eq!(output.dims(), [4, 2]);
+/// # Ok::<(), basin_tape::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct ProgramBuilder {
+    sources: Vec<Source>,
+    parameters: Layout,
+    buffers: Layout,
+    statistics: Vec<BatchStatistics>,
+    inputs: usize,
+}
+
+impl ProgramBuilder {
+    fn push(&mut self, source: Source) -> Value {
+        self.sources.push(source);
+        Value(self.sources.len() - 1)
+    }
+
+    /// The next tensor of a batch.
+    pub fn input(&mut self) -> Value {
+        self.inputs += 1;
+        self.push(Source::Input(self.inputs - 1))
+    }
+
+    /// A differentiable parameter.
+    pub fn parameter(&mut self, name: impl Into<String>, shape: &[usize]) -> Value {
+        let index = self.parameters.push(name, shape);
+        self.push(Source::Parameter(index))
+    }
+
+    /// A constant that travels with the weights.
+    pub fn buffer(&mut self, name: impl Into<String>, shape: &[usize]) -> Value {
+        let index = self.buffers.push(name, shape);
+        self.push(Source::Buffer(index))
+    }
+
+    /// Any operation.
+    pub fn op(&mut self, op: impl Op + 'static, inputs: &[Value]) -> Value {
+        self.push(Source::Op { op: Box::new(op), inputs: inputs.to_vec() })
+    }
+
+    /// A linear map of one value, such as [`Reshape`](crate::ops::Reshape) or [`Mean`](crate::ops::Mean).
+    pub fn linear_map(&mut self, map: impl LinearMap + 'static, x: Value) -> Value {
+        self.op(LinearRules(map), &[x])
+    }
+
+    /// A scalar function of each element, such as [`Relu`](crate::ops::Relu).
+    pub fn elementwise(&mut self, function: impl Scalar + 'static, x: Value) -> Value {
+        self.op(Elementwise(function), &[x])
+    }
+
+    /// x Wᵀ + b.
+    pub fn linear(&mut self, x: Value, weight: Value, bias: Option<Value>) -> Value {
+        let inputs: Vec<Value> = [x, weight].into_iter().chain(bias).collect();
+        self.op(BilinearRules(Linear), &inputs)
+    }
+
+    /// The product of two batches of matrices.
+    pub fn matmul(&mut self, x: Value, y: Value) -> Value {
+        self.op(BilinearRules(Matmul), &[x, y])
+    }
+
+    /// A convolution with optional bias.
+    pub fn conv2d(&mut self, geometry: Conv2d, x: Value, weight: Value, bias: Option<Value>) -> Value {
+        let inputs: Vec<Value> = [x, weight].into_iter().chain(bias).collect();
+        self.op(BilinearRules(Convolution(geometry)), &inputs)
+    }
+
+    /// Max pooling.
+    pub fn max_pool2d(&mut self, geometry: Pool2d, x: Value) -> Value {
+        self.op(MaxPool2d(geometry), &[x])
+    }
+
+    /// Average pooling.
+    pub fn average_pool2d(&mut self, geometry: Pool2d, count_padding: bool, x: Value) -> Value {
+        self.linear_map(AveragePool2d { geometry, count_padding }, x)
+    }
+
+    /// (x − mean)/√(variance + ε) per channel with stored statistics.
+    pub fn standardize(&mut self, epsilon: f64, x: Value, mean: Value, variance: Value) -> Value {
+        self.op(Standardize { epsilon }, &[x, mean, variance])
+    }
+
+    /// (x − mean)/√(variance + ε) with the statistics of x over `axes`.
+    pub fn normalize(&mut self, epsilon: f64, axes: Vec<usize>, x: Value) -> Value {
+        self.op(Normalize { axes, epsilon }, &[x])
+    }
+
+    /// Notes that `normalized` uses batch statistics whose running averages are the two buffers.
+    pub fn track_statistics(&mut self, normalized: Value, mean: Value, variance: Value) {
+        if let (Source::Buffer(mean), Source::Buffer(variance)) = (&self.sources[mean.0], &self.sources[variance.0]) {
+            self.statistics.push(BatchStatistics { normalized, mean: *mean, variance: *variance });
+        }
+    }
+
+    /// a + b with broadcasting.
+    pub fn add(&mut self, a: Value, b: Value) -> Value {
+        self.op(Add, &[a, b])
+    }
+
+    /// a − b with broadcasting.
+    pub fn sub(&mut self, a: Value, b: Value) -> Value {
+        self.op(Sub, &[a, b])
+    }
+
+    /// a b, elementwise with broadcasting.
+    pub fn mul(&mut self, a: Value, b: Value) -> Value {
+        self.op(Mul, &[a, b])
+    }
+
+    /// a / b, elementwise with broadcasting.
+    pub fn div(&mut self, a: Value, b: Value) -> Value {
+        self.op(Div, &[a, b])
+    }
+
+    /// scale · x + shift with constants.
+    pub fn affine(&mut self, scale: f64, shift: f64, x: Value) -> Value {
+        self.op(Affine { scale, shift }, &[x])
+    }
+
+    /// Softmax over the last axis.
+    pub fn softmax(&mut self, x: Value) -> Value {
+        self.op(Softmax, &[x])
+    }
+
+    /// The values one behind the other along an axis.
+    pub fn concatenate(&mut self, axis: usize, parts: &[Value]) -> Value {
+        self.op(Concatenate { axis }, parts)
+    }
+
+    /// Rows of a table.
+    pub fn embedding(&mut self, table: Value, indices: Value) -> Value {
+        self.op(Embedding, &[table, indices])
+    }
+
+    /// The program whose output is `output`.
+    ///
+    /// # Errors
+    /// When the output does not depend on one of the parameters, whose gradient would silently be zero.
+    pub fn finish(self, output: Value) -> Result<Program> {
+        let mut active = vec![false; self.sources.len()];
+        let mut last_use: Vec<usize> = (0..self.sources.len()).collect();
+        for (step, source) in self.sources.iter().enumerate() {
+            match source {
+                Source::Parameter(_) => active[step] = true,
+                Source::Op { inputs, .. } => {
+                    active[step] = inputs.iter().any(|x| active[x.0]);
+                    inputs.iter().for_each(|x| last_use[x.0] = step);
+                }
+                Source::Input(_) | Source::Buffer(_) => {}
+            }
+        }
+        last_use[output.0] = self.sources.len();
+        let program = Program {
+            sources: self.sources,
+            parameters: self.parameters,
+            buffers: self.buffers,
+            output,
+            active,
+            last_use,
+            statistics: self.statistics,
+            inputs: self.inputs,
+        };
+        program.require_reached_parameters()?;
+        Ok(program)
+    }
+}
+
+impl Program {
+    fn require_reached_parameters(&self) -> Result<()> {
+        let mut reached = vec![false; self.sources.len()];
+        reached[self.output.0] = true;
+        for (step, source) in self.sources.iter().enumerate().rev() {
+            match source {
+                Source::Op { inputs, .. } if reached[step] => inputs.iter().for_each(|x| reached[x.0] = true),
+                Source::Parameter(i) if !reached[step] => {
+                    return Err(Error::UnreachedParameter { name: self.parameters.entries()[*i].name.clone() });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

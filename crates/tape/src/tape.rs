@@ -1,0 +1,158 @@
+//! A tape: the values of one run of a program on one micro-batch, and the sweeps over them.
+
+use candle_core::Tensor;
+
+use crate::Result;
+use crate::op::{Node, Op, accumulate};
+use crate::program::{Program, Source, Value};
+
+/// One slot per value of the program; absent where zero or not kept.
+pub(crate) type Slots = Vec<Option<Tensor>>;
+
+/// What `forward` computed and saved, value by value.
+#[derive(Debug)]
+pub struct Tape<'p> {
+    program: &'p Program,
+    values: Vec<Tensor>,
+    saved: Vec<Vec<Tensor>>,
+}
+
+impl<'p> Tape<'p> {
+    pub(crate) fn new(program: &'p Program, values: Vec<Tensor>, saved: Vec<Vec<Tensor>>) -> Self {
+        Self { program, values, saved }
+    }
+
+    /// The program that was run.
+    pub fn program(&self) -> &'p Program {
+        self.program
+    }
+
+    /// The program's output.
+    pub fn output(&self) -> &Tensor {
+        &self.values[self.program.output.0]
+    }
+
+    /// What the operation behind `value` saved, such as batch statistics.
+    pub fn saved(&self, value: Value) -> &[Tensor] {
+        &self.saved[value.0]
+    }
+
+    /// Bytes of the kept values which a run computes beyond its parameters and inputs.
+    pub(crate) fn bytes(&self) -> usize {
+        let computed = self.program.sources.iter().zip(&self.values).zip(&self.saved);
+        computed
+            .filter(|((source, _), _)| matches!(source, Source::Op { .. }))
+            .map(|((_, value), saved)| tensor_bytes(value) + saved.iter().map(tensor_bytes).sum::<usize>())
+            .sum()
+    }
+
+    fn with_node<R>(&self, step: usize, inputs: &[Value], f: impl FnOnce(&Node) -> R) -> R {
+        let inputs: Vec<&Tensor> = inputs.iter().map(|x| &self.values[x.0]).collect();
+        f(&Node { inputs: &inputs, output: &self.values[step], saved: &self.saved[step] })
+    }
+
+    fn wanted(&self, inputs: &[Value]) -> Vec<bool> {
+        inputs.iter().map(|x| self.program.active[x.0]).collect()
+    }
+
+    /// The operations that depend on parameters, in the order in which they ran.
+    fn active_operations(&self) -> impl DoubleEndedIterator<Item = (usize, &dyn Op, &[Value])> {
+        self.program.sources.iter().enumerate().filter_map(|(step, source)| match source {
+            Source::Op { op, inputs } if self.program.active[step] => Some((step, op.as_ref(), inputs.as_slice())),
+            _ => None,
+        })
+    }
+
+    /// The tangent sweep: the tangents of all values, for tangents of the parameters.
+    pub(crate) fn tangents(&self, parameters: &[Tensor]) -> Result<Slots> {
+        let mut slots: Slots = vec![None; self.values.len()];
+        for (step, source) in self.program.sources.iter().enumerate() {
+            if let Source::Parameter(i) = source {
+                slots[step] = Some(parameters[*i].clone());
+            }
+        }
+        for (step, op, inputs) in self.active_operations() {
+            let dx: Vec<Option<&Tensor>> = inputs.iter().map(|x| slots[x.0].as_ref()).collect();
+            if dx.iter().any(Option::is_some) {
+                slots[step] = self.with_node(step, inputs, |at| op.tangent(at, &dx))?;
+            }
+        }
+        Ok(slots)
+    }
+
+    /// The tangent of the output alone, for tangents of the parameters: J v.
+    ///
+    /// # Errors
+    /// When a tangent does not fit its parameter.
+    pub(crate) fn output_tangent(&self, parameters: &[Tensor]) -> Result<Tensor> {
+        match self.tangents(parameters)?.swap_remove(self.program.output.0) {
+            Some(tangent) => Ok(tangent),
+            None => Ok(self.output().zeros_like()?),
+        }
+    }
+
+    /// The adjoint sweep from an adjoint of the output; with `keep`, the adjoints of all values stay.
+    pub(crate) fn adjoints(&self, output_bar: &Tensor, keep: bool) -> Result<Slots> {
+        let mut slots: Slots = vec![None; self.values.len()];
+        slots[self.program.output.0] = Some(output_bar.clone());
+        for (step, op, inputs) in self.active_operations().rev() {
+            let y_bar = if keep { slots[step].clone() } else { slots[step].take() };
+            let Some(y_bar) = y_bar else { continue };
+            let wanted = self.wanted(inputs);
+            let adjoints = self.with_node(step, inputs, |at| op.adjoint(at, &y_bar, &wanted))?;
+            collect(&mut slots, inputs, &wanted, adjoints)?;
+        }
+        Ok(slots)
+    }
+
+    /// The adjoint-tangent sweep: the tangents of the parameters' adjoints, given the tangents and the adjoints of all
+    /// values and the tangent of the output's adjoint.
+    pub(crate) fn adjoint_tangents(&self, tangents: &Slots, adjoints: &Slots, output_bar: Tensor) -> Result<Slots> {
+        let mut slots: Slots = vec![None; self.values.len()];
+        slots[self.program.output.0] = Some(output_bar);
+        for (step, op, inputs) in self.active_operations().rev() {
+            let Some(y_bar) = adjoints[step].as_ref() else { continue };
+            let dy_bar = slots[step].take();
+            let dx: Vec<Option<&Tensor>> = inputs.iter().map(|x| tangents[x.0].as_ref()).collect();
+            if dy_bar.is_none() && dx.iter().all(Option::is_none) {
+                continue;
+            }
+            let wanted = self.wanted(inputs);
+            let rule = |at: &Node| op.adjoint_tangent(at, &dx, y_bar, dy_bar.as_ref(), &wanted);
+            let adjoints = self.with_node(step, inputs, rule)?;
+            collect(&mut slots, inputs, &wanted, adjoints)?;
+        }
+        Ok(slots)
+    }
+
+    /// The gradient vector in the parameters, for an adjoint of the output: Jᵀ u.
+    ///
+    /// # Errors
+    /// When the adjoint does not have the output's shape.
+    pub fn pull_back(&self, output_bar: &Tensor) -> Result<Tensor> {
+        self.parameter_vector(self.adjoints(output_bar, false)?)
+    }
+
+    /// The parameters' slots as one vector.
+    pub(crate) fn parameter_vector(&self, mut slots: Slots) -> Result<Tensor> {
+        let mut parts = vec![None; self.program.parameters.entries().len()];
+        for (step, source) in self.program.sources.iter().enumerate() {
+            if let Source::Parameter(i) = source {
+                parts[*i] = slots[step].take();
+            }
+        }
+        self.program.parameters.join(parts, self.output().dtype(), self.output().device())
+    }
+}
+
+/// Adds the wanted adjoints of an operation's inputs to their slots.
+fn collect(slots: &mut Slots, inputs: &[Value], wanted: &[bool], adjoints: Vec<Option<Tensor>>) -> Result<()> {
+    for ((x, adjoint), _) in inputs.iter().zip(adjoints).zip(wanted).filter(|(_, wanted)| **wanted) {
+        slots[x.0] = accumulate(slots[x.0].take(), adjoint)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn tensor_bytes(x: &Tensor) -> usize {
+    x.elem_count() * x.dtype().size_in_bytes()
+}
