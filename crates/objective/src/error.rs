@@ -74,7 +74,9 @@ impl Error {
             io::ErrorKind::PermissionDenied => "check the permissions of the file and of its directory",
             io::ErrorKind::IsADirectory => "name a file inside the directory",
             io::ErrorKind::NotADirectory => "a part of the path is a file where a directory is needed",
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space and run the same command again",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "free some space and run the same command again"
+            }
             _ => "check that the file system is healthy and run the same command again",
         };
         Self::Io { action, path: path.to_owned(), hint: hint.to_owned(), cause }

@@ -3,10 +3,19 @@
 pub mod data;
 mod error;
 mod file;
+mod loss_spec;
+pub mod models;
+mod network;
+mod objective;
+mod quadratic;
 pub mod random;
 mod stored;
 mod suggestion;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use loss_spec::LossSpec;
+pub use network::{Network, NetworkOptions};
+pub use objective::{Evaluation, Linearized, Objective};
+pub use quadratic::Quadratic;
 pub use suggestion::nearest;

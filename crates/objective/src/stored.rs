@@ -138,10 +138,11 @@ impl<'a> Stored<'a> {
             Number::I16 => values(bytes, |x| i64::from(i16::from_le_bytes(x))),
             Number::U32 => values(bytes, |x| i64::from(u32::from_le_bytes(x))),
             Number::I32 => values(bytes, |x| i64::from(i32::from_le_bytes(x))),
-            Number::U64 => values(bytes, |x| i64::try_from(u64::from_le_bytes(x)))
-                .into_iter()
-                .collect::<Result<_, _>>()
-                .map_err(|_| Error::input("a 64-bit integer exceeds 2^63 - 1", "store the values as signed integers"))?,
+            Number::U64 => {
+                values(bytes, |x| i64::try_from(u64::from_le_bytes(x))).into_iter().collect::<Result<_, _>>().map_err(
+                    |_| Error::input("a 64-bit integer exceeds 2^63 - 1", "store the values as signed integers"),
+                )?
+            }
             Number::I64 => values(bytes, i64::from_le_bytes),
             Number::F16 | Number::BF16 | Number::F32 | Number::F64 => {
                 return Err(Error::input(

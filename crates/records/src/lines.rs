@@ -25,10 +25,7 @@ pub fn append<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     append_to(path, value).map_err(|source| Error::write(path, source))
 }
 
-pub(crate) fn read_with<T>(
-    path: &Path,
-    parse: impl Fn(&[u8]) -> std::result::Result<T, Problem>,
-) -> Result<Vec<T>> {
+pub(crate) fn read_with<T>(path: &Path, parse: impl Fn(&[u8]) -> std::result::Result<T, Problem>) -> Result<Vec<T>> {
     let bytes = fs::read(path).map_err(|source| Error::read(path, source))?;
     let mut values = Vec::new();
     for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {

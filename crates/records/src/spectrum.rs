@@ -143,7 +143,10 @@ impl Spectrum {
 
     /// The largest eigenvalue λ_max, where the top was sought.
     pub fn largest(&self) -> Option<&Eigenvalue> {
-        self.eigenvalues.iter().filter(|eigenvalue| eigenvalue.end == End::Top).max_by(|a, b| a.value.total_cmp(&b.value))
+        self.eigenvalues
+            .iter()
+            .filter(|eigenvalue| eigenvalue.end == End::Top)
+            .max_by(|a, b| a.value.total_cmp(&b.value))
     }
 
     /// The smallest eigenvalue λ_min, where the bottom was sought.

@@ -40,7 +40,9 @@ pub(crate) fn provenance(collection: &Collection) -> Vec<Entry> {
         ("measurement seeds", every(collection, |provenance| provenance.seed.map(|seed| seed.to_string()))),
     ];
     let filled = rows.into_iter().filter(|(_, values)| !values.is_empty());
-    filled.map(|(name, values)| Entry { name: name.into(), value: values.join(if name == "data" { "; " } else { ", " }) }).collect()
+    filled
+        .map(|(name, values)| Entry { name: name.into(), value: values.join(if name == "data" { "; " } else { ", " }) })
+        .collect()
 }
 
 fn every(collection: &Collection, value: impl Fn(&Provenance) -> Option<String>) -> Vec<String> {
@@ -65,7 +67,10 @@ fn unlike_data(collection: &Collection) -> Option<String> {
         Some(format!("{} samples of {} {}", data.samples, data.spec, data.blake3.as_deref().unwrap_or_default()))
     });
     (hashes.len() > 1).then(|| {
-        format!("The records were measured on {} different sets of training samples; compare them with care.", hashes.len())
+        format!(
+            "The records were measured on {} different sets of training samples; compare them with care.",
+            hashes.len()
+        )
     })
 }
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use basin_records::{Error as RecordError, Keskar, Line, Outcome, Problem, Provenance, Record, Spectrum, Study, Training};
+use basin_records::{
+    Error as RecordError, Keskar, Line, Outcome, Problem, Provenance, Record, Spectrum, Study, Training,
+};
 
 use crate::chart::palette::{self, Look};
 use crate::error::{Error, Result};

@@ -55,7 +55,9 @@ impl Error {
                  write them with `--out`"
                     .into()
             }
-            Self::Figure { .. } | Self::Page(_) => "this is a defect of basin; please report it with the records".into(),
+            Self::Figure { .. } | Self::Page(_) => {
+                "this is a defect of basin; please report it with the records".into()
+            }
         }
     }
 

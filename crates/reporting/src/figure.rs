@@ -65,7 +65,8 @@ pub(crate) fn settings<'a>(provenances: impl IntoIterator<Item = &'a Provenance>
         Some(format!("{} ({}, {} samples)", data.spec, data.split, number::count(data.samples)))
     }));
     let models = distinct(provenances.iter().filter_map(|provenance| provenance.model.clone()));
-    let training = distinct(provenances.iter().filter_map(|provenance| provenance.training_seed.map(|s| s.to_string())));
+    let training =
+        distinct(provenances.iter().filter_map(|provenance| provenance.training_seed.map(|s| s.to_string())));
     let seeds = distinct(provenances.iter().filter_map(|provenance| provenance.seed.map(|seed| seed.to_string())));
     let parts = [("data", data), ("model", models), ("training seed", training), ("measurement seed", seeds)];
     let phrases: Vec<String> = parts

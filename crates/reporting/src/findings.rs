@@ -8,7 +8,9 @@ use crate::tables::{final_accuracy, final_sharpness, settings_and_steps};
 /// One sentence per quantity that both ends of the batch sizes have.
 pub(crate) fn all(collection: &Collection) -> Vec<String> {
     let sizes = collection.batch_sizes();
-    let (Some(&small), Some(&large)) = (sizes.first(), sizes.last()) else { return Vec::new() };
+    let (Some(&small), Some(&large)) = (sizes.first(), sizes.last()) else {
+        return Vec::new();
+    };
     if small == large {
         return Vec::new();
     }
@@ -93,9 +95,8 @@ fn single_runs(what: &str, values: &str) -> String {
 
 /// `batch 144: 12.1 ± 0.8, batch 16: 3.5 ± 0.4; 3 seeds`.
 fn values(small: Side, large: Side) -> String {
-    let side = |side: Side| {
-        format!("batch {}: {}", side.batch_size, number::with_spread(side.moments.mean, side.moments.std))
-    };
+    let side =
+        |side: Side| format!("batch {}: {}", side.batch_size, number::with_spread(side.moments.mean, side.moments.std));
     let seeds = if small.moments.count == large.moments.count {
         number::plural(small.moments.count, "seed")
     } else {
@@ -119,14 +120,17 @@ mod tests {
         assert_eq!(
             text,
             "At ε = 1e−3 (full space) the minima of batch size 144 are 3.46 times sharper than those of 16 \
-             (batch 144: 12.10 ± 0.80, batch 16: 3.50 ± 0.40; 3 seeds)."
+             (batch 144: 12.10\u{a0}±\u{a0}0.80, batch 16: 3.50\u{a0}±\u{a0}0.40; 3 seeds)."
         );
     }
 
     #[test]
     fn the_small_batch_may_be_the_sharper_one() {
         let text = sharpness("Here", side(16, 9.0, Some(0.1)), side(144, 3.0, Some(0.1)));
-        assert!(text.starts_with("Here the minima of batch size 16 are 3.00 times sharper than those of 144"), "{text}");
+        assert!(
+            text.starts_with("Here the minima of batch size 16 are 3.00 times sharper than those of 144"),
+            "{text}"
+        );
     }
 
     #[test]

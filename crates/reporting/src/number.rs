@@ -16,18 +16,20 @@ pub(crate) fn significant(value: f64) -> String {
     tidy(&format!("{value:.decimals$}"))
 }
 
-/// `mean ± std`, with as many digits as the spread gives sense to; the spread of one value is unknown.
+/// `mean ± std` with unbreakable spaces, with as many digits as the spread gives sense to; the spread of one value is unknown.
 pub(crate) fn with_spread(mean: f64, std: Option<f64>) -> String {
-    let Some(std) = std else { return significant(mean) };
+    let Some(std) = std else {
+        return significant(mean);
+    };
     if !mean.is_finite() || !std.is_finite() {
-        return format!("{} ± {}", significant(mean), significant(std));
+        return format!("{}\u{a0}±\u{a0}{}", significant(mean), significant(std));
     }
     let exponent = if std > 0.0 { std.log10().floor() as i32 } else { mean.abs().max(1e-300).log10().floor() as i32 };
     if !(-5..7).contains(&exponent) || mean.abs() >= 1e7 {
-        return format!("{} ± {}", significant(mean), significant(std));
+        return format!("{}\u{a0}±\u{a0}{}", significant(mean), significant(std));
     }
     let decimals = (1 - exponent).max(0) as usize;
-    tidy(&format!("{mean:.decimals$} ± {std:.decimals$}"))
+    tidy(&format!("{mean:.decimals$}\u{a0}±\u{a0}{std:.decimals$}"))
 }
 
 /// A count with its thousands apart.
@@ -81,9 +83,9 @@ mod tests {
         assert_eq!(significant(123_456.0), "123456");
         assert_eq!(significant(1.5e-7), "1.50e−7");
         assert_eq!(significant(f64::NAN), "NaN");
-        assert_eq!(with_spread(12.123, Some(0.8123)), "12.12 ± 0.81");
-        assert_eq!(with_spread(707.23, Some(43.04)), "707 ± 43");
-        assert_eq!(with_spread(0.11, Some(0.0)), "0.11 ± 0.00");
+        assert_eq!(with_spread(12.123, Some(0.8123)), "12.12\u{a0}±\u{a0}0.81");
+        assert_eq!(with_spread(707.23, Some(43.04)), "707\u{a0}±\u{a0}43");
+        assert_eq!(with_spread(0.11, Some(0.0)), "0.11\u{a0}±\u{a0}0.00");
         assert_eq!(with_spread(3.5, None), "3.50");
         assert_eq!(count(17_226), "17,226");
         assert_eq!(step(5e-4), "5e−4");

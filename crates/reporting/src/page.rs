@@ -1,6 +1,8 @@
 //! The page: one HTML file that needs nothing but itself.
 
-use minijinja::{AutoEscape, Environment, Value};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
 use crate::background::{self, Entry};
@@ -32,7 +34,8 @@ struct Drawn<'a> {
     stem: &'a str,
     title: &'a str,
     caption: &'a str,
-    svg: Value,
+    /// Our own drawing; words from records in it were escaped when it was painted.
+    svg: &'a str,
 }
 
 #[derive(Serialize)]
@@ -48,19 +51,12 @@ struct Tabled<'a> {
 pub(crate) fn html(collection: &Collection, figures: &[(Figure, String)], tables: &[Table]) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.add_template("page", TEMPLATE)?;
     let study = collection.study().map(|(_, study)| study);
     let drawn: Vec<Drawn<'_>> = figures
         .iter()
-        .map(|(figure, svg)| Drawn {
-            stem: &figure.stem,
-            title: &figure.title,
-            caption: &figure.caption,
-            // Our own drawing; words from records in it were escaped when it was painted.
-            svg: Value::from_safe_string(svg.clone()),
-        })
+        .map(|(figure, svg)| Drawn { stem: &figure.stem, title: &figure.title, caption: &figure.caption, svg })
         .collect();
     let tabled: Vec<Tabled<'_>> = tables
         .iter()
@@ -84,5 +80,5 @@ pub(crate) fn html(collection: &Collection, figures: &[(Figure, String)], tables
         figures: drawn,
         tables: tabled,
     };
-    Ok(environment.get_template("page")?.render(Value::from_serialize(&page))?)
+    Ok(environment.get_template("page")?.render(Serde(&page))?)
 }

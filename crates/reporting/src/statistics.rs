@@ -25,9 +25,9 @@ impl Moments {
     /// Whether the intervals mean ± std have a point in common; unknown without both spreads.
     pub(crate) fn overlaps(&self, other: &Self) -> Option<bool> {
         let (ours, theirs) = (self.std?, other.std?);
-        let apart = (self.mean - other.mean).abs();
-        // Written so that a NaN counts as overlap: nothing may be claimed of it.
-        Some(!(apart > ours + theirs))
+        let between = (self.mean - other.mean).abs() - (ours + theirs);
+        // Nothing may be claimed of a NaN.
+        Some(between.is_nan() || between <= 0.0)
     }
 }
 

@@ -37,7 +37,9 @@ fn accuracy(collection: &Collection) -> Option<Table> {
     let mut rows = Vec::new();
     for size in sizes {
         let (train, test) = final_accuracy(collection, size);
-        let Some(count) = train.or(test).map(|moments| moments.count) else { continue };
+        let Some(count) = train.or(test).map(|moments| moments.count) else {
+            continue;
+        };
         rows.push(vec![size.to_string(), count.to_string(), shown(train), shown(test)]);
         let mut row = vec![size.to_string(), count.to_string()];
         for moments in [train, test] {
@@ -138,7 +140,9 @@ fn sharpness(collection: &Collection, subspace: Subspace) -> Option<Table> {
         for &size in &sizes {
             let values: Vec<Option<Moments>> =
                 steps.iter().map(|&epsilon| final_sharpness(&runs, size, *setting, epsilon)).collect();
-            let Some(seeds) = values.iter().flatten().map(|moments| moments.count).max() else { continue };
+            let Some(seeds) = values.iter().flatten().map(|moments| moments.count).max() else {
+                continue;
+            };
             let mut row = vec![size.to_string(), seeds.to_string()];
             if subspace == Subspace::Manifold {
                 row.push(format!("{} × {}", setting.dimension, cell(setting.columns.map(column_name))));
@@ -247,11 +251,13 @@ struct ComparisonColumn {
     /// The field's name in the record, by which its flag is found.
     name: &'static str,
     title: String,
-    value: Box<dyn Fn(&Row) -> Option<f64>>,
+    value: Value,
 }
 
+/// Takes a value from a row.
+type Value = Box<dyn Fn(&Row) -> Option<f64>>;
+
 fn comparison_columns(epsilon: Option<f64>) -> Vec<ComparisonColumn> {
-    type Value = Box<dyn Fn(&Row) -> Option<f64>>;
     let column = |name, title: &str, value: Value| ComparisonColumn { name, title: title.to_owned(), value };
     let percent = |value: Option<f64>| value.map(|value| 100.0 * value);
     let eigenvalue = |eigenvalue: Option<Eigenvalue>| eigenvalue.map(|eigenvalue| eigenvalue.value);
@@ -260,6 +266,7 @@ fn comparison_columns(epsilon: Option<f64>) -> Vec<ComparisonColumn> {
         column("test_loss", "test loss", Box::new(|row| row.test_loss)),
         column("train_accuracy", "train / %", Box::new(move |row| percent(row.train_accuracy))),
         column("test_accuracy", "test / %", Box::new(move |row| percent(row.test_accuracy))),
+        column("generalization_gap", "gap", Box::new(|row| row.generalization_gap)),
         column("lambda_max", "λ_max", Box::new(move |row| eigenvalue(row.lambda_max))),
         column("lambda_min", "λ_min", Box::new(move |row| eigenvalue(row.lambda_min))),
         column("parameter_norm", "‖θ‖", Box::new(|row| row.parameter_norm)),
@@ -271,7 +278,7 @@ fn comparison_columns(epsilon: Option<f64>) -> Vec<ComparisonColumn> {
                 let found = row.keskar.iter().find(|s| s.subspace == subspace && same(s.epsilon, epsilon));
                 found.map(|summary| summary.mean)
             });
-            columns.insert(4, column("keskar", &format!("φ {word}, ε = {}", number::step(epsilon)), value));
+            columns.insert(5, column("keskar", &format!("φ {word}, ε = {}", number::step(epsilon)), value));
         }
     }
     columns

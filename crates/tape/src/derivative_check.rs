@@ -93,8 +93,7 @@ fn check_along(op: &dyn Op, recorded: &Recorded, directions: &[Option<Tensor>], 
         Recorded::new(op, inputs)
     };
     let (forth, back) = (moved(STEP), moved(-STEP));
-    let difference =
-        |a: &Tensor, b: &Tensor| ((a - b).expect("equal shapes") / (2.0 * STEP)).expect("a quotient");
+    let difference = |a: &Tensor, b: &Tensor| ((a - b).expect("equal shapes") / (2.0 * STEP)).expect("a quotient");
 
     let dx: Vec<Option<&Tensor>> = directions.iter().map(Option::as_ref).collect();
     let zeros = recorded.output.zeros_like().expect("zeros");
@@ -106,7 +105,11 @@ fn check_along(op: &dyn Op, recorded: &Recorded, directions: &[Option<Tensor>], 
     let adjoints = recorded.adjoint(op, &y_bar, active);
     let (left, right) = (dot(&y_bar, &tangent), inner(&adjoints, directions));
     let error = (left - right).abs() / (1.0 + left.abs());
-    assert!(error < TRANSPOSE_TOLERANCE * recorded.output.elem_count().max(10) as f64, "{}: ⟨u,Jv⟩ − ⟨Jᵀu,v⟩ is {error:e}", op.name());
+    assert!(
+        error < TRANSPOSE_TOLERANCE * recorded.output.elem_count().max(10) as f64,
+        "{}: ⟨u,Jv⟩ − ⟨Jᵀu,v⟩ is {error:e}",
+        op.name()
+    );
 
     for dy_bar in [Some(normal(recorded.output.dims(), 300)), None] {
         let forth = forth.adjoint(op, &step(&y_bar, STEP, dy_bar.as_ref()), active);

@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 
 use candle_core::Tensor;
 
+use crate::Result;
 use crate::losses::Loss;
 use crate::program::{Point, Program};
 use crate::tape::{Slots, Tape, tensor_bytes};
-use crate::Result;
 
 /// The sum of the samples' losses on one micro-batch, linearized at a point θ.
 ///

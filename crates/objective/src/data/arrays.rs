@@ -83,10 +83,7 @@ fn check_present<'a>(x: &str, y: &str, found: impl Iterator<Item = &'a str>, pat
         Some(near) => format!("did you mean `{near}`? Name the inputs `x` and the targets `y`"),
         None => "name the inputs `x` and the targets `y`; `x_test` and `y_test` make the test split".to_owned(),
     };
-    Err(Error::input(
-        format!("there is no array `{missing}` in `{}`, found: {}", path.display(), listed(&found)),
-        hint,
-    ))
+    Err(Error::input(format!("there is no array `{missing}` in `{}`, found: {}", path.display(), listed(&found)), hint))
 }
 
 fn listed(names: &[&str]) -> String {
@@ -112,8 +109,21 @@ fn samples(arrays: &BTreeMap<String, Stored<'_>>, x: &str, y: &str, other_y: &st
             ));
         }
     }
+    let others = arrays.get(other_y);
+    let is_float = targets.number().is_float();
+    if let Some(others) = others.filter(|others| others.number().is_float() != is_float) {
+        return Err(Error::input(
+            format!(
+                "`{}` has `{y}` of type {} but `{other_y}` of type {}",
+                path.display(),
+                targets.number(),
+                others.number()
+            ),
+            "store both as integer classes or both as real targets",
+        ));
+    }
     let inputs = inputs.to_tensor().map_err(|error| within(error, x, path))?;
-    if targets.number().is_float() {
+    if is_float {
         return Ok((inputs, Targets::Real(targets.to_tensor()?)));
     }
     if targets.shape().len() > 2 {
@@ -124,7 +134,7 @@ fn samples(arrays: &BTreeMap<String, Stored<'_>>, x: &str, y: &str, other_y: &st
     }
     let labels = labels(targets, y, path)?;
     let mut classes = count(&labels);
-    if let Some(others) = arrays.get(other_y).filter(|others| !others.number().is_float()) {
+    if let Some(others) = others {
         classes = classes.max(count(&self::labels(others, other_y, path)?));
     }
     let labels = Tensor::from_vec(labels, targets.shape(), &Device::Cpu)?;
@@ -154,9 +164,7 @@ fn count(labels: &[i64]) -> usize {
 
 fn within(error: Error, name: &str, path: &Path) -> Error {
     match error {
-        Error::Input { message, hint } => {
-            Error::input(format!("`{name}` in `{}`: {message}", path.display()), hint)
-        }
+        Error::Input { message, hint } => Error::input(format!("`{name}` in `{}`: {message}", path.display()), hint),
         other => other,
     }
 }
@@ -242,6 +250,11 @@ mod tests {
             (safetensors(&[x(), ("y", Dtype::C64, &[1], vec![0; 8])]), "is of type C64", "f32"),
             (safetensors(&[x(), ("y", Dtype::U8, &[2, 1, 1], vec![0; 2])]), "of shape [2, 1, 1]", "one integer"),
             (safetensors(&[("x", Dtype::F32, &[2, 0], vec![]), y(vec![0, 0])]), "no numbers", "first axis"),
+            (
+                safetensors(&[x(), y(vec![0, 1]), ("y_test", Dtype::F32, &[1], floats(&[1.0]))]),
+                "`y` of type i8 but `y_test` of type f32",
+                "both as integer classes",
+            ),
             (b"\x80\x04pickle".to_vec(), "not a whole safetensors file", "copied completely"),
         ];
         for (bytes, message, hint) in cases {

@@ -64,16 +64,18 @@ fn decode<const AXES: usize>(mut reader: impl Read, most: u64) -> Result<Idx<AXE
     let magic = word(&mut reader)?;
     let expected = 0x0800 + AXES as u32;
     if magic != expected {
-        return Err(format!("is not an IDX file of {AXES} axes of bytes: expected magic {expected:#010x}, found {magic:#010x}"));
+        return Err(format!(
+            "is not an IDX file of {AXES} axes of bytes: expected magic {expected:#010x}, found {magic:#010x}"
+        ));
     }
     let mut shape = [0; AXES];
     for extent in &mut shape {
         *extent = word(&mut reader)? as usize;
     }
     let expected = shape.iter().try_fold(1_u64, |product, &extent| product.checked_mul(extent as u64));
-    let expected = expected
-        .filter(|&expected| expected <= most)
-        .ok_or_else(|| format!("is truncated: its header promises {shape:?} bytes, it cannot hold more than {most}"))?;
+    let expected = expected.filter(|&expected| expected <= most).ok_or_else(|| {
+        format!("is truncated: its header promises bytes of shape {shape:?}, it cannot hold more than {most}")
+    })?;
     let bytes = file::read_at_most(reader, expected).map_err(unreadable)?;
     match (bytes.len() as u64).cmp(&expected) {
         std::cmp::Ordering::Equal => Ok(Idx { shape, bytes }),
@@ -154,11 +156,11 @@ mod tests {
         let labels = idx(&[3], &[1, 2, 3]);
         let long = [&labels[..], &[0]].concat();
         let cases = [
-            (labels[..10].to_vec(), "its header promises [3] bytes".to_owned()),
+            (labels[..10].to_vec(), "its header promises 3 bytes, 2 follow".to_owned()),
             (long.clone(), "garbage".to_owned()),
             (gzip(&labels[..10]), "its header promises 3 bytes, 2 follow".to_owned()),
             (gzip(&long), "garbage".to_owned()),
-            ([gzip(&labels), vec![1, 2, 3]].concat(), "decompressed".to_owned()),
+            ([gzip(&labels), vec![1; 20]].concat(), "decompressed".to_owned()),
             (gzip(&labels)[..12].to_vec(), "ends too early".to_owned()),
             (idx(&[3, 1, 1], &[1, 2, 3]), "expected magic 0x00000801, found 0x00000803".to_owned()),
             (vec![0, 0], "ends too early".to_owned()),

@@ -41,7 +41,9 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
     let (length, rest) = match major {
         1 => rest.split_first_chunk().map(|(&length, rest)| (u64::from(u16::from_le_bytes(length)), rest)),
         2 | 3 => rest.split_first_chunk().map(|(&length, rest)| (u64::from(u32::from_le_bytes(length)), rest)),
-        other => return Err(format!("its format version is {other}, versions 1 to 3 are known")),
+        other => {
+            return Err(format!("its format version is {other}, versions 1 to 3 are known"));
+        }
     }
     .ok_or("it ends within the length of its header")?;
     usize::try_from(length)
@@ -81,7 +83,7 @@ fn element(descr: &str) -> Result<(Number, bool), String> {
 /// The elements of an array whose first index runs fastest, in the order in which the last one does.
 fn to_row_major(bytes: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
     let mut stride = size;
-    // From the last axis to the first: (position, extent, stride in bytes).
+    // Position, extent and stride in bytes of each axis.
     let mut axes: Vec<(usize, usize, usize)> = shape
         .iter()
         .map(|&extent| {
@@ -89,8 +91,9 @@ fn to_row_major(bytes: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
             stride = stride.saturating_mul(extent);
             axis
         })
-        .rev()
         .collect();
+    // The last axis runs fastest.
+    axes.reverse();
     let mut ordered = Vec::with_capacity(bytes.len());
     let mut start = 0;
     for _ in 0..bytes.len() / size {
@@ -218,13 +221,8 @@ mod tests {
 
     fn written(values: &[f32], shape: &[u64], order: npyz::Order) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut writer = npyz::WriteOptions::new()
-            .default_dtype()
-            .order(order)
-            .shape(shape)
-            .writer(&mut bytes)
-            .begin_nd()
-            .unwrap();
+        let mut writer =
+            npyz::WriteOptions::new().default_dtype().order(order).shape(shape).writer(&mut bytes).begin_nd().unwrap();
         writer.extend(values).unwrap();
         writer.finish().unwrap();
         bytes

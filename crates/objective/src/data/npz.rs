@@ -116,7 +116,9 @@ impl Entry {
         let bytes = match self.method {
             0 => file::read_at_most(compressed, self.length),
             8 => file::read_at_most(DeflateDecoder::new(compressed), self.length),
-            other => return Err(format!("it is compressed by method {other}, expected stored or deflated")),
+            other => {
+                return Err(format!("it is compressed by method {other}, expected stored or deflated"));
+            }
         }
         .map_err(|cause| format!("it cannot be decompressed: {cause}"))?;
         if bytes.len() as u64 != self.length {

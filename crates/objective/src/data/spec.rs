@@ -89,7 +89,9 @@ fn path(name: &str, rest: Option<&str>, what: &str) -> Result<PathBuf> {
 /// A bare file name is the likeliest slip, a misspelled name the next.
 fn unknown_hint(text: &str, name: &str) -> String {
     match Path::new(text).extension().and_then(|extension| extension.to_str()) {
-        Some(format @ ("npz" | "safetensors")) => format!("for a file of arrays write `{format}:{text}`"),
+        Some(format @ ("npz" | "safetensors")) => {
+            format!("for a file of arrays write `{format}:{text}`")
+        }
         _ => suggestion::hint(name, &NAMES),
     }
 }

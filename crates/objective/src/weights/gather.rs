@@ -229,7 +229,10 @@ mod tests {
             let (weight, bias) = (format!("{prefix}fc1.weight"), format!("{prefix}fc1.bias"));
             let weights = weights(&[(&weight, matrix(&[[1.0; 2]; 2])), (&bias, vector(&[5.0, 6.0]))]);
             let gathered = weights.gather(&layer(), &[], DType::F32).unwrap();
-            assert_eq!(gathered.notes, [format!("left out `{prefix}`, the prefix of every name in `model.safetensors`")]);
+            assert_eq!(
+                gathered.notes,
+                [format!("left out `{prefix}`, the prefix of every name in `model.safetensors`")]
+            );
         }
         // A prefix that belongs to the model stays.
         let weights = weights(&[("model.w", vector(&[1.0]))]);

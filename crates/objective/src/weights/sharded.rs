@@ -60,7 +60,10 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Index> {
     match index.weight_map.iter().find(|(_, shard)| !is_file_name(shard)) {
         None => Ok(index),
         Some((name, shard)) => Err(Error::input(
-            format!("the index `{}` puts `{name}` into `{shard}`, expected the name of a file beside it", path.display()),
+            format!(
+                "the index `{}` puts `{name}` into `{shard}`, expected the name of a file beside it",
+                path.display()
+            ),
             "put all files of the checkpoint into one directory",
         )),
     }

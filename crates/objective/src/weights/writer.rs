@@ -69,7 +69,9 @@ struct Layout<'a> {
 /// The header's JSON, padded with spaces so that the data start at a multiple of 8 bytes.
 fn header(entries: &[Entry<'_>], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     const METADATA: &str = "__metadata__";
-    let unwritable = |cause: serde_json::Error| Error::input(format!("the header cannot be written: {cause}"), "");
+    let unwritable = |cause: serde_json::Error| {
+        Error::input(format!("the header cannot be written: {cause}"), "use shorter names and metadata")
+    };
     let mut header = BTreeMap::new();
     if !metadata.is_empty() {
         header.insert(METADATA, serde_json::to_value(metadata).map_err(unwritable)?);

@@ -11,6 +11,8 @@ pub(crate) struct Axis {
     name: String,
     scale: Scale,
     ticks: Vec<Tick>,
+    /// Room kept for the labels at the least.
+    room: f64,
 }
 
 /// A rectangle in pixels.
@@ -37,7 +39,7 @@ const LINE_HEIGHT: f64 = 1.25 * TEXT;
 
 impl Axis {
     pub(crate) fn new(name: impl Into<String>, scale: Scale) -> Self {
-        Self { name: name.into(), scale, ticks: scale.ticks() }
+        Self { name: name.into(), scale, ticks: scale.ticks(), room: 0.0 }
     }
 
     /// Ticks at these values instead of round ones.
@@ -55,8 +57,14 @@ impl Axis {
         self
     }
 
-    pub(crate) fn widest_label(&self) -> f64 {
-        self.ticks.iter().filter_map(|tick| tick.label.as_deref()).map(font::width).fold(0.0, f64::max)
+    /// Gives two vertical axes the same room, so that plots above one another begin at the same place.
+    pub(crate) fn align(one: &mut Self, other: &mut Self) {
+        let room = f64::max(one.widest_label(), other.widest_label());
+        (one.room, other.room) = (room, room);
+    }
+
+    fn widest_label(&self) -> f64 {
+        self.ticks.iter().filter_map(|tick| tick.label.as_deref()).map(font::width).fold(self.room, f64::max)
     }
 
     /// Ticks that lie on the axis, with their positions.
@@ -65,13 +73,6 @@ impl Axis {
             let position = self.scale.position(tick.value)?;
             (-1e-9..=1.0 + 1e-9).contains(&position).then_some((tick, position))
         })
-    }
-}
-
-impl Region {
-    /// The region less a strip at its left, so that plots above one another begin at the same place.
-    pub(crate) fn indented(self, by: f64) -> Self {
-        Self { left: self.left + by, ..self }
     }
 }
 
@@ -114,6 +115,11 @@ impl Axes {
         if let Some(x) = self.across(x) {
             drawing.path(vec![(x, self.inside.top), (x, self.inside.bottom)], MUTED, 2);
         }
+    }
+
+    /// The height of a position, kept inside the plot.
+    pub(crate) fn within(&self, (x, y): Point) -> Point {
+        (x, y.clamp(self.inside.top, self.inside.bottom))
     }
 
     /// A horizontal line through the plot, if the value lies in it.
@@ -174,12 +180,15 @@ impl Axes {
     /// `side` is −1 for ticks to the left of the line and 1 for ticks to its right.
     fn draw_vertical(&self, drawing: &mut Drawing, axis: &Axis, x: f64, name_at: f64, side: f64) {
         let align = if side < 0.0 { Align::Right } else { Align::Left };
+        let mut free = f64::INFINITY;
         for (tick, position) in axis.placed() {
             let y = self.height(position);
             let length = if tick.label.is_some() { TICK } else { 0.6 * TICK };
             drawing.path(vec![(x, y), (x + side * length, y)], INK, 2);
-            if let Some(label) = &tick.label {
+            let Some(label) = &tick.label else { continue };
+            if y + 0.5 * TEXT < free {
                 drawing.text(label, (x + side * (TICK + GAP), y), align, INK);
+                free = y - 0.5 * TEXT;
             }
         }
         drawing.climbing_text(&axis.name, (name_at, (self.inside.top + self.inside.bottom) / 2.0), INK);

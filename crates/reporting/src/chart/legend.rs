@@ -14,7 +14,8 @@ pub(crate) struct Key {
     pub(crate) marker: Option<(Marker, bool)>,
 }
 
-const SAMPLE: f64 = 84.0;
+const LINE: f64 = 84.0;
+const MARKER: f64 = 26.0;
 const GAP: f64 = 14.0;
 const BETWEEN: f64 = 36.0;
 const ROW: f64 = 1.4 * TEXT;
@@ -23,25 +24,42 @@ const EDGE: f64 = 8.0;
 /// Draws the keys in as many rows as they need and returns the region below them.
 pub(crate) fn draw(drawing: &mut Drawing, keys: &[Key]) -> Region {
     let (width, height) = (f64::from(SIZE.0), f64::from(SIZE.1));
-    let mut at = (EDGE, EDGE + ROW / 2.0);
-    for key in keys {
-        let needed = SAMPLE + GAP + font::width(&key.words);
-        if at.0 > EDGE && at.0 + needed > width - EDGE {
-            at = (EDGE, at.1 + ROW);
+    let mut top = EDGE;
+    for row in keys.chunks(per_row(keys, width - 2.0 * EDGE)) {
+        let mut left = EDGE;
+        for key in row {
+            draw_key(drawing, key, (left, top + ROW / 2.0));
+            left += needed(key) + BETWEEN;
         }
-        draw_key(drawing, key, at);
-        at.0 += needed + BETWEEN;
+        top += ROW;
     }
-    let top = if keys.is_empty() { EDGE } else { at.1 + ROW / 2.0 };
     Region { left: EDGE, top, right: width - EDGE, bottom: height - EDGE }
 }
 
+/// As many keys in each row as the fullest row allows, spread evenly over the rows that this needs.
+fn per_row(keys: &[Key], width: f64) -> usize {
+    let fits = |count: usize| {
+        keys.chunks(count).all(|row| row.iter().map(|key| needed(key) + BETWEEN).sum::<f64>() - BETWEEN <= width)
+    };
+    let most = (1..=keys.len()).rev().find(|&count| fits(count)).unwrap_or(1);
+    keys.len().div_ceil(keys.len().div_ceil(most).max(1)).max(1)
+}
+
+fn needed(key: &Key) -> f64 {
+    sample(key) + GAP + font::width(&key.words)
+}
+
+fn sample(key: &Key) -> f64 {
+    if key.line.is_some() { LINE } else { MARKER }
+}
+
 fn draw_key(drawing: &mut Drawing, key: &Key, (x, y): (f64, f64)) {
+    let sample = sample(key);
     if let Some(dash) = key.line {
-        series::line(drawing, &[Some((x, y)), Some((x + SAMPLE, y))], key.color, 5, dash, 1.0);
+        series::line(drawing, &[Some((x, y)), Some((x + sample, y))], key.color, 5, dash, 1.0);
     }
     if let Some((marker, filled)) = key.marker {
-        series::marker(drawing, (x + SAMPLE / 2.0, y), marker, key.color, filled);
+        series::marker(drawing, (x + sample / 2.0, y), marker, key.color, filled);
     }
-    drawing.text(&key.words, (x + SAMPLE + GAP, y), Align::Left, INK);
+    drawing.text(&key.words, (x + sample + GAP, y), Align::Left, INK);
 }

@@ -13,28 +13,31 @@ use super::drawing::{Align, Color, Drawing, Point, SIZE, Shape};
 use super::font;
 use super::palette::PAPER;
 
+/// Plotters' bitmap text stands this much above the middle that its SVG text keeps.
+const BITMAP_DROP: f64 = 5.0;
+
 /// The drawing as SVG text.
 pub(crate) fn svg(drawing: &Drawing) -> Result<String, String> {
     let mut text = String::new();
-    paint(drawing, &SVGBackend::with_string(&mut text, SIZE).into_drawing_area())?;
+    paint(drawing, 0.0, &SVGBackend::with_string(&mut text, SIZE).into_drawing_area())?;
     // Viewers other than the page have no fallback of their own.
     Ok(text.replace("font-family=\"DejaVu Sans\"", "font-family=\"&quot;DejaVu Sans&quot;, sans-serif\""))
 }
 
 /// Writes the drawing as a PNG file.
 pub(crate) fn png(drawing: &Drawing, path: &Path) -> Result<(), String> {
-    paint(drawing, &BitMapBackend::new(path, SIZE).into_drawing_area())
+    paint(drawing, BITMAP_DROP, &BitMapBackend::new(path, SIZE).into_drawing_area())
 }
 
-fn paint<B: DrawingBackend>(drawing: &Drawing, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+fn paint<B: DrawingBackend>(drawing: &Drawing, drop: f64, area: &DrawingArea<B, Shift>) -> Result<(), String> {
     area.fill(&rgb(PAPER)).map_err(|error| error.to_string())?;
     for shape in &drawing.shapes {
-        paint_shape(shape, area)?;
+        paint_shape(shape, drop, area)?;
     }
     area.present().map_err(|error| error.to_string())
 }
 
-fn paint_shape<B: DrawingBackend>(shape: &Shape, area: &DrawingArea<B, Shift>) -> Result<(), String> {
+fn paint_shape<B: DrawingBackend>(shape: &Shape, drop: f64, area: &DrawingArea<B, Shift>) -> Result<(), String> {
     let drawn = match shape {
         Shape::Path { points, color, opacity, width } => {
             area.draw(&PathElement::new(pixel_points(points), style(*color, *opacity, *width)))
@@ -43,7 +46,9 @@ fn paint_shape<B: DrawingBackend>(shape: &Shape, area: &DrawingArea<B, Shift>) -
             area.draw(&Polygon::new(pixel_points(points), style(*color, *opacity, 1).filled()))
         }
         Shape::Text { text, at, color, align, upright } => {
-            area.draw(&Text::new(text.as_str(), pixel(*at), text_style(*color, *align, *upright)))
+            // Dropped towards the foot of the letters, wherever that is.
+            let at = if *upright { (at.0, at.1 + drop) } else { (at.0 + drop, at.1) };
+            area.draw(&Text::new(text.as_str(), pixel(at), text_style(*color, *align, *upright)))
         }
     };
     drawn.map_err(|error| error.to_string())

@@ -34,14 +34,14 @@ pub(crate) enum Dash {
     Solid,
     Dashed,
     Dotted,
-    DashDotted,
+    Alternating,
 }
 
 /// Okabe and Ito's colours without yellow, which is too pale on paper; ordered so that neighbours differ in grey too.
 const LOOKS: [Look; 6] = [
     Look { color: Color(0x00, 0x72, 0xB2), marker: Marker::Circle, dash: Dash::Solid },
     Look { color: Color(0xD5, 0x5E, 0x00), marker: Marker::Square, dash: Dash::Dashed },
-    Look { color: Color(0x00, 0x9E, 0x73), marker: Marker::Triangle, dash: Dash::DashDotted },
+    Look { color: Color(0x00, 0x9E, 0x73), marker: Marker::Triangle, dash: Dash::Alternating },
     Look { color: Color(0xCC, 0x79, 0xA7), marker: Marker::Diamond, dash: Dash::Dotted },
     Look { color: Color(0xE6, 0x9F, 0x00), marker: Marker::TriangleDown, dash: Dash::Solid },
     Look { color: Color(0x56, 0xB4, 0xE9), marker: Marker::Hexagon, dash: Dash::Dashed },
@@ -64,7 +64,7 @@ impl Dash {
             Self::Solid => &[],
             Self::Dashed => &[20.0, 12.0],
             Self::Dotted => &[5.0, 10.0],
-            Self::DashDotted => &[22.0, 9.0, 5.0, 9.0],
+            Self::Alternating => &[22.0, 9.0, 5.0, 9.0],
         }
     }
 }

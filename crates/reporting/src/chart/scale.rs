@@ -23,6 +23,8 @@ pub(crate) struct Tick {
 
 /// Part of the axis left free at each end, so that markers stay inside.
 const MARGIN: f64 = 0.04;
+/// Past this a margin could overflow; no loss or eigenvalue lies there.
+const EXTREME: f64 = 1e280;
 /// Ratio of largest to smallest value past which equal steps would hide the small values.
 const TWO_DECADES: f64 = 100.0;
 
@@ -38,6 +40,7 @@ impl Scale {
     pub(crate) fn logarithmic(values: impl IntoIterator<Item = f64>) -> Self {
         let positive = values.into_iter().filter(|&value| value > 0.0);
         let (low, high) = range(positive).unwrap_or((1.0, 10.0));
+        let (low, high) = (low.max(1.0 / EXTREME), high.min(EXTREME));
         let margin = if high > low { (high / low).powf(MARGIN) } else { 1.5 };
         Self { kind: Kind::Logarithmic, low: low / margin, high: high * margin }
     }
@@ -55,6 +58,7 @@ impl Scale {
         Self { kind: Kind::Linear, low, high }
     }
 
+    #[cfg(test)]
     pub(crate) fn is_logarithmic(&self) -> bool {
         self.kind == Kind::Logarithmic
     }
@@ -86,7 +90,7 @@ fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 }
 
 fn linear_ticks(low: f64, high: f64) -> Vec<Tick> {
-    let step = round_step((high - low) / 5.0);
+    let step = round_step((high - low) / 7.0);
     let first = (low / step).ceil() as i64;
     let last = (high / step).floor() as i64;
     (first..=last)
@@ -116,8 +120,8 @@ fn linear_label(value: f64, step: f64) -> String {
 
 /// A label such as `2e−3`, with as few digits as the value needs.
 fn power_label(value: f64) -> String {
-    if value == 0.0 {
-        return "0".into();
+    if (1.0..10.0).contains(&value.abs()) || value == 0.0 {
+        return value.to_string().replace('-', "−");
     }
     let exact = format!("{value:.3e}");
     let (digits, exponent) = exact.split_once('e').unwrap_or((&exact, "0"));
@@ -135,7 +139,7 @@ fn logarithmic_ticks(low: f64, high: f64) -> Vec<Tick> {
     let stride = ((decades / 6.0).ceil() as i32).max(1);
     let first = low.log10().floor() as i32;
     let last = high.log10().ceil() as i32;
-    let plain = low >= 1e-2 && high <= 2e4;
+    let plain = low >= 5e-4 && high <= 2e4;
     let mut ticks = Vec::new();
     for exponent in first..=last {
         for factor in 1..=9 {
@@ -164,17 +168,18 @@ mod tests {
 
     #[test]
     fn linear_ticks_are_round_and_share_their_decimals() {
-        assert_eq!(labels(Scale::between(-1.1, 2.1)), ["−1", "0", "1", "2"]);
+        assert_eq!(labels(Scale::between(-1.1, 2.1)), ["−1.0", "−0.5", "0.0", "0.5", "1.0", "1.5", "2.0"]);
         assert_eq!(labels(Scale::between(0.0, 0.5)), ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5"]);
         assert_eq!(labels(Scale::between(96.0, 101.0)), ["96", "97", "98", "99", "100", "101"]);
     }
 
     #[test]
     fn logarithmic_ticks_show_two_and_five_only_within_a_decade() {
-        assert_eq!(labels(Scale::logarithmic([1.1e-3, 0.9e-2])), ["2e−3", "5e−3"]);
+        assert_eq!(labels(Scale::logarithmic([1.1e-3, 0.9e-2])), ["0.002", "0.005"]);
         assert_eq!(labels(Scale::logarithmic([1e-4, 1e-1])), ["1e−4", "1e−3", "1e−2", "1e−1"]);
+        assert_eq!(labels(Scale::logarithmic([1e-5, 3.0])).last().map(String::as_str), Some("1"));
         assert_eq!(labels(Scale::logarithmic([0.5, 200.0])), ["1", "10", "100"]);
-        assert_eq!(labels(Scale::logarithmic([1e-12, 1.0])).len(), 7);
+        assert_eq!(labels(Scale::logarithmic([1e-12, 1.0])), ["1e−12", "1e−9", "1e−6", "1e−3", "1"]);
     }
 
     #[test]
@@ -199,6 +204,14 @@ mod tests {
     fn one_value_alone_still_has_an_axis_around_it() {
         for scale in [Scale::linear([3.0]), Scale::linear([0.0]), Scale::logarithmic([3.0]), Scale::linear([])] {
             assert!(!labels(scale).is_empty(), "{scale:?}");
+        }
+    }
+
+    #[test]
+    fn extreme_values_end_in_few_ticks() {
+        for (low, high) in [(5e-324, 1.0), (1e-300, 1e308), (1.0, 1.0 + 1e-15), (-1e308, 1e308)] {
+            assert!(Scale::linear([low, high]).ticks().len() < 20);
+            assert!(Scale::logarithmic([low, high]).ticks().len() < 60);
         }
     }
 

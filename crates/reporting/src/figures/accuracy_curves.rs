@@ -89,8 +89,9 @@ fn draw_split(drawing: &mut Drawing, axes: &Axes, seeds: &[Curve], look: Look, d
     let mean = place(&mean(seeds));
     series::line(drawing, &mean, look.color, 5, dash, 1.0);
     let every = mean.len().div_ceil(MARKERS).max(1);
-    // Counted from the end, so that the accuracy reached carries a marker.
-    for point in mean.iter().rev().step_by(every).flatten() {
+    // Counted from the end, so that the accuracy reached carries a marker; the splits take turns, for they lie close.
+    let first = if dash == Dash::Solid { 0 } else { every / 2 };
+    for point in mean.iter().rev().skip(first).step_by(every).flatten() {
         series::marker(drawing, *point, look.marker, look.color, dash == Dash::Solid);
     }
 }
@@ -128,7 +129,14 @@ fn mean(seeds: &[Curve]) -> Curve {
 
 fn numbers(runs: &BTreeMap<RunId, Measured<'_, Training>>) -> Numbers {
     let mut numbers = Numbers::new(&[
-        "batch_size", "seed", "epoch", "step", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
+        "batch_size",
+        "seed",
+        "epoch",
+        "step",
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
     ]);
     for (run, measured) in runs {
         for epoch in &measured.result.epochs {

@@ -26,6 +26,9 @@ struct Panel {
     extremes: Vec<(RunId, Eigenvalue)>,
 }
 
+/// Picks one end of a spectrum.
+type Pick = fn(&Spectrum) -> Option<&Eigenvalue>;
+
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     distinct(collection.spectra().iter().map(|measured| measured.result.matrix))
         .into_iter()
@@ -77,16 +80,14 @@ pub(crate) fn title_of(matrix: Matrix) -> &'static str {
 }
 
 fn panels(runs: &ByRun<'_, Spectrum>) -> Vec<Panel> {
-    let ends: [(&str, fn(&Spectrum) -> Option<&Eigenvalue>); 2] =
-        [("λ_max", Spectrum::largest), ("λ_min", Spectrum::smallest)];
-    let of_end = |(name, pick): (&'static str, fn(&Spectrum) -> Option<&Eigenvalue>)| Panel {
-        name,
-        extremes: runs
+    let ends: [(&str, Pick); 2] = [("λ_max", Spectrum::largest), ("λ_min", Spectrum::smallest)];
+    let panel = |(name, pick): (&'static str, Pick)| {
+        let last = runs
             .iter()
-            .filter_map(|(&run, along)| Some((run, *along.iter().rev().find_map(|m| pick(m.result))?)))
-            .collect(),
+            .filter_map(|(&run, along)| Some((run, *along.iter().rev().find_map(|measured| pick(measured.result))?)));
+        Panel { name, extremes: last.collect() }
     };
-    ends.into_iter().map(of_end).filter(|panel| !panel.extremes.is_empty()).collect()
+    ends.into_iter().map(panel).filter(|panel| !panel.extremes.is_empty()).collect()
 }
 
 fn draw(collection: &Collection, panels: &[Panel]) -> Drawing {
@@ -94,25 +95,16 @@ fn draw(collection: &Collection, panels: &[Panel]) -> Drawing {
     let sizes = sizes(panels);
     let region = legend::draw(&mut drawing, &keys(collection, panels, &sizes));
     let x = horizontal_axis(&sizes);
-    let y: Vec<Axis> = panels
-        .iter()
-        .map(|panel| {
-            let values: Vec<f64> = panel.extremes.iter().map(|(_, eigenvalue)| eigenvalue.value).collect();
-            Axis::new(panel.name, Scale::fitting(values))
-        })
-        .collect();
-    match (panels, y.as_slice()) {
+    let mut y: Vec<Axis> = panels.iter().map(|panel| Axis::new(panel.name, Scale::fitting(panel.reach()))).collect();
+    match (panels, y.as_mut_slice()) {
         ([upper, lower], [upper_axis, lower_axis]) => {
-            // The lower plot carries the labels of both.
+            // The lower plot carries the horizontal labels of both.
             let middle = region.top + 0.43 * (region.bottom - region.top);
-            let above = Region { bottom: middle, ..region };
-            let below = Region { top: middle, ..region };
-            let widest = f64::max(upper_axis.widest_label(), lower_axis.widest_label());
-            let above = above.indented(widest - upper_axis.widest_label());
-            let below = below.indented(widest - lower_axis.widest_label());
-            let axes = Axes::draw(&mut drawing, above, &x.clone().without_labels(), upper_axis, None);
+            Axis::align(upper_axis, lower_axis);
+            let bare = x.clone().without_labels();
+            let axes = Axes::draw(&mut drawing, Region { bottom: middle, ..region }, &bare, upper_axis, None);
             draw_panel(&mut drawing, collection, &axes, upper);
-            let axes = Axes::draw(&mut drawing, below, &x, lower_axis, None);
+            let axes = Axes::draw(&mut drawing, Region { top: middle, ..region }, &x, lower_axis, None);
             draw_panel(&mut drawing, collection, &axes, lower);
         }
         _ => {
@@ -123,6 +115,17 @@ fn draw(collection: &Collection, panels: &[Panel]) -> Drawing {
         }
     }
     drawing
+}
+
+impl Panel {
+    /// The values, and the ends of their error bars where these keep the sign.
+    fn reach(&self) -> Vec<f64> {
+        let ends = |eigenvalue: &Eigenvalue| {
+            let Eigenvalue { value, residual, .. } = *eigenvalue;
+            [value, value - residual, value + residual].map(|end| if end * value > 0.0 { end } else { value })
+        };
+        self.extremes.iter().flat_map(|(_, eigenvalue)| ends(eigenvalue)).collect()
+    }
 }
 
 fn sizes(panels: &[Panel]) -> Vec<u64> {
@@ -167,12 +170,14 @@ fn draw_panel(drawing: &mut Drawing, collection: &Collection, axes: &Axes, panel
             let beside = (index as f64 - (of_size.len() - 1) as f64 / 2.0) * APART.min(110.0 / of_size.len() as f64);
             let shift = |(x, y): (f64, f64)| (x + beside, y);
             let place = |value: f64| axes.point(size as f64, value).map(shift);
-            let Some(at) = place(eigenvalue.value) else { continue };
+            let Some(at) = place(eigenvalue.value) else {
+                continue;
+            };
             let low = place(eigenvalue.value - eigenvalue.residual);
             if let (Some(low), Some(high)) = (low, place(eigenvalue.value + eigenvalue.residual))
                 && low.1 - high.1 > 2.0 * VISIBLE
             {
-                series::error_bar(drawing, low, high, look.color);
+                series::error_bar(drawing, axes.within(low), axes.within(high), look.color);
             }
             series::marker(drawing, at, look.marker, look.color, eigenvalue.converged);
         }

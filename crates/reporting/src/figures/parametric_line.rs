@@ -45,8 +45,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 fn figure(stem: String, measured: &Measured<'_, Line>) -> Figure {
     let section = Section::of(measured.result);
     let lost = section.curves.iter().flat_map(|curve| &curve.values).filter(|value| !value.is_finite()).count();
-    let gaps =
-        if lost > 0 { format!(" {} not finite and left out.", are(lost, "value")) } else { String::new() };
+    let gaps = if lost > 0 { format!(" {} not finite and left out.", are(lost, "value")) } else { String::new() };
     let caption = format!(
         "Loss (left axis) and accuracy (right axis) at (1 − α) θ₀ + α θ₁, train solid and test dashed, between {} \
          (α = 0) and {} (α = 1), which lie {} apart in parameter space.{gaps}{}",
@@ -168,7 +167,9 @@ fn draw(section: &Section, loss: Option<&str>) -> Drawing {
 }
 
 fn draw_curve(drawing: &mut Drawing, axes: &Axes, alpha: &[f64], curve: &Curve) {
-    let place = |(x, y): (&f64, &f64)| if curve.accuracy { axes.right_point(*x, *y) } else { axes.point(*x, *y) };
+    let place = |(x, y): (&f64, &f64)| {
+        if curve.accuracy { axes.right_point(*x, *y) } else { axes.point(*x, *y) }
+    };
     let points: Vec<Option<Point>> = alpha.iter().zip(&curve.values).map(place).collect();
     series::line(drawing, &points, color(curve), 4, curve.dash, 1.0);
     for point in points.iter().step_by(4).flatten() {

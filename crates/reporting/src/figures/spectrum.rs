@@ -74,7 +74,7 @@ pub(crate) fn convergence(spectrum: &Spectrum) -> String {
         0 => format!("All reached the relative tolerance{tolerance}."),
         missed => {
             let reason = spectrum.reason.as_deref().map_or_else(String::new, |reason| format!(" (stopped: {reason})"));
-            format!("{missed} of {total} did not reach the relative tolerance{tolerance}{reason} and are drawn hollow.")
+            format!("{missed} of {total} did not reach the relative tolerance{tolerance}{reason} (hollow).")
         }
     }
 }
@@ -109,10 +109,10 @@ fn draw(spectrum: &Spectrum, provenance: &Provenance, look: Look) -> Drawing {
 }
 
 fn rank_name(provenance: &Provenance) -> String {
-    provenance.checkpoint.as_ref().map_or_else(
-        || "rank".into(),
-        |checkpoint| format!("rank   (P = {})", number::count(checkpoint.parameters)),
-    )
+    provenance
+        .checkpoint
+        .as_ref()
+        .map_or_else(|| "rank".into(), |checkpoint| format!("rank   (P = {})", number::count(checkpoint.parameters)))
 }
 
 struct Stem {

@@ -36,11 +36,7 @@ pub(crate) fn matmul_sum(pairs: &[(&Tensor, &Tensor)], bias: Option<&Tensor>) ->
 }
 
 /// Σ conv(xᵢ, wᵢ) over pairs of equal shapes, plus `bias` per output channel.
-pub(crate) fn conv2d_sum(
-    geometry: &Conv2d,
-    pairs: &[(&Tensor, &Tensor)],
-    bias: Option<&Tensor>,
-) -> Result<Tensor> {
+pub(crate) fn conv2d_sum(geometry: &Conv2d, pairs: &[(&Tensor, &Tensor)], bias: Option<&Tensor>) -> Result<Tensor> {
     let x = pairs[0].0;
     if x.device().is_cpu() {
         by_dtype!("conv2d", x, conv2d_sum(geometry, pairs, bias))

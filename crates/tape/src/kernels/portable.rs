@@ -55,9 +55,11 @@ impl Patches {
     }
 
     fn gather(&self, geometry: &Conv2d, x: &Tensor) -> Result<Tensor> {
-        let padded = x
-            .pad_with_zeros(2, geometry.padding.0, geometry.padding.0)?
-            .pad_with_zeros(3, geometry.padding.1, geometry.padding.1)?;
+        let padded = x.pad_with_zeros(2, geometry.padding.0, geometry.padding.0)?.pad_with_zeros(
+            3,
+            geometry.padding.1,
+            geometry.padding.1,
+        )?;
         let patches = padded.flatten(2, 3)?.contiguous()?.index_select(&self.positions, 2)?;
         Ok(patches.reshape((x.dim(0)?, self.groups, self.depth, self.output.0 * self.output.1))?)
     }

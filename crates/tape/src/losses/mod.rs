@@ -98,9 +98,7 @@ impl<L: Loss> Op for LossRules<L> {
         let (z, targets) = (at.input(0), at.input(1));
         let bent = dx[0]
             .map(|dz| {
-                Ok::<_, crate::Error>(
-                    self.0.hessian_product(z, targets, dz)?.broadcast_mul(&per_sample(y_bar, z)?)?,
-                )
+                Ok::<_, crate::Error>(self.0.hessian_product(z, targets, dz)?.broadcast_mul(&per_sample(y_bar, z)?)?)
             })
             .transpose()?;
         let carried = match dy_bar {

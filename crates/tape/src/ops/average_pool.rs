@@ -86,7 +86,10 @@ mod tests {
     #[test]
     fn a_window_is_averaged() {
         let x = normal(&[1, 1, 2, 3], 1);
-        let pool = AveragePool2d { geometry: Pool2d { kernel: (2, 3), stride: (1, 1), ..Pool2d::square(1) }, count_padding: true };
+        let pool = AveragePool2d {
+            geometry: Pool2d { kernel: (2, 3), stride: (1, 1), ..Pool2d::square(1) },
+            count_padding: true,
+        };
         let average = pool.apply(&x).and_then(|y| Ok(y.flatten_all()?.to_vec1::<f64>()?)).expect("pooling")[0];
         let mean = x.mean_all().and_then(|m| m.to_scalar::<f64>()).expect("mean");
         assert!((average - mean).abs() < 1e-15);

@@ -38,14 +38,21 @@ impl Conv2d {
         let (&[_, channels, height, width], &[out_channels, group_channels, kernel_height, kernel_width]) =
             (input, weight)
         else {
-            return Err(Error::shape("conv2d", format!("images and a weight of rank 4, the weight is {weight:?}"), input));
+            return Err(Error::shape(
+                "conv2d",
+                format!("images and a weight of rank 4, the weight is {weight:?}"),
+                input,
+            ));
         };
         if self.groups == 0 || self.stride.0 * self.stride.1 * self.dilation.0 * self.dilation.1 == 0 {
             return Err(Error::unsupported("conv2d", "stride, dilation and groups must be at least 1"));
         }
         if channels != group_channels * self.groups || out_channels % self.groups != 0 {
-            let expected =
-                format!("{} input channels in {} groups for the weight {weight:?}", group_channels * self.groups, self.groups);
+            let expected = format!(
+                "{} input channels in {} groups for the weight {weight:?}",
+                group_channels * self.groups,
+                self.groups
+            );
             return Err(Error::shape("conv2d", expected, input));
         }
         let extent = |size: usize, kernel: usize, stride: usize, padding: usize, dilation: usize| {
@@ -149,7 +156,10 @@ mod tests {
             let adjoint = cpu::conv2d_input_adjoint_sum::<f64>(&geometry, x.dims(), &[(&w, &y)]).expect("valid sizes");
             same(&adjoint, &portable::conv2d_input_adjoint_sum(&geometry, x.dims(), &[(&w, &y)]).expect("valid sizes"));
             let adjoint = cpu::conv2d_weight_adjoint_sum::<f64>(&geometry, w.dims(), &[(&x, &y)]).expect("valid sizes");
-            same(&adjoint, &portable::conv2d_weight_adjoint_sum(&geometry, w.dims(), &[(&x, &y)]).expect("valid sizes"));
+            same(
+                &adjoint,
+                &portable::conv2d_weight_adjoint_sum(&geometry, w.dims(), &[(&x, &y)]).expect("valid sizes"),
+            );
         }
     }
 

@@ -24,11 +24,14 @@ impl Bilinear for Linear {
     fn product(&self, pairs: &Pairs, bias: Option<&Tensor>) -> Result<Tensor> {
         let (x, w) = pairs[0];
         if x.rank() == 0 || x.dims().last() != w.dims().get(1) {
-            return Err(Error::shape("linear", format!("inputs whose last axis is that of the weight {:?}", w.dims()), x.dims()));
+            return Err(Error::shape(
+                "linear",
+                format!("inputs whose last axis is that of the weight {:?}", w.dims()),
+                x.dims(),
+            ));
         }
         let shape = [&x.dims()[..x.rank() - 1], &w.dims()[..1]].concat();
-        let factors =
-            pairs.iter().map(|(x, w)| Ok((rows(x)?, w.t()?))).collect::<Result<Vec<(Tensor, Tensor)>>>()?;
+        let factors = pairs.iter().map(|(x, w)| Ok((rows(x)?, w.t()?))).collect::<Result<Vec<(Tensor, Tensor)>>>()?;
         let factors: Vec<_> = factors.iter().map(|(x, w)| (x, w)).collect();
         Ok(kernels::matmul_sum(&factors, bias)?.reshape(shape)?)
     }
@@ -40,8 +43,7 @@ impl Bilinear for Linear {
     }
 
     fn right_adjoint(&self, _right: &[usize], pairs: &Pairs) -> Result<Tensor> {
-        let factors =
-            pairs.iter().map(|(x, y_bar)| Ok((rows(y_bar)?.t()?, rows(x)?))).collect::<Result<Vec<_>>>()?;
+        let factors = pairs.iter().map(|(x, y_bar)| Ok((rows(y_bar)?.t()?, rows(x)?))).collect::<Result<Vec<_>>>()?;
         let factors: Vec<_> = factors.iter().map(|(y_bar, x)| (y_bar, x)).collect();
         kernels::matmul_sum(&factors, None)
     }

@@ -26,9 +26,7 @@ pub use batch_norm::Standardize;
 pub use bilinear::{Bilinear, BilinearRules, Pairs};
 pub use concatenate::Concatenate;
 pub use conv2d::{Conv2d, Convolution};
-pub use elementwise::{
-    Elementwise, Gelu, GeluTanh, LeakyRelu, Real, Relu, Scalar, Sigmoid, Silu, Softplus, Tanh,
-};
+pub use elementwise::{Elementwise, Gelu, GeluTanh, LeakyRelu, Real, Relu, Scalar, Sigmoid, Silu, Softplus, Tanh};
 pub use embedding::Embedding;
 pub use linear::Linear;
 pub use linear_map::{LinearMap, LinearRules};

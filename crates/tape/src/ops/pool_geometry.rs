@@ -41,7 +41,9 @@ impl Pool2d {
         if kernel * stride * dilation == 0 || 2 * padding > kernel {
             return Err(Error::unsupported(
                 "pool2d",
-                format!("kernel {kernel}, stride {stride}, dilation {dilation} must be at least 1 and padding {padding} at most half of the kernel"),
+                format!(
+                    "kernel {kernel}, stride {stride}, dilation {dilation} must be at least 1 and padding {padding} at most half of the kernel"
+                ),
             ));
         }
         let reach = dilation * (kernel - 1) + 1;
@@ -83,10 +85,15 @@ mod tests {
     #[test]
     fn windows_are_counted_as_by_pytorch() {
         // (size, kernel, stride, padding, ceil) -> windows, from torch.nn.MaxPool2d's documented formula.
-        for (size, kernel, stride, padding, ceil_mode, expected) in
-            [(5, 2, 2, 0, false, 2), (5, 2, 2, 0, true, 3), (4, 3, 3, 1, true, 2), (7, 3, 2, 1, false, 4), (5, 1, 3, 0, true, 2)]
-        {
-            let pool = Pool2d { kernel: (kernel, 1), stride: (stride, 1), padding: (padding, 0), dilation: (1, 1), ceil_mode };
+        for (size, kernel, stride, padding, ceil_mode, expected) in [
+            (5, 2, 2, 0, false, 2),
+            (5, 2, 2, 0, true, 3),
+            (4, 3, 3, 1, true, 2),
+            (7, 3, 2, 1, false, 4),
+            (5, 1, 3, 0, true, 2),
+        ] {
+            let pool =
+                Pool2d { kernel: (kernel, 1), stride: (stride, 1), padding: (padding, 0), dilation: (1, 1), ceil_mode };
             assert_eq!(pool.output_size(size, 1).expect("valid").0, expected, "{size} {kernel} {stride} {padding}");
         }
     }

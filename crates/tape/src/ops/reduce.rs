@@ -86,7 +86,8 @@ mod tests {
         let rows = 3_000_000;
         let x = Tensor::full(0.1_f32, (rows, 2), &Device::Cpu).expect("a new tensor");
         for (axes, expected) in [(vec![0], 0.1_f32 as f64 * rows as f64), (vec![1], 0.1_f32 as f64 * 2.0)] {
-            let sum = Sum { axes }.apply(&x).and_then(|s| Ok(s.to_dtype(DType::F64)?.to_vec1::<f64>()?)).expect("a sum");
+            let sum =
+                Sum { axes }.apply(&x).and_then(|s| Ok(s.to_dtype(DType::F64)?.to_vec1::<f64>()?)).expect("a sum");
             assert!((sum[0] / expected - 1.0).abs() < 1e-7, "{} against {expected}", sum[0]);
         }
     }

@@ -33,12 +33,7 @@ pub(crate) fn map2<T: Element>(x: &Tensor, t: &Tensor, f: impl Fn(T, T) -> T + S
     })
 }
 
-pub(crate) fn map3<T: Element>(
-    x: &Tensor,
-    s: &Tensor,
-    t: &Tensor,
-    f: impl Fn(T, T, T) -> T + Sync,
-) -> Result<Tensor> {
+pub(crate) fn map3<T: Element>(x: &Tensor, s: &Tensor, t: &Tensor, f: impl Fn(T, T, T) -> T + Sync) -> Result<Tensor> {
     with_contiguous::<T, _>(x, |x_elements| {
         with_contiguous::<T, _>(s, |s| {
             with_contiguous::<T, _>(t, |t| {

@@ -1,10 +1,8 @@
-//! Makes a study directory from invented but plausible records and draws it, to look at the figures without training.
-//!
-//! `cargo run -p basin-reporting --example synthetic_study -- DIR`
+//! Invented but plausible records of a study with two batch sizes and three seeds.
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use basin_records::comparison::Row;
 use basin_records::keskar::{Columns, Measurement, Subspace};
@@ -20,16 +18,8 @@ const BATCH_SIZES: [u64; 2] = [16, 144];
 const SEEDS: u64 = 3;
 const EPOCHS: u64 = 30;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let directory = std::env::args_os().nth(1).map(PathBuf::from).ok_or("which directory?")?;
-    write_records(&directory)?;
-    for path in basin_reporting::draw(&directory)? {
-        println!("{}", path.display());
-    }
-    Ok(())
-}
-
-fn write_records(directory: &Path) -> Result<(), Box<dyn Error>> {
+/// Writes the records that `basin study` would leave in a directory.
+pub(crate) fn write_records(directory: &Path) -> Result<(), Box<dyn Error>> {
     let records = directory.join("records");
     std::fs::create_dir_all(&records)?;
     let runs: Vec<(u64, u64)> = BATCH_SIZES.iter().flat_map(|&size| (0..SEEDS).map(move |seed| (size, seed))).collect();

@@ -1,0 +1,119 @@
+//! The zoo: models by name, sized by the data.
+
+mod convolutional;
+mod fully_connected;
+mod initial;
+mod layers;
+mod spec;
+
+pub use spec::{Activation, ModelSpec};
+
+use basin_tape::{Entry, Layout, Program};
+use candle_core::{DType, Device, Tensor};
+
+use crate::{Error, Result};
+use initial::Initial;
+use layers::Layers;
+
+/// Which statistics batch norm uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchNorm {
+    /// The stored ones: the objective is a mean over samples.
+    Stored,
+    /// Those of the batch, as in training: the batch must not be split.
+    Batch,
+}
+
+/// A model: its programs, and how its weights are drawn.
+#[derive(Debug)]
+pub struct Model {
+    spec: ModelSpec,
+    stored: Program,
+    batch: Program,
+    initial_parameters: Vec<Initial>,
+    initial_buffers: Vec<Initial>,
+}
+
+impl Model {
+    /// The model that `spec` names, for samples of `input_shape` (without the batch axis) and `outputs` outputs.
+    ///
+    /// ```
+    /// use basin_objective::models::Model;
+    ///
+    /// let model = Model::new(&"mlp:64-100-10:relu".parse()?, &[64], 10)?;
+    /// assert_eq!(model.parameters().len(), 64 * 100 + 100 + 100 * 10 + 10);
+    /// assert_eq!(model.parameters().entries()[0].name, "fc1.weight");
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the model cannot take such samples or give so many outputs.
+    pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: usize) -> Result<Self> {
+        let build = |mode| -> Result<_> {
+            let mut layers = Layers::new(mode);
+            let output = spec.build(&mut layers, input_shape, outputs).map_err(|e| misfit(spec, input_shape, e))?;
+            layers.finish(output)
+        };
+        let (stored, initial_parameters, initial_buffers) = build(BatchNorm::Stored)?;
+        let (batch, ..) = build(BatchNorm::Batch)?;
+        Ok(Self { spec: spec.clone(), stored, batch, initial_parameters, initial_buffers })
+    }
+
+    /// The name it was built from.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// The program for one kind of batch norm; both have the same parameters and buffers.
+    pub fn program(&self, batch_norm: BatchNorm) -> &Program {
+        match batch_norm {
+            BatchNorm::Stored => &self.stored,
+            BatchNorm::Batch => &self.batch,
+        }
+    }
+
+    /// Names, shapes and offsets of the parameters.
+    pub fn parameters(&self) -> &Layout {
+        self.stored.parameters()
+    }
+
+    /// Names, shapes and offsets of the buffers, such as running means.
+    pub fn buffers(&self) -> &Layout {
+        self.stored.buffers()
+    }
+
+    /// The initial parameter vector, drawn as PyTorch draws it by default, from one stream per (seed, tensor name).
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub fn initial_parameters(&self, seed: u64, dtype: DType) -> Result<Tensor> {
+        draw(self.parameters(), &self.initial_parameters, seed, dtype)
+    }
+
+    /// The initial buffer vector.
+    ///
+    /// # Errors
+    /// When candle fails.
+    pub fn initial_buffers(&self, dtype: DType) -> Result<Tensor> {
+        draw(self.buffers(), &self.initial_buffers, 0, dtype)
+    }
+}
+
+/// A layer that cannot take what reaches it is a matter of the data, not of the engine.
+fn misfit(spec: &ModelSpec, input_shape: &[usize], error: Error) -> Error {
+    match error {
+        Error::Tape(error @ basin_tape::Error::Shape { .. }) => Error::input(
+            format!("model `{spec}` cannot take samples of shape {input_shape:?}: {error}"),
+            "use data with larger images, or another model",
+        ),
+        error => error,
+    }
+}
+
+fn draw(layout: &Layout, initial: &[Initial], seed: u64, dtype: DType) -> Result<Tensor> {
+    let mut vector = Vec::with_capacity(layout.len());
+    for (Entry { name, shape, .. }, initial) in layout.entries().iter().zip(initial) {
+        initial.draw(seed, name, shape.iter().product(), &mut vector);
+    }
+    Ok(Tensor::new(vector, &Device::Cpu)?.to_dtype(dtype)?)
+}

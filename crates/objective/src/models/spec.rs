@@ -1,0 +1,231 @@
+//! Which model, by the names of the command line.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::layers::{Layer, Layers};
+use super::{convolutional, fully_connected};
+use crate::{Error, Result, suggestion};
+
+/// An elementwise function between layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// max(x, 0).
+    Relu,
+    /// x, or 0.01 x where x is negative.
+    LeakyRelu,
+    /// tanh x.
+    Tanh,
+    /// 1/(1 + e^(−x)).
+    Sigmoid,
+    /// x Φ(x).
+    Gelu,
+    /// x σ(x).
+    Silu,
+    /// log(1 + eˣ).
+    Softplus,
+    /// x: a linear network.
+    Identity,
+}
+
+const ACTIVATIONS: [(&str, Activation); 8] = [
+    ("relu", Activation::Relu),
+    ("leaky-relu", Activation::LeakyRelu),
+    ("tanh", Activation::Tanh),
+    ("sigmoid", Activation::Sigmoid),
+    ("gelu", Activation::Gelu),
+    ("silu", Activation::Silu),
+    ("softplus", Activation::Softplus),
+    ("identity", Activation::Identity),
+];
+
+/// The name of a model, as in `--model`.
+///
+/// ```
+/// use basin_objective::models::ModelSpec;
+///
+/// let spec: ModelSpec = "mlp:64-128-10:tanh:bn".parse()?;
+/// assert_eq!(spec.to_string(), "mlp:64-128-10:tanh:bn");
+/// let error = "f7".parse::<ModelSpec>().unwrap_err();
+/// assert_eq!(error.to_string(), "unknown model `f7`");
+/// # Ok::<(), basin_objective::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSpec {
+    /// Linear layers of the given widths, inputs first and outputs last.
+    Mlp {
+        /// Widths: inputs, hidden layers, outputs.
+        widths: Vec<usize>,
+        /// The function between layers.
+        activation: Activation,
+        /// Whether batch norm stands before each activation.
+        batch_norm: bool,
+    },
+    /// Keskar's F1: five layers of 512 with batch norm and relu.
+    F1,
+    /// Keskar's F2: seven layers of 512 with batch norm and relu.
+    F2,
+    /// Keskar's C1: the shallow convolutional network.
+    C1,
+    /// Keskar's C2: the deep convolutional network.
+    C2,
+    /// C1 under the name the paper uses with CIFAR-100.
+    C3,
+    /// C2 under the name the paper uses with CIFAR-100.
+    C4,
+}
+
+const NAMES: [&str; 7] = ["f1", "f2", "c1", "c2", "c3", "c4", "mlp"];
+
+impl FromStr for ModelSpec {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "f1" => Ok(Self::F1),
+            "f2" => Ok(Self::F2),
+            "c1" => Ok(Self::C1),
+            "c2" => Ok(Self::C2),
+            "c3" => Ok(Self::C3),
+            "c4" => Ok(Self::C4),
+            _ => match text.split_once(':') {
+                Some(("mlp", rest)) => parse_mlp(text, rest),
+                _ => Err(Error::input(
+                    format!("unknown model `{text}`"),
+                    format!("{}; an `mlp` is written like `mlp:64-128-10:relu`", suggestion::hint(text, &NAMES)),
+                )),
+            },
+        }
+    }
+}
+
+/// Largest width of a layer: keeps the number of weights countable whatever is typed.
+const MAX_WIDTH: usize = 1 << 24;
+
+fn parse_mlp(text: &str, rest: &str) -> Result<ModelSpec> {
+    let example = "write it like `mlp:64-128-10:relu` or `mlp:64-128-10:relu:bn`";
+    let mut parts = rest.split(':');
+    let widths = parts
+        .next()
+        .unwrap_or_default()
+        .split('-')
+        .map(|width| width.parse().ok().filter(|width| (1..=MAX_WIDTH).contains(width)))
+        .collect::<Option<Vec<usize>>>()
+        .filter(|widths| widths.len() >= 2)
+        .ok_or_else(|| Error::input(format!("model `{text}`: expected at least two widths of at least 1"), example))?;
+    let activation = match parts.next() {
+        None => Activation::Relu,
+        Some(name) => named_activation(text, name)?,
+    };
+    let batch_norm = match (parts.next(), parts.next()) {
+        (None, _) => false,
+        (Some("bn"), None) => true,
+        _ => return Err(Error::input(format!("model `{text}`: only `bn` may follow the activation"), example)),
+    };
+    Ok(ModelSpec::Mlp { widths, activation, batch_norm })
+}
+
+fn named_activation(text: &str, name: &str) -> Result<Activation> {
+    ACTIVATIONS.iter().find(|(known, _)| *known == name).map(|(_, activation)| *activation).ok_or_else(|| {
+        let names = ACTIVATIONS.map(|(name, _)| name);
+        Error::input(format!("model `{text}`: unknown activation `{name}`"), suggestion::hint(name, &names))
+    })
+}
+
+impl fmt::Display for ModelSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mlp { widths, activation, batch_norm } => {
+                let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
+                let activation = ACTIVATIONS.iter().find(|(_, a)| a == activation).map_or("relu", |(name, _)| name);
+                write!(f, "mlp:{}:{activation}{}", widths.join("-"), if *batch_norm { ":bn" } else { "" })
+            }
+            Self::F1 => f.write_str("f1"),
+            Self::F2 => f.write_str("f2"),
+            Self::C1 => f.write_str("c1"),
+            Self::C2 => f.write_str("c2"),
+            Self::C3 => f.write_str("c3"),
+            Self::C4 => f.write_str("c4"),
+        }
+    }
+}
+
+impl ModelSpec {
+    pub(super) fn build(&self, layers: &mut Layers, input_shape: &[usize], outputs: usize) -> Result<Layer> {
+        let x = layers.input(input_shape);
+        match self {
+            Self::Mlp { widths, activation, batch_norm } => {
+                let inputs = input_shape.iter().product::<usize>();
+                if (widths[0], widths[widths.len() - 1]) != (inputs, outputs) {
+                    return Err(self.misfit(widths, inputs, outputs));
+                }
+                let hidden = &widths[1..widths.len() - 1];
+                Ok(fully_connected::stack(layers, x, hidden, outputs, *activation, *batch_norm))
+            }
+            Self::F1 => Ok(fully_connected::stack(layers, x, &[512; 5], outputs, Activation::Relu, true)),
+            Self::F2 => Ok(fully_connected::stack(layers, x, &[512; 7], outputs, Activation::Relu, true)),
+            Self::C1 | Self::C3 => convolutional::shallow(layers, x, outputs),
+            Self::C2 | Self::C4 => convolutional::deep(layers, x, outputs),
+        }
+    }
+
+    fn misfit(&self, widths: &[usize], inputs: usize, outputs: usize) -> Error {
+        let mut fitting: Vec<String> = widths.iter().map(usize::to_string).collect();
+        let last = fitting.len() - 1;
+        (fitting[0], fitting[last]) = (inputs.to_string(), outputs.to_string());
+        Error::input(
+            format!(
+                "model `{self}` takes {} inputs and gives {} outputs; the data has {inputs} inputs and needs {outputs}",
+                widths[0], widths[last]
+            ),
+            format!("widths that fit are {}", fitting.join("-")),
+        )
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test should say where")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::models::Model;
+
+    #[test]
+    fn the_papers_networks_have_the_papers_sizes() {
+        let parameters =
+            |spec: &str, shape: &[usize]| Model::new(&spec.parse().unwrap(), shape, 10).unwrap().parameters().len();
+        // 784·512 + 4·512² weights, 6 biases, 5 batch norms.
+        assert_eq!(parameters("f1", &[1, 28, 28]), 784 * 512 + 4 * 512 * 512 + 512 * 10 + 5 * 512 + 10 + 5 * 1024);
+        // Convolutions 3·25·64 and 64·25·64, then 4096-384-192-10.
+        let (conv, dense) = (75 * 64 + 1600 * 64, 4096 * 384 + 384 * 192 + 1920);
+        assert_eq!(parameters("c1", &[3, 32, 32]), conv + dense + 128 + 384 + 192 + 10 + 2 * (128 + 384 + 192));
+        assert!(parameters("c2", &[3, 32, 32]) > 14_000_000);
+    }
+
+    #[test]
+    fn misfits_name_the_widths_that_fit() {
+        let error = Model::new(&"mlp:60-32-10".parse().unwrap(), &[64], 10).unwrap_err();
+        assert_eq!(error.hint(), Some("widths that fit are 64-32-10"));
+        assert!(Model::new(&ModelSpec::C1, &[64], 10).unwrap_err().is_bad_input());
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_nearest_name() {
+        for text in
+            ["", "mlp", "mlp:", "mlp:64", "mlp:64-0-10", "mlp:64-10:relu:bn:bn", "mlp:64-10:bn", "mlp:9-99999999999-2"]
+        {
+            assert!(text.parse::<ModelSpec>().unwrap_err().is_bad_input(), "{text}");
+        }
+        assert!("mlp:64-10:rleu".parse::<ModelSpec>().unwrap_err().hint().unwrap().contains("relu"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_parses_or_is_bad_input(text in "(mlp:)?[a-z0-9:-]{0,20}") {
+            if let Ok(spec) = text.parse::<ModelSpec>() {
+                prop_assert_eq!(spec.to_string().parse::<ModelSpec>().unwrap(), spec);
+            }
+        }
+    }
+}

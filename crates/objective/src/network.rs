@@ -1,0 +1,323 @@
+//! A model with a loss on data, as an objective.
+
+use basin_tape::losses::Loss;
+use basin_tape::{Linearization, Point, Program};
+use candle_core::{D, DType, Device, Tensor};
+
+use crate::data::{Dataset, Targets};
+use crate::loss_spec::LossSpec;
+use crate::models::{BatchNorm, Model};
+use crate::objective::{Evaluation, Linearized, Objective};
+use crate::{Error, Result};
+
+/// Bytes of kept values that one micro-batch aims at when none is given.
+const MICRO_BATCH_BYTES: usize = 128 << 20;
+/// Samples that one micro-batch holds at most when none is given: beyond, nothing gets faster.
+const MICRO_BATCH_SAMPLES: usize = 1024;
+/// Bytes of linearizations that are kept when no budget is given.
+const DEFAULT_MEMORY: u64 = 4 << 30;
+
+/// How a network is evaluated.
+#[derive(Clone, Debug)]
+pub struct NetworkOptions {
+    /// Where to compute.
+    pub device: Device,
+    /// f32 or f64.
+    pub dtype: DType,
+    /// Samples per sweep; chosen from the size of the model when absent. No figure depends on it.
+    pub micro_batch: Option<usize>,
+    /// Bytes that kept linearizations may take; past it they are recomputed for each product.
+    pub memory: Option<u64>,
+    /// Which statistics batch norm uses.
+    pub batch_norm: BatchNorm,
+}
+
+impl Default for NetworkOptions {
+    fn default() -> Self {
+        Self { device: Device::Cpu, dtype: DType::F32, micro_batch: None, memory: None, batch_norm: BatchNorm::Stored }
+    }
+}
+
+/// Consecutive samples on the device.
+#[derive(Debug)]
+struct Batch {
+    inputs: Tensor,
+    targets: Tensor,
+}
+
+/// The mean loss of a model over a data set, as a function of its parameter vector.
+///
+/// ```
+/// use basin_objective::data::{DataSpec, Dataset, Split};
+/// use basin_objective::models::Model;
+/// use basin_objective::{LossSpec, Network, NetworkOptions, Objective};
+///
+/// let data = Dataset::load(&DataSpec::Digits, Split::Train)?;
+/// let model = Model::new(&"mlp:64-10".parse()?, data.sample_shape(), 10)?;
+/// let buffers = model.initial_buffers(candle_core::DType::F32)?;
+/// let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, NetworkOptions::default())?;
+/// let zero = candle_core::Tensor::zeros(650, candle_core::DType::F32, network.device())?;
+/// let evaluation = network.evaluate(&zero)?;
+/// assert!((evaluation.loss - 10_f64.ln()).abs() < 1e-6);
+/// # Ok::<(), basin_objective::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Network<'m> {
+    program: &'m Program,
+    buffers: Tensor,
+    loss: Box<dyn Loss>,
+    batches: Vec<Batch>,
+    samples: usize,
+    accuracy: Accuracy,
+    device: Device,
+    dtype: DType,
+    memory: u64,
+}
+
+/// What counts as classified right.
+#[derive(Clone, Copy, Debug)]
+enum Accuracy {
+    /// The largest output is the class, or the largest target where classes are one-hot.
+    LargestOutput,
+    /// There are no classes.
+    None,
+}
+
+impl<'m> Network<'m> {
+    /// A model with a loss on a data set; `buffers` are the model's constants such as running means.
+    ///
+    /// # Errors
+    /// When data, loss and model do not belong together, or the micro-batch is 0 or larger than the data.
+    pub fn new(
+        model: &'m Model,
+        buffers: &Tensor,
+        loss: LossSpec,
+        data: &Dataset,
+        options: NetworkOptions,
+    ) -> Result<Self> {
+        let NetworkOptions { device, dtype, micro_batch, memory, batch_norm } = options;
+        let program = model.program(batch_norm);
+        let buffers = buffers.to_dtype(dtype)?.to_device(&device)?;
+        let samples = data.samples();
+        let mut network = Self {
+            program,
+            buffers,
+            loss: loss.build(),
+            batches: Vec::new(),
+            samples,
+            accuracy: match data.targets {
+                Targets::Classes { .. } => Accuracy::LargestOutput,
+                Targets::Real(_) => Accuracy::None,
+            },
+            device,
+            dtype,
+            memory: memory.unwrap_or(DEFAULT_MEMORY),
+        };
+        let whole = Batch {
+            inputs: data.inputs.to_dtype(dtype)?.to_device(&network.device)?,
+            targets: loss.prepare(data, dtype, &network.device)?,
+        };
+        let micro_batch = network.micro_batch(&whole, micro_batch)?;
+        network.batches = split(&whole, samples, micro_batch)?;
+        Ok(network)
+    }
+
+    fn micro_batch(&self, whole: &Batch, asked: Option<usize>) -> Result<usize> {
+        let coupled = !self.program.batch_statistics().is_empty();
+        match asked {
+            Some(0) => Err(Error::input("the micro-batch holds 0 samples", "give at least 1, or leave it out")),
+            Some(size) if coupled && size < self.samples => Err(Error::input(
+                format!(
+                    "batch norm uses the statistics of the batch, so a sample's loss depends on the {} others: \
+                     micro-batches of {size} would be another function",
+                    self.samples
+                ),
+                "leave the micro-batch out, analyse fewer samples with `--samples`, or use stored statistics",
+            )),
+            Some(size) => Ok(size.min(self.samples)),
+            None if coupled => Ok(self.samples),
+            None => {
+                let fitting = MICRO_BATCH_BYTES / self.bytes_per_sample(whole)?.max(1);
+                Ok(fitting.clamp(1, MICRO_BATCH_SAMPLES).min(self.samples))
+            }
+        }
+    }
+
+    /// Bytes that linearizing one sample keeps, measured on the first one.
+    fn bytes_per_sample(&self, whole: &Batch) -> Result<usize> {
+        let theta = Tensor::zeros(self.program.parameters().len(), self.dtype, &self.device)?;
+        let first =
+            split(&Batch { inputs: whole.inputs.narrow(0, 0, 1)?, targets: whole.targets.narrow(0, 0, 1)? }, 1, 1)?;
+        let linearization = self.linearize_batch(&self.at(&theta)?, &first[0])?;
+        linearization.hessian(&theta)?;
+        Ok(linearization.bytes())
+    }
+
+    /// The samples of one sweep.
+    pub fn micro_batch_samples(&self) -> usize {
+        self.batches.first().map_or(0, |batch| batch.inputs.dims()[0])
+    }
+
+    fn at(&self, theta: &Tensor) -> Result<Point> {
+        Ok(self.program.at(theta, &self.buffers)?)
+    }
+
+    fn linearize_batch(&self, point: &Point, batch: &Batch) -> Result<Linearization<'_>> {
+        let loss = self.loss.as_ref();
+        Ok(Linearization::new(self.program, loss, point, &[&batch.inputs], &batch.targets)?)
+    }
+
+    /// The number of samples of a batch that are classified right.
+    fn correct(&self, output: &Tensor, targets: &Tensor) -> Result<f64> {
+        let predicted = output.argmax(D::Minus1)?.to_dtype(DType::I64)?;
+        let classes = match targets.dtype() {
+            DType::I64 => targets.clone(),
+            _ => targets.argmax(D::Minus1)?.to_dtype(DType::I64)?,
+        };
+        sum(&predicted.eq(&classes)?)
+    }
+}
+
+/// The sum of a tensor's elements in f64.
+fn sum(x: &Tensor) -> Result<f64> {
+    Ok(x.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?)
+}
+
+fn split(whole: &Batch, samples: usize, size: usize) -> Result<Vec<Batch>> {
+    let batch = |start: usize| {
+        let length = size.min(samples - start);
+        Ok(Batch { inputs: whole.inputs.narrow(0, start, length)?, targets: whole.targets.narrow(0, start, length)? })
+    };
+    (0..samples).step_by(size).map(batch).collect()
+}
+
+/// The sum of vectors over micro-batches, in f64 so that many small parts lose no digits.
+#[derive(Default)]
+struct VectorSum(Option<Tensor>);
+
+impl VectorSum {
+    fn add(&mut self, part: Tensor) -> Result<()> {
+        self.0 = Some(match self.0.take() {
+            None => part,
+            Some(sum) => (sum.to_dtype(DType::F64)? + part.to_dtype(DType::F64)?)?,
+        });
+        Ok(())
+    }
+
+    fn divided_by(self, weight: f64, dtype: DType) -> Result<Tensor> {
+        let sum = self.0.ok_or_else(|| Error::input("there are no samples", "give data with at least one sample"))?;
+        Ok((sum / weight)?.to_dtype(dtype)?)
+    }
+}
+
+impl Objective for Network<'_> {
+    fn dimension(&self) -> usize {
+        self.program.parameters().len()
+    }
+
+    fn samples(&self) -> usize {
+        self.samples
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn evaluate(&self, theta: &Tensor) -> Result<Evaluation> {
+        let point = self.at(theta)?;
+        let (mut total, mut weight, mut correct) = (0.0, 0.0, 0.0);
+        for batch in &self.batches {
+            let output = self.program.evaluate(&point, &[&batch.inputs])?;
+            total += sum(&self.loss.losses(&output, &batch.targets)?)?;
+            weight += sum(&self.loss.weights(&output, &batch.targets)?)?;
+            if matches!(self.accuracy, Accuracy::LargestOutput) {
+                correct += self.correct(&output, &batch.targets)?;
+            }
+        }
+        let accuracy = match self.accuracy {
+            Accuracy::LargestOutput => Some(correct / weight),
+            Accuracy::None => None,
+        };
+        Ok(Evaluation { loss: total / weight, accuracy })
+    }
+
+    fn gradient(&self, theta: &Tensor) -> Result<(f64, Tensor)> {
+        let point = self.at(theta)?;
+        let (mut total, mut weight, mut gradient) = (0.0, 0.0, VectorSum::default());
+        for batch in &self.batches {
+            let linearization = self.linearize_batch(&point, batch)?;
+            total += sum(&linearization.losses()?)?;
+            weight += sum(&self.loss.weights(linearization.tape().output(), &batch.targets)?)?;
+            gradient.add(linearization.gradient()?)?;
+        }
+        Ok((total / weight, gradient.divided_by(weight, self.dtype)?))
+    }
+
+    fn sample_losses(&self, theta: &Tensor) -> Result<Vec<f64>> {
+        let point = self.at(theta)?;
+        let mut losses = Vec::with_capacity(self.samples);
+        for batch in &self.batches {
+            let output = self.program.evaluate(&point, &[&batch.inputs])?;
+            losses.extend(self.loss.losses(&output, &batch.targets)?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+        }
+        Ok(losses)
+    }
+
+    fn linearize<'a>(&'a self, theta: &Tensor) -> Result<Box<dyn Linearized + 'a>> {
+        let point = self.at(theta)?;
+        let (mut kept, mut weight, mut bytes) = (Vec::new(), 0.0, 0);
+        for (i, batch) in self.batches.iter().enumerate() {
+            let linearization = self.linearize_batch(&point, batch)?;
+            weight += sum(&self.loss.weights(linearization.tape().output(), &batch.targets)?)?;
+            // The first Hessian product adds the adjoints, which are about as large as the values.
+            bytes += 2 * linearization.bytes() as u64;
+            if kept.len() == i && bytes <= self.memory {
+                kept.push(linearization);
+            }
+        }
+        Ok(Box::new(AtPoint { network: self, point, kept, weight }))
+    }
+}
+
+/// A network at a fixed θ: the first micro-batches' linearizations are kept, the others made anew for each product.
+struct AtPoint<'a> {
+    network: &'a Network<'a>,
+    point: Point,
+    kept: Vec<Linearization<'a>>,
+    weight: f64,
+}
+
+impl AtPoint<'_> {
+    fn mean(&self, product: impl Fn(&Linearization) -> basin_tape::Result<Tensor>) -> Result<Tensor> {
+        let mut sum = VectorSum::default();
+        for linearization in &self.kept {
+            sum.add(product(linearization)?)?;
+        }
+        for batch in &self.network.batches[self.kept.len()..] {
+            sum.add(product(&self.network.linearize_batch(&self.point, batch)?)?)?;
+        }
+        sum.divided_by(self.weight, self.network.dtype)
+    }
+}
+
+impl Linearized for AtPoint<'_> {
+    fn gradient(&self) -> Result<Tensor> {
+        self.mean(|linearization| linearization.gradient())
+    }
+
+    fn hessian(&self, v: &Tensor) -> Result<Tensor> {
+        self.mean(|linearization| linearization.hessian(v))
+    }
+
+    fn gauss_newton(&self, v: &Tensor) -> Result<Tensor> {
+        self.mean(|linearization| linearization.gauss_newton(v))
+    }
+
+    fn empirical_fisher(&self, v: &Tensor) -> Result<Tensor> {
+        self.mean(|linearization| linearization.empirical_fisher(v))
+    }
+}

@@ -1,0 +1,247 @@
+//! The products of every model of the zoo, against differences, dense matrices and each other.
+#![expect(clippy::unwrap_used, reason = "a failed test should say where")]
+
+use basin_objective::data::{Dataset, Targets};
+use basin_objective::models::{BatchNorm, Model};
+use basin_objective::random;
+use basin_objective::{LossSpec, Network, NetworkOptions, Objective};
+use candle_core::{DType, Device, Tensor};
+use rand_distr::{Distribution, StandardNormal};
+
+/// Relative error allowed to central differences of a gradient: truncation h² and rounding ε/h are both below it.
+const DIFFERENCE_TOLERANCE: f64 = 1e-7;
+/// Relative error allowed where two ways to the same number differ by rounding alone.
+const ROUNDING_TOLERANCE: f64 = 1e-12;
+
+fn normal(len: usize, name: &str) -> Tensor {
+    let mut rng = random::stream(0, "test", name);
+    let elements: Vec<f64> = (0..len).map(|_| StandardNormal.sample(&mut rng)).collect();
+    Tensor::new(elements, &Device::Cpu).unwrap()
+}
+
+fn dot(a: &Tensor, b: &Tensor) -> f64 {
+    (a * b).unwrap().sum_all().unwrap().to_scalar().unwrap()
+}
+
+fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    let difference = (a - b).unwrap();
+    (dot(&difference, &difference) / dot(b, b).max(f64::MIN_POSITIVE)).sqrt()
+}
+
+fn dataset(samples: usize, shape: &[usize], classes: usize) -> Dataset {
+    let count = samples * shape.iter().product::<usize>();
+    let inputs = normal(count, "inputs").reshape([&[samples], shape].concat()).unwrap();
+    let labels: Vec<i64> = (0..samples).map(|i| (i * 7 % classes) as i64).collect();
+    let labels = Tensor::new(labels, &Device::Cpu).unwrap();
+    Dataset::from_tensors("test", inputs, Targets::Classes { labels, classes }).unwrap()
+}
+
+struct Case {
+    model: Model,
+    data: Dataset,
+    theta: Tensor,
+    buffers: Tensor,
+}
+
+impl Case {
+    fn new(spec: &str, samples: usize, shape: &[usize], classes: usize) -> Self {
+        let data = dataset(samples, shape, classes);
+        let model = Model::new(&spec.parse().unwrap(), shape, classes).unwrap();
+        let theta = model.initial_parameters(1, DType::F64).unwrap();
+        // Running statistics that are not the initial ones: mean ≠ 0, variance ≠ 1, yet positive.
+        let buffers = model.initial_buffers(DType::F64).unwrap();
+        let buffers = (buffers + (normal(model.buffers().len(), "buffers").sqr().unwrap() * 0.1).unwrap()).unwrap();
+        Self { model, data, theta, buffers }
+    }
+
+    fn network(&self, loss: LossSpec, options: NetworkOptions) -> Network<'_> {
+        Network::new(&self.model, &self.buffers, loss, &self.data, options).unwrap()
+    }
+}
+
+fn f64_options() -> NetworkOptions {
+    NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() }
+}
+
+fn zoo() -> Vec<Case> {
+    vec![
+        Case::new("mlp:5-4-3:tanh", 7, &[5], 3),
+        Case::new("mlp:6-5-4-3:gelu:bn", 5, &[2, 3], 3),
+        Case::new("mlp:5-6-3:silu", 4, &[5], 3),
+        Case::new("mlp:5-6-3:softplus:bn", 4, &[5], 3),
+        Case::new("f1", 4, &[6], 3),
+        Case::new("f2", 3, &[4], 3),
+        Case::new("c1", 3, &[2, 9, 8], 3),
+        Case::new("c2", 2, &[1, 32, 32], 2),
+    ]
+}
+
+#[test]
+fn gradients_and_hessian_products_agree_with_differences() {
+    for case in zoo() {
+        let network = case.network(LossSpec::CrossEntropy, f64_options());
+        let v = normal(network.dimension(), "v");
+        let v = (&v / dot(&v, &v).sqrt()).unwrap();
+        // Small enough that no relu and no maximum changes sides, large enough for the rounding of 14 million weights.
+        let h = 1e-5;
+        let moved = |t: f64| (&case.theta + (&v * t).unwrap()).unwrap();
+        let ((loss_forth, forth), (loss_back, back)) =
+            (network.gradient(&moved(h)).unwrap(), network.gradient(&moved(-h)).unwrap());
+        let (_, gradient) = network.gradient(&case.theta).unwrap();
+        let slope = (loss_forth - loss_back) / (2.0 * h);
+        let error = (slope - dot(&gradient, &v)).abs() / (1e-3 + slope.abs());
+        assert!(error < 1e-6, "{}: slope {error:e}", case.model.spec());
+
+        let product = network.linearize(&case.theta).unwrap().hessian(&v).unwrap();
+        let difference = ((forth - back).unwrap() / (2.0 * h)).unwrap();
+        let error = distance(&product, &difference);
+        assert!(error < DIFFERENCE_TOLERANCE, "{}: Hv {error:e}", case.model.spec());
+    }
+}
+
+#[test]
+fn products_are_symmetric() {
+    for case in zoo() {
+        let network = case.network(LossSpec::CrossEntropy, f64_options());
+        let at = network.linearize(&case.theta).unwrap();
+        let (u, v) = (normal(network.dimension(), "u"), normal(network.dimension(), "v"));
+        for (name, left, right) in [
+            ("H", at.hessian(&v).unwrap(), at.hessian(&u).unwrap()),
+            ("G", at.gauss_newton(&v).unwrap(), at.gauss_newton(&u).unwrap()),
+            ("F", at.empirical_fisher(&v).unwrap(), at.empirical_fisher(&u).unwrap()),
+        ] {
+            let (left, right) = (dot(&u, &left), dot(&v, &right));
+            let scale = left.abs().max(dot(&u, &u));
+            assert!((left - right).abs() / scale < ROUNDING_TOLERANCE, "{} {name}: {left} {right}", case.model.spec());
+        }
+    }
+}
+
+#[test]
+fn gauss_newton_is_the_hessian_of_a_linear_model() {
+    for loss in [LossSpec::CrossEntropy, LossSpec::SquaredError, LossSpec::BinaryCrossEntropy] {
+        let case = Case::new("mlp:5-3", 6, &[5], 3);
+        let network = case.network(loss, f64_options());
+        let at = network.linearize(&case.theta).unwrap();
+        let v = normal(network.dimension(), "v");
+        let error = distance(&at.gauss_newton(&v).unwrap(), &at.hessian(&v).unwrap());
+        assert!(error < ROUNDING_TOLERANCE, "{loss}: {error:e}");
+    }
+}
+
+#[test]
+fn empirical_fisher_is_the_second_moment_of_sample_gradients() {
+    let case = Case::new("mlp:5-4-3:tanh", 6, &[5], 3);
+    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let v = normal(network.dimension(), "v");
+    let mut expected = v.zeros_like().unwrap();
+    for i in 0..6 {
+        let single = Case { data: case.data.select(&[i]).unwrap(), ..Case::new("mlp:5-4-3:tanh", 6, &[5], 3) };
+        let gradient = single.network(LossSpec::CrossEntropy, f64_options()).gradient(&case.theta).unwrap().1;
+        expected = (expected + (&gradient * (dot(&gradient, &v) / 6.0)).unwrap()).unwrap();
+    }
+    let product = network.linearize(&case.theta).unwrap().empirical_fisher(&v).unwrap();
+    assert!(distance(&product, &expected) < ROUNDING_TOLERANCE);
+}
+
+#[test]
+fn whole_hessian_agrees_with_dense_differences() {
+    let case = Case::new("mlp:3-4-2:sigmoid", 5, &[3], 2);
+    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let (p, h) = (network.dimension(), 1e-5);
+    let at = network.linearize(&case.theta).unwrap();
+    for j in 0..p {
+        let unit: Vec<f64> = (0..p).map(|i| f64::from(u8::from(i == j))).collect();
+        let unit = Tensor::new(unit, &Device::Cpu).unwrap();
+        let gradient = |t: f64| network.gradient(&(&case.theta + (&unit * t).unwrap()).unwrap()).unwrap().1;
+        let column = ((gradient(h) - gradient(-h)).unwrap() / (2.0 * h)).unwrap();
+        let error = distance(&at.hessian(&unit).unwrap(), &column);
+        assert!(error < DIFFERENCE_TOLERANCE, "column {j}: {error:e}");
+    }
+}
+
+#[test]
+fn no_figure_depends_on_the_micro_batch_or_on_the_memory_budget() {
+    for case in [Case::new("mlp:5-4-3:tanh:bn", 7, &[5], 3), Case::new("c1", 5, &[1, 8, 8], 3)] {
+        let v = normal(case.theta.elem_count(), "v");
+        let figures = |micro_batch, memory| {
+            let options = NetworkOptions { micro_batch, memory, ..f64_options() };
+            let network = case.network(LossSpec::CrossEntropy, options);
+            let evaluation = network.evaluate(&case.theta).unwrap();
+            let (loss, gradient) = network.gradient(&case.theta).unwrap();
+            let at = network.linearize(&case.theta).unwrap();
+            let products = [at.hessian(&v).unwrap(), at.gauss_newton(&v).unwrap(), at.empirical_fisher(&v).unwrap()];
+            (evaluation, loss, gradient, products, network.sample_losses(&case.theta).unwrap())
+        };
+        let whole = figures(Some(7), None);
+        for (micro_batch, memory) in [(Some(1), None), (Some(2), Some(0)), (Some(3), Some(1 << 16)), (None, None)] {
+            let parts = figures(micro_batch, memory);
+            assert!((parts.0.loss - whole.0.loss).abs() < ROUNDING_TOLERANCE);
+            assert_eq!(parts.0.accuracy, whole.0.accuracy);
+            assert!((parts.1 - whole.1).abs() < ROUNDING_TOLERANCE);
+            assert!(distance(&parts.2, &whole.2) < ROUNDING_TOLERANCE);
+            for (part, whole) in parts.3.iter().zip(&whole.3) {
+                assert!(distance(part, whole) < ROUNDING_TOLERANCE, "micro-batch {micro_batch:?}");
+            }
+            let close = parts.4.iter().zip(&whole.4).all(|(a, b)| (a - b).abs() < ROUNDING_TOLERANCE);
+            assert!(close && parts.4.len() == case.data.samples());
+        }
+    }
+}
+
+#[test]
+fn ignored_targets_have_no_weight_in_any_micro_batch() {
+    let model = Model::new(&"mlp:5-4-3:tanh".parse().unwrap(), &[5], 3).unwrap();
+    let inputs = normal(35, "inputs").reshape((7, 5)).unwrap();
+    let labels = Tensor::new(&[0_i64, -100, 2, 1, -100, -100, 0], &Device::Cpu).unwrap();
+    let data = Dataset::from_tensors("test", inputs, Targets::Classes { labels, classes: 3 }).unwrap();
+    let theta = model.initial_parameters(1, DType::F64).unwrap();
+    let buffers = model.initial_buffers(DType::F64).unwrap();
+    let loss = |data: &Dataset, micro_batch| {
+        let options = NetworkOptions { micro_batch, ..f64_options() };
+        let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, data, options).unwrap();
+        (network.evaluate(&theta).unwrap(), network.gradient(&theta).unwrap().1)
+    };
+    let expected = loss(&data.select(&[0, 2, 3, 6]).unwrap(), None);
+    for micro_batch in [None, Some(1), Some(2), Some(5)] {
+        let found = loss(&data, micro_batch);
+        assert!((found.0.loss - expected.0.loss).abs() < ROUNDING_TOLERANCE);
+        assert_eq!(found.0.accuracy, expected.0.accuracy);
+        assert!(distance(&found.1, &expected.1) < ROUNDING_TOLERANCE);
+    }
+}
+
+#[test]
+fn batch_statistics_forbid_splitting() {
+    let case = Case::new("mlp:5-4-3:tanh:bn", 7, &[5], 3);
+    let options = |micro_batch| NetworkOptions { micro_batch, batch_norm: BatchNorm::Batch, ..f64_options() };
+    let build = |micro_batch| {
+        Network::new(&case.model, &case.buffers, LossSpec::CrossEntropy, &case.data, options(micro_batch))
+    };
+    assert!(build(Some(3)).unwrap_err().is_bad_input());
+    let network = build(None).unwrap();
+    let v = normal(network.dimension(), "v");
+    let moved = |t: f64| network.gradient(&(&case.theta + (&v * t).unwrap()).unwrap()).unwrap().1;
+    let difference = ((moved(1e-5) - moved(-1e-5)).unwrap() / 2e-5).unwrap();
+    let product = network.linearize(&case.theta).unwrap().hessian(&v).unwrap();
+    assert!(distance(&product, &difference) < DIFFERENCE_TOLERANCE);
+}
+
+#[test]
+fn the_same_bits_on_one_and_two_threads() {
+    for (spec, shape) in [("mlp:64-128-64-10:relu", &[64][..]), ("c1", &[3, 16, 16])] {
+        let case = Case::new(spec, 40, shape, 10);
+        let theta = case.theta.to_dtype(DType::F32).unwrap();
+        let v = normal(theta.elem_count(), "v").to_dtype(DType::F32).unwrap();
+        let bits = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let network = case.network(LossSpec::CrossEntropy, NetworkOptions::default());
+                let at = network.linearize(&theta).unwrap();
+                let vectors = [at.gradient().unwrap(), at.hessian(&v).unwrap(), at.gauss_newton(&v).unwrap()];
+                vectors.map(|vector| vector.to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>())
+            })
+        };
+        assert_eq!(bits(1), bits(2), "{spec}");
+    }
+}

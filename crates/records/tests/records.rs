@@ -1,0 +1,274 @@
+//! Records as JSON: what is written is a contract, what is read may be anything.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+
+use basin_records::comparison::Row;
+use basin_records::keskar::{Columns, Measurement, Subspace};
+use basin_records::line::Endpoint;
+use basin_records::spectrum::{Density, Eigenvalue, End, Estimate, Matrix};
+use basin_records::study::{Run, Setting};
+use basin_records::training::{Epoch, Settings};
+use basin_records::{
+    Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance, Record, Spectrum, Study,
+    Training, lines,
+};
+use tempfile::tempdir;
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint { path: "final.safetensors".into(), blake3: Some("ab12".into()), parameters: 17226 }
+}
+
+fn provenance() -> Provenance {
+    Provenance {
+        created: "2026-11-21T23:08:37Z".into(),
+        basin: "0.1.0".into(),
+        checkpoint: Some(checkpoint()),
+        data: Some(Data { spec: "digits".into(), split: "train".into(), samples: 1437, blake3: Some("cd34".into()) }),
+        loss: Some("cross-entropy".into()),
+        batch_size: Some(16),
+        device: Some("cpu".into()),
+        dtype: Some("f32".into()),
+        seed: Some(u64::MAX),
+        seconds: Some(3.1),
+        products: Some(64),
+        gradient_equivalents: Some(131.0),
+        ..Provenance::default()
+    }
+}
+
+fn bare() -> Provenance {
+    Provenance { created: "2026-11-21T23:08:37Z".into(), basin: "0.1.0".into(), ..Provenance::default() }
+}
+
+fn keskar() -> Outcome {
+    let measurement = |draw, value| Measurement {
+        epsilon: 1e-3,
+        subspace: Subspace::Manifold,
+        dimension: 100,
+        columns: Some(Columns::Gaussian),
+        draw,
+        value,
+        loss: 0.25,
+        max_loss: f64::INFINITY,
+        iterations: 10,
+        evaluations: 12,
+        reason: "iterations".into(),
+    };
+    Outcome::Keskar(Keskar::new(vec![measurement(0, 1.0), measurement(1, 3.0)]))
+}
+
+fn spectrum() -> Outcome {
+    let bottom = Eigenvalue { value: -0.5, residual: 0.1, converged: false, end: End::Bottom };
+    let top = Eigenvalue { value: 12.5, residual: 1e-4, converged: true, end: End::Top };
+    Outcome::Spectrum(Spectrum {
+        trace: Some(Estimate { value: 20.0, stderr: None }),
+        density: Some(Density {
+            nodes: vec![1.0],
+            weights: vec![1.0],
+            grid: vec![0.0],
+            values: vec![f64::NAN],
+            sigma: 0.1,
+        }),
+        ..Spectrum::new(Matrix::EmpiricalFisher, vec![bottom, top])
+    })
+}
+
+fn line() -> Outcome {
+    let end = |batch_size| Endpoint { checkpoint: checkpoint(), batch_size, training_seed: None };
+    Outcome::Line(Line {
+        from: end(Some(16)),
+        to: end(None),
+        distance: 2.5,
+        alpha: vec![-1.0, 2.0],
+        train_loss: vec![f64::NAN, f64::NEG_INFINITY],
+        train_accuracy: vec![0.5, 1.0],
+        test_loss: vec![],
+        test_accuracy: vec![],
+    })
+}
+
+fn training() -> Outcome {
+    Outcome::Training(Training {
+        settings: Settings {
+            model: "f1".into(),
+            optimizer: "sgd".into(),
+            learning_rate: 0.1,
+            batch_size: 16,
+            epochs: 1,
+            seed: 0,
+            others: BTreeMap::from([("momentum".into(), 0.9.into())]),
+        },
+        epochs: vec![Epoch {
+            epoch: 1,
+            step: 90,
+            train_loss: f64::INFINITY,
+            train_accuracy: None,
+            test_loss: Some(f64::NAN),
+            test_accuracy: Some(0.1),
+            learning_rate: 0.1,
+            batch_size: 16,
+            observed: BTreeMap::from([("gradient_norm".into(), f64::NAN)]),
+        }],
+        reason: "diverged".into(),
+    })
+}
+
+fn comparison() -> Outcome {
+    let mut comparison =
+        Comparison::new(vec![Row { file: "a.safetensors".into(), loss: Some(f64::NAN), ..Row::default() }]);
+    comparison.columns.truncate(1);
+    Outcome::Comparison(comparison)
+}
+
+fn study() -> Outcome {
+    Outcome::Study(Study {
+        title: None,
+        held_equal: vec![Setting { name: "epochs".into(), value: "30".into() }],
+        runs: vec![Run { batch_size: 16, seed: 0, checkpoint: "a.safetensors".into(), directory: "runs/a".into() }],
+        records: vec!["records/a.json".into()],
+    })
+}
+
+fn unknown() -> Outcome {
+    Outcome::Other { kind: "surface".into(), result: serde_json::json!({"loss": [[1.0, "NaN"]]}) }
+}
+
+/// The JSON is a contract with scripts: change it only together with the schema version.
+#[test]
+fn the_json_of_every_kind_is_as_promised() {
+    let golden = [
+        (
+            Record::new(provenance(), keskar()),
+            r#"{"schema":"basin/1","kind":"keskar","created":"2026-11-21T23:08:37Z","basin":"0.1.0","checkpoint":{"path":"final.safetensors","blake3":"ab12","parameters":17226},"data":{"spec":"digits","split":"train","samples":1437,"blake3":"cd34"},"loss":"cross-entropy","batch_size":16,"device":"cpu","dtype":"f32","seed":18446744073709551615,"seconds":3.1,"products":64,"gradient_equivalents":131.0,"result":{"measurements":[{"epsilon":0.001,"subspace":"manifold","dimension":100,"columns":"gaussian","draw":0,"value":1.0,"loss":0.25,"max_loss":"Infinity","iterations":10,"evaluations":12,"reason":"iterations"},{"epsilon":0.001,"subspace":"manifold","dimension":100,"columns":"gaussian","draw":1,"value":3.0,"loss":0.25,"max_loss":"Infinity","iterations":10,"evaluations":12,"reason":"iterations"}],"summary":[{"epsilon":0.001,"subspace":"manifold","columns":"gaussian","dimension":100,"mean":2.0,"std":1.4142135623730951,"draws":2}]}}"#,
+        ),
+        (
+            Record::new(bare(), spectrum()),
+            r#"{"schema":"basin/1","kind":"spectrum","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"matrix":"empirical-fisher","eigenvalues":[{"value":12.5,"residual":0.0001,"converged":true,"end":"top"},{"value":-0.5,"residual":0.1,"converged":false,"end":"bottom"}],"trace":{"value":20.0,"stderr":null},"density":{"nodes":[1.0],"weights":[1.0],"grid":[0.0],"values":["NaN"],"sigma":0.1}}}"#,
+        ),
+        (
+            Record::new(bare(), line()),
+            r#"{"schema":"basin/1","kind":"line","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"from":{"path":"final.safetensors","blake3":"ab12","parameters":17226,"batch_size":16},"to":{"path":"final.safetensors","blake3":"ab12","parameters":17226},"distance":2.5,"alpha":[-1.0,2.0],"train_loss":["NaN","-Infinity"],"train_accuracy":[0.5,1.0]}}"#,
+        ),
+        (
+            Record::new(bare(), training()),
+            r#"{"schema":"basin/1","kind":"training","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"settings":{"model":"f1","optimizer":"sgd","learning_rate":0.1,"batch_size":16,"epochs":1,"seed":0,"momentum":0.9},"epochs":[{"epoch":1,"step":90,"train_loss":"Infinity","test_loss":"NaN","test_accuracy":0.1,"learning_rate":0.1,"batch_size":16,"observed":{"gradient_norm":"NaN"}}],"reason":"diverged"}}"#,
+        ),
+        (
+            Record::new(bare(), comparison()),
+            r#"{"schema":"basin/1","kind":"comparison","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"columns":[{"name":"loss","scale":"scale-invariant"}],"rows":[{"file":"a.safetensors","batch_size":null,"seed":null,"loss":"NaN","test_loss":null,"train_accuracy":null,"test_accuracy":null,"generalization_gap":null,"keskar":[],"lambda_max":null,"lambda_min":null,"parameter_norm":null,"distance":null}]}}"#,
+        ),
+        (
+            Record::new(bare(), study()),
+            r#"{"schema":"basin/1","kind":"study","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"held_equal":[{"name":"epochs","value":"30"}],"runs":[{"batch_size":16,"seed":0,"checkpoint":"a.safetensors","directory":"runs/a"}],"records":["records/a.json"]}}"#,
+        ),
+        (
+            Record::new(bare(), unknown()),
+            r#"{"schema":"basin/1","kind":"surface","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"loss":[[1.0,"NaN"]]}}"#,
+        ),
+    ];
+    for (record, json) in golden {
+        assert_eq!(record.to_json_line().unwrap(), json);
+        let back = Record::from_json(json.as_bytes()).unwrap();
+        // By their text, for NaN differs from itself.
+        assert_eq!(format!("{back:?}"), format!("{record:?}"));
+        assert_eq!(serde_json::from_str::<Record>(json).unwrap().to_json_line().unwrap(), json);
+    }
+}
+
+#[test]
+fn every_bit_of_a_float_comes_back() {
+    let mut seconds = 1.0f64;
+    for _ in 0..2000 {
+        seconds = f64::from_bits(seconds.to_bits().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+        if !seconds.is_finite() {
+            continue;
+        }
+        let record = Record::new(Provenance { seconds: Some(seconds), ..bare() }, study());
+        let back = Record::from_json(record.to_json_line().unwrap().as_bytes()).unwrap();
+        assert_eq!(back.provenance.seconds.map(f64::to_bits), Some(seconds.to_bits()));
+    }
+}
+
+#[test]
+fn a_written_record_is_read_back_and_leaves_no_temporary_file() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("study.json");
+    let record = Record::new(provenance(), study());
+    fs::write(&path, "old").unwrap();
+    record.write(&path).unwrap();
+    assert_eq!(Record::read(&path).unwrap(), record);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    assert!(matches!(record.write(&directory.path().join("no/such.json")), Err(Error::Write { .. })));
+}
+
+#[test]
+fn a_torn_last_line_is_ignored_and_the_next_append_removes_it() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("study.jsonl");
+    let record = Record::new(provenance(), study());
+    record.append_line(&path).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for torn in 1..whole.len() - 1 {
+        let mut bytes = whole.clone();
+        bytes.extend_from_slice(&whole[..torn]);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(Record::read_lines(&path).unwrap().len(), 1, "torn after {torn} bytes");
+    }
+    record.append_line(&path).unwrap();
+    assert_eq!(Record::read_lines(&path).unwrap(), [record.clone(), record.clone()]);
+
+    // Whole but for its line end: the line counts, before and after the next one is written.
+    let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(whole.trim_ascii_end()).unwrap();
+    assert_eq!(Record::read_lines(&path).unwrap().len(), 3);
+    record.append_line(&path).unwrap();
+    assert_eq!(Record::read_lines(&path).unwrap().len(), 4);
+}
+
+#[test]
+fn a_damaged_line_before_the_last_is_an_error_that_names_it() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("history.jsonl");
+    fs::write(&path, "1\n\n{\"a\n3\n").unwrap();
+    let error = lines::read::<u64>(&path).unwrap_err();
+    let Error::Malformed { place, problem: Problem::Json(_) } = &error else { panic!("{error}") };
+    assert_eq!(*place, Place { path, line: Some(3) });
+    assert!(error.hint().contains("line 3"), "{}", error.hint());
+}
+
+#[test]
+fn what_is_no_record_of_this_version_is_refused_with_the_reason() {
+    let refused = |json: &str| Record::from_json(json.as_bytes()).unwrap_err().to_string();
+    assert!(refused("{}").contains("no `schema`"));
+    assert!(refused("[1]").contains("no `schema`"));
+    assert!(refused(r#"{"schema":"basin/2"}"#).contains("`basin/2` is unknown, expected `basin/1`"));
+    assert!(refused(r#"{"schema":1}"#).contains("`1` is unknown"));
+    assert!(refused(r#"{"schema":"basin/1"}"#).contains("kind"));
+    let head = r#"{"schema":"basin/1","kind":"line","created":"","basin":"","result":"#;
+    assert!(refused(&format!("{head}{{}}}}")).contains("`line` is wrong: missing field"));
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("newer.json");
+    fs::write(&path, r#"{"schema":"basin/2"}"#).unwrap();
+    assert!(Record::read(&path).unwrap_err().hint().contains("version of basin"));
+    let missing = Record::read(&directory.path().join("gone.json")).unwrap_err();
+    assert!(missing.to_string().contains("gone.json") && missing.hint().contains("check the path"));
+}
+
+#[test]
+fn no_bytes_make_a_reader_panic() {
+    let whole = Record::new(provenance(), keskar()).to_json_line().unwrap().into_bytes();
+    for at in 0..whole.len() {
+        for byte in [0, b'"', b'{', b'9', 0xFF] {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            // Either answer is right; only a panic is not.
+            let _ = Record::from_json(&bytes);
+        }
+        assert!(Record::from_json(&whole[..at]).is_err(), "cut after {at} bytes");
+    }
+    assert!(Record::from_json(&[b'['; 100_000]).is_err(), "deep nesting must not exhaust the stack");
+}
