@@ -56,7 +56,7 @@ pub trait Objective: Sync {
 }
 
 /// The derivatives of an objective at a fixed θ. Products are those of the mean over all samples.
-pub trait Linearized {
+pub trait Linearized: Send + Sync {
     /// ∇L.
     ///
     /// # Errors

@@ -1,1 +1,5 @@
 //! placeholder
+pub mod lanczos;
+mod operator;
+
+pub use operator::{Curvature, CurvatureMatrix, SymmetricOperator};

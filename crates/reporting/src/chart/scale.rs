@@ -23,8 +23,8 @@ pub(crate) struct Tick {
 
 /// Part of the axis left free at each end, so that markers stay inside.
 const MARGIN: f64 = 0.04;
-/// Past this a margin could overflow; no loss or eigenvalue lies there.
-const EXTREME: f64 = 1e280;
+/// Past this the ratio of two values could overflow; no loss or eigenvalue lies there.
+const EXTREME: f64 = 1e140;
 /// Ratio of largest to smallest value past which equal steps would hide the small values.
 const TWO_DECADES: f64 = 100.0;
 
@@ -40,7 +40,7 @@ impl Scale {
     pub(crate) fn logarithmic(values: impl IntoIterator<Item = f64>) -> Self {
         let positive = values.into_iter().filter(|&value| value > 0.0);
         let (low, high) = range(positive).unwrap_or((1.0, 10.0));
-        let (low, high) = (low.max(1.0 / EXTREME), high.min(EXTREME));
+        let [low, high] = [low, high].map(|end| end.clamp(1.0 / EXTREME, EXTREME));
         let margin = if high > low { (high / low).powf(MARGIN) } else { 1.5 };
         Self { kind: Kind::Logarithmic, low: low / margin, high: high * margin }
     }

@@ -1,0 +1,67 @@
+//! An orthonormal basis as the rows of one matrix.
+
+use basin_objective::Result;
+use candle_core::{DType, Device, Tensor};
+
+/// Orthonormal vectors v₁ … v_k, stored as the first rows of a matrix that grows up to a limit.
+pub(super) struct Basis {
+    rows: Tensor,
+    len: usize,
+    limit: usize,
+}
+
+impl Basis {
+    pub(super) fn new(limit: usize, dimension: usize, dtype: DType, device: &Device) -> Result<Self> {
+        Ok(Self { rows: Tensor::zeros((limit.min(32), dimension), dtype, device)?, len: 0, limit })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn dtype(&self) -> DType {
+        self.rows.dtype()
+    }
+
+    /// Appends a vector, making room where there is none.
+    pub(super) fn push(&mut self, v: &Tensor) -> Result<()> {
+        let (room, dimension) = self.rows.dims2()?;
+        if self.len == room {
+            let larger = (2 * room).min(self.limit).max(room + 1);
+            let rows = Tensor::zeros((larger, dimension), self.dtype(), self.rows.device())?;
+            rows.slice_set(&self.rows, 0, 0)?;
+            self.rows = rows;
+        }
+        self.rows.slice_set(&v.unsqueeze(0)?.contiguous()?, 0, self.len)?;
+        self.len += 1;
+        Ok(())
+    }
+
+    /// w − V Vᵀ w, in two matrix-vector products.
+    pub(super) fn orthogonalize(&self, w: &Tensor) -> Result<Tensor> {
+        if self.len == 0 {
+            return Ok(w.clone());
+        }
+        let rows = self.rows.narrow(0, 0, self.len)?;
+        let coefficients = rows.matmul(&w.unsqueeze(1)?)?;
+        let along = coefficients.t()?.matmul(&rows)?.squeeze(0)?;
+        Ok((w - along)?)
+    }
+
+    /// Σ sᵢ vᵢ.
+    pub(super) fn combine(&self, s: &[f64]) -> Result<Tensor> {
+        let rows = self.rows.narrow(0, 0, s.len())?;
+        let s = Tensor::new(s, self.rows.device())?.to_dtype(self.dtype())?.unsqueeze(0)?;
+        Ok(s.matmul(&rows)?.squeeze(0)?)
+    }
+
+    /// ⟨a, b⟩, accumulated in f64.
+    pub(super) fn dot(&self, a: &Tensor, b: &Tensor) -> Result<f64> {
+        Ok((a.to_dtype(DType::F64)? * b.to_dtype(DType::F64)?)?.sum_all()?.to_scalar::<f64>()?)
+    }
+
+    /// ‖a‖, accumulated in f64.
+    pub(super) fn norm(&self, a: &Tensor) -> Result<f64> {
+        Ok(self.dot(a, a)?.sqrt())
+    }
+}

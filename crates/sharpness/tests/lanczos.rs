@@ -1,0 +1,177 @@
+//! Lanczos on matrices whose spectrum is known.
+#![expect(clippy::unwrap_used, reason = "a failed test should say where")]
+
+use basin_objective::data::{DataSpec, Dataset, Split};
+use basin_objective::models::Model;
+use basin_objective::{LossSpec, Network, NetworkOptions, random};
+use basin_sharpness::lanczos::{Extremes, Lanczos, Reason};
+use basin_sharpness::{Curvature, CurvatureMatrix, SymmetricOperator};
+use candle_core::{DType, Device, Tensor};
+use proptest::prelude::*;
+use rand_distr::{Distribution, StandardNormal};
+
+/// Absolute error, relative to the largest |λ|, where the whole spectrum is found in f64.
+const EXACT: f64 = 1e-10;
+
+fn diagonal(values: &[f64]) -> Tensor {
+    let p = values.len();
+    let mut matrix = vec![0.0; p * p];
+    (0..p).for_each(|i| matrix[i * p + i] = values[i]);
+    Tensor::from_vec(matrix, (p, p), &Device::Cpu).unwrap()
+}
+
+fn normal(rows: usize, columns: usize, name: &str) -> Tensor {
+    let mut rng = random::stream(0, "test", name);
+    let elements: Vec<f64> = (0..rows * columns).map(|_| StandardNormal.sample(&mut rng)).collect();
+    Tensor::from_vec(elements, (rows, columns), &Device::Cpu).unwrap()
+}
+
+/// Q diag(values) Qᵀ with a random orthogonal Q.
+fn rotated(values: &[f64]) -> Tensor {
+    let p = values.len();
+    let columns = normal(p, p, "rotation").to_vec2::<f64>().unwrap().concat();
+    let q = nalgebra::DMatrix::from_vec(p, p, columns).qr().q();
+    let product = &q * nalgebra::DMatrix::from_diagonal(&nalgebra::DVector::from_row_slice(values)) * q.transpose();
+    Tensor::from_vec(product.as_slice().to_vec(), (p, p), &Device::Cpu).unwrap()
+}
+
+fn extremes(matrix: &Tensor, top: usize, bottom: usize) -> Extremes {
+    Lanczos { top, bottom, tolerance: 1e-10, ..Lanczos::default() }.extremes(matrix, |_| Ok(())).unwrap()
+}
+
+fn assert_values(found: &Extremes, expected: &[f64]) {
+    let values: Vec<f64> = found.eigenvalues.iter().map(|e| e.value).collect();
+    let scale = expected.iter().fold(1e-300_f64, |s, x| s.max(x.abs()));
+    assert_eq!(values.len(), expected.len(), "{values:?} for {expected:?}");
+    for (value, expected) in values.iter().zip(expected) {
+        assert!((value - expected).abs() <= EXACT * scale, "{values:?} for {expected:?}");
+    }
+    assert!(found.eigenvalues.iter().all(|e| e.converged), "{found:?}");
+}
+
+#[test]
+fn both_ends_of_a_small_indefinite_matrix() {
+    let matrix = diagonal(&[3.0, -3.0, 1.0, 0.0, 0.0]);
+    assert_values(&extremes(&matrix, 1, 1), &[3.0, -3.0]);
+    assert_values(&extremes(&matrix, 2, 2), &[3.0, 1.0, 0.0, -3.0]);
+    assert_values(&extremes(&matrix, 3, 2), &[3.0, 1.0, 0.0, 0.0, -3.0]);
+    assert_values(&extremes(&matrix, 9, 9), &[3.0, 1.0, 0.0, 0.0, -3.0]);
+}
+
+#[test]
+fn all_eigenvalues_equal() {
+    assert_values(&extremes(&diagonal(&[2.5; 6]), 1, 1), &[2.5, 2.5]);
+    assert_values(&extremes(&diagonal(&[2.5; 6]), 3, 2), &[2.5; 5]);
+    assert_values(&extremes(&diagonal(&[0.0; 6]), 2, 1), &[0.0; 3]);
+}
+
+#[test]
+fn copies_of_a_multiple_eigenvalue() {
+    let matrix = rotated(&[5.0, 5.0, 5.0, 2.0, 1.0, 0.5, -1.0, -4.0, -4.0]);
+    assert_values(&extremes(&matrix, 4, 3), &[5.0, 5.0, 5.0, 2.0, -1.0, -4.0, -4.0]);
+}
+
+#[test]
+fn rank_one() {
+    let u = normal(40, 1, "u");
+    let matrix = u.matmul(&u.t().unwrap()).unwrap();
+    let square = u.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+    assert_values(&extremes(&matrix, 1, 1), &[square, 0.0]);
+    assert_values(&extremes(&matrix, 3, 2), &[square, 0.0, 0.0, 0.0, 0.0]);
+    assert_values(&extremes(&matrix.neg().unwrap(), 1, 1), &[0.0, -square]);
+}
+
+#[test]
+fn one_parameter() {
+    assert_values(&extremes(&diagonal(&[-7.0]), 1, 1), &[-7.0]);
+    assert_values(&extremes(&diagonal(&[-7.0]), 0, 1), &[-7.0]);
+    assert_values(&extremes(&diagonal(&[2.0, -7.0]), 1, 1), &[2.0, -7.0]);
+}
+
+#[test]
+fn clustered_ends_come_out_to_the_tolerance() {
+    // A bulk whose lower end is dense, as a trained network's: gaps of 1e-5 at −0.05 under a largest eigenvalue of 50.
+    let values: Vec<f64> =
+        (0..600).map(|i| if i < 10 { 50.0 / (1.0 + i as f64) } else { -0.05 + 1e-5 * (600 - i) as f64 }).collect();
+    let found = Lanczos { top: 3, bottom: 2, ..Lanczos::default() }.extremes(&rotated(&values), |_| Ok(())).unwrap();
+    for (eigenvalue, expected) in found.eigenvalues.iter().zip([50.0, 25.0, 50.0 / 3.0, -0.05 + 2e-5, -0.05 + 1e-5]) {
+        assert!(eigenvalue.converged && eigenvalue.residual <= 1e-4 * eigenvalue.value.abs(), "{eigenvalue:?}");
+        assert!((eigenvalue.value - expected).abs() <= 1e-4 * expected.abs(), "{eigenvalue:?} for {expected}");
+    }
+}
+
+#[test]
+fn a_basis_at_its_limit_is_not_called_converged() {
+    let matrix = normal(200, 200, "wigner");
+    let matrix = (&matrix + matrix.t().unwrap()).unwrap();
+    let found = Lanczos { max_basis: 6, ..Lanczos::default() }.extremes(&matrix, |_| Ok(())).unwrap();
+    assert_eq!(found.reason, Reason::BasisLimit);
+    assert!(found.eigenvalues.iter().all(|e| !e.converged && e.residual > 1e-4));
+}
+
+#[test]
+fn residuals_are_those_of_the_eigenvectors_returned() {
+    let matrix = normal(60, 60, "wigner");
+    let matrix = (&matrix + matrix.t().unwrap()).unwrap();
+    let found = Lanczos { top: 2, bottom: 2, ..Lanczos::default() }.extremes(&matrix, |_| Ok(())).unwrap();
+    for (i, eigenvalue) in found.eigenvalues.iter().enumerate() {
+        let x = found.eigenvectors.get(i).unwrap();
+        let rest = (SymmetricOperator::apply(&matrix, &x).unwrap() - (&x * eigenvalue.value).unwrap()).unwrap();
+        let residual = rest.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap().sqrt();
+        assert!((residual - eigenvalue.residual).abs() < 1e-12);
+    }
+    let gram = found.eigenvectors.matmul(&found.eigenvectors.t().unwrap()).unwrap();
+    let error = (gram - Tensor::eye(4, DType::F64, &Device::Cpu).unwrap()).unwrap().abs().unwrap().max_all().unwrap();
+    assert!(error.to_scalar::<f64>().unwrap() < 1e-8);
+}
+
+#[test]
+fn products_that_are_not_finite_are_bad_input() {
+    let error = Lanczos::default().extremes(&diagonal(&[1.0, f64::NAN]), |_| Ok(())).unwrap_err();
+    assert!(error.is_bad_input(), "{error}");
+    assert!(Lanczos { tolerance: 0.0, ..Lanczos::default() }.extremes(&diagonal(&[1.0]), |_| Ok(())).is_err());
+    assert!(Lanczos { top: 0, bottom: 0, ..Lanczos::default() }.extremes(&diagonal(&[1.0]), |_| Ok(())).is_err());
+}
+
+/// A digits network of 3,500 parameters whose two ends must come out to a relative residual of 1e-4 in f32.
+#[test]
+fn both_ends_of_a_digits_network() {
+    let data = Dataset::load(&DataSpec::Digits, Split::Train).unwrap();
+    let model = Model::new(&"mlp:64-46-10:relu".parse().unwrap(), &[64], 10).unwrap();
+    let buffers = model.initial_buffers(DType::F32).unwrap();
+    let network =
+        Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, NetworkOptions::default()).unwrap();
+    let mut theta = model.initial_parameters(0, DType::F32).unwrap();
+    for _ in 0..300 {
+        let (_, gradient) = basin_objective::Objective::gradient(&network, &theta).unwrap();
+        theta = (theta - (gradient * 0.5).unwrap()).unwrap();
+    }
+    let matrix = Curvature::new(&network, &theta, CurvatureMatrix::Hessian).unwrap();
+    let bits = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let started = std::time::Instant::now();
+        let found = pool.install(|| Lanczos::default().extremes(&matrix, |_| Ok(()))).unwrap();
+        eprintln!("{:?} basis {} products {} {:?} {:?}", found.reason, found.basis, found.products, found.eigenvalues, started.elapsed());
+        assert_eq!(found.reason, Reason::Converged);
+        for eigenvalue in &found.eigenvalues {
+            assert!(eigenvalue.residual <= 1e-4 * eigenvalue.value.abs(), "{eigenvalue:?}");
+        }
+        found.eigenvalues.iter().map(|e| e.value.to_bits()).collect::<Vec<_>>()
+    };
+    assert_eq!(bits(1), bits(2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn whole_spectra_are_found(mut values in prop::collection::vec(-10.0_f64..10.0, 1..12), top in 1_usize..5, bottom in 0_usize..5) {
+        let found = extremes(&rotated(&values), top, bottom);
+        values.sort_by(|a, b| b.total_cmp(a));
+        for eigenvalue in &found.eigenvalues {
+            let nearest = values.iter().map(|v| (v - eigenvalue.value).abs()).fold(f64::INFINITY, f64::min);
+            prop_assert!(nearest < 1e-8, "{eigenvalue:?} in {values:?}");
+        }
+        prop_assert!((found.eigenvalues[0].value - values[0]).abs() < 1e-8, "{:?} in {values:?}", found.eigenvalues);
+    }
+}
