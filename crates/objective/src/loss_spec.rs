@@ -83,7 +83,7 @@ impl LossSpec {
     ///
     /// # Errors
     /// When the loss needs classes and the targets are floats.
-    pub(crate) fn prepare(self, data: &Dataset, dtype: DType, device: &Device) -> Result<Tensor> {
+    pub fn targets(self, data: &Dataset, dtype: DType, device: &Device) -> Result<Tensor> {
         let outputs = self.outputs(data)?;
         let prepared = match (&data.targets, self) {
             (Targets::Classes { labels, .. }, Self::CrossEntropy) => labels.clone(),

@@ -115,11 +115,21 @@ impl<'m> Network<'m> {
         };
         let whole = Batch {
             inputs: data.inputs.to_dtype(dtype)?.to_device(&network.device)?,
-            targets: loss.prepare(data, dtype, &network.device)?,
+            targets: loss.targets(data, dtype, &network.device)?,
         };
         let micro_batch = network.micro_batch(&whole, micro_batch)?;
         network.batches = split(&whole, samples, micro_batch)?;
         Ok(network)
+    }
+
+    /// Replaces the model's constants, such as running means after more training.
+    ///
+    /// # Errors
+    /// When their number is not the model's.
+    pub fn set_buffers(&mut self, buffers: &Tensor) -> Result<()> {
+        self.program.buffers().views(buffers)?;
+        self.buffers = buffers.to_dtype(self.dtype)?.to_device(&self.device)?;
+        Ok(())
     }
 
     fn micro_batch(&self, whole: &Batch, asked: Option<usize>) -> Result<usize> {

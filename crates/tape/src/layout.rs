@@ -77,7 +77,10 @@ impl Layout {
     }
 
     /// One vector from the tensors in order, an absent one being zero: the inverse of [`views`](Self::views).
-    pub(crate) fn join(&self, tensors: Vec<Option<Tensor>>, dtype: DType, device: &Device) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// When the tensors' dtypes or devices differ.
+    pub fn join(&self, tensors: Vec<Option<Tensor>>, dtype: DType, device: &Device) -> Result<Tensor> {
         let flat = |(entry, tensor): (&Entry, Option<Tensor>)| match tensor {
             Some(tensor) => tensor.flatten_all(),
             None => Tensor::zeros(entry.len(), dtype, device),

@@ -32,6 +32,11 @@ impl<'p> Tape<'p> {
         &self.values[self.program.output.0]
     }
 
+    /// The value that a step of the program computed.
+    pub fn value(&self, value: Value) -> &Tensor {
+        &self.values[value.0]
+    }
+
     /// What the operation behind `value` saved, such as batch statistics.
     pub fn saved(&self, value: Value) -> &[Tensor] {
         &self.saved[value.0]

@@ -1,1 +1,35 @@
-//! placeholder
+//! Reaching minima: optimizers, schedules, the training loop and its checkpoints.
+//!
+//! # Overview
+//! [`Settings`] say everything about a run; [`train`] carries it out in a directory and can be killed at any instant:
+//! the same call continues, and the weights it ends with are the same bits. The optimizers keep the interface of
+//! `candle_nn::Optimizer`, so they serve elsewhere too.
+//!
+//! # Example
+//! ```
+//! use basin_training::{Settings, train};
+//!
+//! let settings = Settings { model: "mlp:64-16-10:relu".into(), batch_size: 128, epochs: 2, ..Settings::default() };
+//! let directory = tempfile::tempdir()?;
+//! let run = train(&settings, directory.path(), &mut |_| Ok(()))?;
+//! assert_eq!(run.history.epochs.len(), 2);
+//! assert!(run.checkpoint.is_file());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod checkpoint;
+mod directory;
+mod error;
+mod optimizers;
+mod schedule;
+mod settings;
+mod state;
+mod trainer;
+
+pub use checkpoint::CheckpointMetadata;
+pub use directory::RunDirectory;
+pub use error::{Error, Result};
+pub use optimizers::{Adam, AdamSettings, Optimizer, OptimizerSettings, Sgd, SgdSettings};
+pub use schedule::{Decay, Schedule};
+pub use settings::Settings;
+pub use trainer::{Event, Run, train};

@@ -34,6 +34,8 @@ pub(super) enum Next {
     Try(f64),
     /// The last step is the one.
     Accept,
+    /// No other step is left to try.
+    GiveUp,
 }
 
 /// A search in progress.
@@ -149,8 +151,9 @@ impl LineSearch {
         if self.is_exhausted(step) {
             step = best;
         }
+        let same = step == self.step && !self.enclosed;
         self.step = step;
-        Next::Try(step)
+        if same || !step.is_finite() { Next::GiveUp } else { Next::Try(step) }
     }
 }
 
@@ -243,6 +246,7 @@ mod tests {
             match line_search.advance(value, slope) {
                 Next::Accept => return (step, evaluations),
                 Next::Try(next) => step = next,
+                Next::GiveUp => break,
             }
         }
         panic!("not found")
@@ -261,6 +265,12 @@ mod tests {
     #[test]
     fn a_function_that_falls_faster_and_faster_ends_at_the_largest_step() {
         assert_eq!(search(|a| (-a - a * a, -1.0 - 2.0 * a), 37.0).0, 37.0);
+    }
+
+    #[test]
+    fn a_function_that_is_flat_to_rounding_is_given_up_at_once() {
+        let mut flat = LineSearch::new(1.0, -1e-3, 1.0, 1.0);
+        assert_eq!(flat.advance(1.0, -1e-3), Next::GiveUp);
     }
 
     #[test]

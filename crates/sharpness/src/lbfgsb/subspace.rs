@@ -6,7 +6,7 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use super::Bounds;
 use super::cauchy::CauchyPoint;
 use super::matrices::Memory;
-use super::reductions::{blocks, dot, dot_block, for_each, vector};
+use super::reductions::{blocks, dot_block, for_each, vector};
 
 /// The point of the box that the search direction leads to. None where rounding has made the model indefinite.
 pub(super) fn subspace_minimum(

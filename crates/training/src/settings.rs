@@ -1,0 +1,105 @@
+//! Everything that determines a training run.
+
+use basin_objective::{Error, LossSpec};
+use candle_core::DType;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::optimizers::{AdamSettings, OptimizerSettings};
+use crate::schedule::Schedule;
+
+/// A run is a function of these settings: the same settings give the same bits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The model, as in `--model`.
+    pub model: String,
+    /// The data, as in `--data`.
+    pub data: String,
+    /// The loss, as in `--loss`; the data's default when absent.
+    pub loss: Option<String>,
+    /// Train on the first samples only.
+    pub samples: Option<usize>,
+    /// Samples of one optimizer step; the last one of an epoch may hold fewer.
+    pub batch_size: usize,
+    /// The largest number of epochs.
+    pub epochs: u64,
+    /// Stop when the train loss has not fallen by 1 % in this many epochs.
+    pub patience: Option<u64>,
+    /// The optimizer and its rates.
+    pub optimizer: OptimizerSettings,
+    /// How the learning rate moves.
+    pub schedule: Schedule,
+    /// Seed of initial weights and shuffling.
+    pub seed: u64,
+    /// `f32` or `f64`.
+    pub dtype: String,
+    /// Write a checkpoint every so many epochs, beside the one at the end.
+    pub checkpoint_every: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            model: "mlp:64-128-64-10:relu".into(),
+            data: "digits".into(),
+            loss: None,
+            samples: None,
+            batch_size: 64,
+            epochs: 100,
+            patience: None,
+            optimizer: OptimizerSettings::Adam(AdamSettings::default()),
+            schedule: Schedule::default(),
+            seed: 0,
+            dtype: "f32".into(),
+            checkpoint_every: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Refuses what cannot be run, before anything is read or written.
+    ///
+    /// # Errors
+    /// Names the setting, what was expected and what was found.
+    pub fn check(&self) -> Result<()> {
+        self.dtype()?;
+        self.loss()?;
+        self.optimizer.check()?;
+        let at_least_one = [
+            ("batch size", Some(self.batch_size as u64)),
+            ("number of epochs", Some(self.epochs)),
+            ("patience", self.patience),
+            ("number of epochs between checkpoints", self.checkpoint_every),
+        ];
+        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == Some(0)) {
+            return Err(Error::input(format!("the {name} is 0"), "give at least 1").into());
+        }
+        let warmup = self.schedule.warmup_epochs;
+        if !(warmup.is_finite() && warmup >= 0.0) {
+            let message = format!("the warm-up lasts {warmup} epochs, expected 0 or a positive number");
+            return Err(Error::input(message, "give a number of epochs such as 5").into());
+        }
+        Ok(())
+    }
+
+    /// The numbers to compute in.
+    ///
+    /// # Errors
+    /// When the name is neither `f32` nor `f64`.
+    pub fn dtype(&self) -> Result<DType> {
+        match self.dtype.as_str() {
+            "f32" => Ok(DType::F32),
+            "f64" => Ok(DType::F64),
+            other => Err(Error::input(format!("unknown dtype `{other}`"), "known: f32, f64").into()),
+        }
+    }
+
+    /// The loss, where one is named.
+    ///
+    /// # Errors
+    /// When the name is unknown.
+    pub fn loss(&self) -> Result<Option<LossSpec>> {
+        Ok(self.loss.as_deref().map(str::parse).transpose()?)
+    }
+}

@@ -1,0 +1,83 @@
+//! Where a run stands between two steps, and the file that keeps it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use basin_objective::weights::{self, Weights};
+use basin_objective::{Error as ObjectiveError, models::Model};
+use candle_core::{Tensor, Var};
+
+use crate::Result;
+use crate::optimizers::Optimizer;
+use crate::settings::Settings;
+
+/// Everything the next step depends on, beside the settings. Shuffling is drawn anew for each epoch from the seed, so
+/// that the position in the epoch stands for the state of the generator.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) theta: Var,
+    pub(crate) buffers: Tensor,
+    pub(crate) optimizer: Optimizer,
+    /// Whole epochs done.
+    pub(crate) epoch: u64,
+    /// Batches done in the current epoch.
+    pub(crate) batch: usize,
+    /// Optimizer steps done.
+    pub(crate) step: u64,
+    /// The lowest train loss so far that counted as an improvement, and the epoch in which it was reached.
+    pub(crate) best: (f64, u64),
+}
+
+impl State {
+    pub(crate) fn initial(model: &Model, settings: &Settings) -> Result<Self> {
+        let dtype = settings.dtype()?;
+        let theta = Var::from_tensor(&model.initial_parameters(settings.seed, dtype)?)?;
+        let optimizer = Optimizer::new(&theta, &settings.optimizer)?;
+        let buffers = model.initial_buffers(dtype)?;
+        Ok(Self { theta, buffers, optimizer, epoch: 0, batch: 0, step: 0, best: (f64::INFINITY, 0) })
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let mut tensors = vec![
+            ("theta".to_owned(), self.theta.as_detached_tensor()),
+            ("buffers".to_owned(), self.buffers.clone()),
+        ];
+        tensors.extend(self.optimizer.state().into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)));
+        let metadata = BTreeMap::from([
+            ("epoch".to_owned(), self.epoch.to_string()),
+            ("batch".to_owned(), self.batch.to_string()),
+            ("step".to_owned(), self.step.to_string()),
+            ("best_loss".to_owned(), self.best.0.to_bits().to_string()),
+            ("best_epoch".to_owned(), self.best.1.to_string()),
+        ]);
+        Ok(weights::write(path, &tensors, &metadata)?)
+    }
+
+    /// The state that `path` holds for this model and these settings.
+    pub(crate) fn read(path: &Path, model: &Model, settings: &Settings) -> Result<Self> {
+        let damaged = |what: &str| {
+            ObjectiveError::input(
+                format!("`{}` is not the state of this run: {what}", path.display()),
+                "remove the file to start the run again",
+            )
+        };
+        let weights = Weights::read(path)?;
+        let number = |key: &str| -> Result<u64> {
+            let value = weights.metadata.get(key).and_then(|value| value.parse().ok());
+            Ok(value.ok_or_else(|| damaged(&format!("metadata `{key}` is missing")))?)
+        };
+        let mut state = Self::initial(model, settings)?;
+        let vector = |name: &str, like: &Tensor| -> Result<Tensor> {
+            let tensor = weights.tensors.get(name).filter(|t| t.dims() == like.dims() && t.dtype() == like.dtype());
+            Ok(tensor.cloned().ok_or_else(|| damaged(&format!("tensor `{name}` is missing or misshapen")))?)
+        };
+        state.theta.set(&vector("theta", &state.theta)?)?;
+        state.buffers = vector("buffers", &state.buffers)?;
+        state.epoch = number("epoch")?;
+        state.batch = number("batch")? as usize;
+        state.step = number("step")?;
+        state.best = (f64::from_bits(number("best_loss")?), number("best_epoch")?);
+        state.optimizer.restore(state.step, |name| weights.tensors.get(&format!("optimizer.{name}")).cloned());
+        Ok(state)
+    }
+}

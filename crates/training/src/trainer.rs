@@ -1,0 +1,328 @@
+//! The training loop.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use basin_objective::data::{DataSpec, Dataset, Split};
+use basin_objective::models::{BatchNorm, Model, ModelSpec};
+use basin_objective::{Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, random};
+use basin_records::Training;
+use basin_records::training::{Epoch, Settings as RecordedSettings};
+use basin_tape::ops::Normalize;
+use basin_tape::{Linearization, Tape};
+use candle_core::{DType, Tensor};
+use rand::seq::SliceRandom;
+
+use crate::checkpoint::CheckpointMetadata;
+use crate::directory::RunDirectory;
+use crate::settings::Settings;
+use crate::state::State;
+use crate::{Error, Result};
+
+/// PyTorch's default weight of a batch in running statistics.
+const STATISTICS_MOMENTUM: f64 = 0.1;
+/// Relative fall of the train loss that counts as an improvement.
+const IMPROVEMENT: f64 = 0.01;
+/// Time between two saved states within an epoch.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
+
+/// What a run reports while it goes on.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// An optimizer step was taken.
+    Step {
+        /// Steps done, over all epochs.
+        step: u64,
+        /// Steps of the whole run, should it last for all its epochs.
+        steps: u64,
+        /// The mean loss of the batch before the step.
+        loss: f64,
+    },
+    /// An epoch ended.
+    Epoch(&'a Epoch),
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Run {
+    /// What happened, epoch by epoch.
+    pub history: Training,
+    /// The weights at its end.
+    pub checkpoint: PathBuf,
+    /// The checkpoints along the way, with the epochs after which they were written.
+    pub along: Vec<(u64, PathBuf)>,
+    /// Why training diverged, if it did; the weights are then those before the step that failed.
+    pub diverged: Option<Error>,
+}
+
+/// Trains in `directory`, or goes on where an earlier call with the same settings stopped.
+///
+/// `observe` sees every step; when it returns an error the state is saved and the error returned, so that the same call
+/// continues. The weights at the end do not depend on how often the run was stopped.
+///
+/// # Errors
+/// When settings, data and model do not belong together, the directory holds another run, or a file cannot be written.
+/// A loss that leaves the numbers is no error: it ends the run, see [`Run::diverged`].
+pub fn train(
+    settings: &Settings,
+    directory: &Path,
+    observe: &mut dyn FnMut(&Event) -> basin_objective::Result<()>,
+) -> Result<Run> {
+    settings.check()?;
+    let problem = Problem::load(settings)?;
+    let directory = RunDirectory::open(directory, settings)?;
+    let mut state = match directory.state().exists() {
+        true => State::read(&directory.state(), &problem.model, settings)?,
+        false => State::initial(&problem.model, settings)?,
+    };
+    let epochs = directory.resume_history(state.epoch)?;
+    Trainer { settings, problem: &problem, directory: &directory, epochs, saved: Instant::now() }.run(&mut state, observe)
+}
+
+/// What is trained on what.
+struct Problem {
+    model: Model,
+    loss: LossSpec,
+    train: Dataset,
+    test: Option<Dataset>,
+}
+
+impl Problem {
+    fn load(settings: &Settings) -> Result<Self> {
+        let data: DataSpec = settings.data.parse()?;
+        let spec: ModelSpec = settings.model.parse()?;
+        let mut train = Dataset::load(&data, Split::Train)?;
+        if let Some(samples) = settings.samples {
+            train = train.take(samples)?;
+        }
+        if settings.batch_size > train.samples() {
+            return Err(ObjectiveError::input(
+                format!("the batch size is {}, the data has {} samples", settings.batch_size, train.samples()),
+                "give a batch size of at most the number of samples",
+            )
+            .into());
+        }
+        let loss = settings.loss()?.unwrap_or_else(|| LossSpec::default_for(&train));
+        let model = Model::new(&spec, train.sample_shape(), loss.outputs(&train)?)?;
+        // Data without a test split is trained on all the same; its history then has no test columns.
+        let test = Dataset::load(&data, Split::Test).ok();
+        Ok(Self { model, loss, train, test })
+    }
+
+    fn network(&self, data: &Dataset, dtype: DType, buffers: &Tensor) -> Result<Network<'_>> {
+        let options = NetworkOptions { dtype, ..NetworkOptions::default() };
+        Ok(Network::new(&self.model, buffers, self.loss, data, options)?)
+    }
+}
+
+struct Trainer<'a> {
+    settings: &'a Settings,
+    problem: &'a Problem,
+    directory: &'a RunDirectory,
+    epochs: Vec<Epoch>,
+    saved: Instant,
+}
+
+impl Trainer<'_> {
+    fn run(mut self, state: &mut State, observe: &mut dyn FnMut(&Event) -> basin_objective::Result<()>) -> Result<Run> {
+        let dtype = self.settings.dtype()?;
+        let mut train = self.problem.network(&self.problem.train, dtype, &state.buffers)?;
+        let test = self.problem.test.as_ref();
+        let mut test = test.map(|test| self.problem.network(test, dtype, &state.buffers)).transpose()?;
+        let mut reason = self.finished(state);
+        let mut diverged = None;
+        while reason.is_none() {
+            match self.epoch(state, observe) {
+                Err(error @ Error::Diverged { .. }) => {
+                    reason = Some("diverged".into());
+                    diverged = Some(error);
+                    break;
+                }
+                other => other?,
+            }
+            train.set_buffers(&state.buffers)?;
+            if let Some(test) = &mut test {
+                test.set_buffers(&state.buffers)?;
+            }
+            self.end_epoch(state, &train, test.as_ref())?;
+            if let Some(epoch) = self.epochs.last() {
+                observe(&Event::Epoch(epoch))?;
+            }
+            reason = self.finished(state);
+        }
+        let checkpoint = self.directory.last_checkpoint();
+        self.write_checkpoint(state, &checkpoint)?;
+        Ok(Run {
+            checkpoint,
+            along: self.checkpoints_along(state.epoch),
+            history: Training {
+                settings: self.recorded_settings(),
+                epochs: self.epochs,
+                reason: reason.unwrap_or_default(),
+            },
+            diverged,
+        })
+    }
+
+    /// Why the run is over, if it is.
+    fn finished(&self, state: &State) -> Option<String> {
+        let patience = self.settings.patience.unwrap_or(u64::MAX);
+        if state.epoch >= self.settings.epochs {
+            Some("epochs".into())
+        } else if state.epoch.saturating_sub(state.best.1) >= patience {
+            Some("loss stopped improving".into())
+        } else {
+            None
+        }
+    }
+
+    fn batches_per_epoch(&self) -> usize {
+        self.problem.train.samples().div_ceil(self.settings.batch_size)
+    }
+
+    fn learning_rate(&self, step: u64) -> f64 {
+        let factor = self.settings.schedule.factor(step, self.batches_per_epoch() as u64, self.settings.epochs);
+        self.settings.optimizer.learning_rate() * factor
+    }
+
+    /// The steps of the current epoch that are still to do.
+    fn epoch(&mut self, state: &mut State, observe: &mut dyn FnMut(&Event) -> basin_objective::Result<()>) -> Result<()> {
+        let mut order: Vec<u32> = (0..self.problem.train.samples() as u32).collect();
+        order.shuffle(&mut random::stream(self.settings.seed, "shuffle", &state.epoch.to_string()));
+        let steps = self.batches_per_epoch() as u64 * self.settings.epochs;
+        for batch in order.chunks(self.settings.batch_size).skip(state.batch) {
+            let loss = self.step(state, batch)?;
+            let interrupted = observe(&Event::Step { step: state.step, steps, loss });
+            if interrupted.is_err() || self.saved.elapsed() > SAVE_EVERY {
+                state.write(&self.directory.state())?;
+                self.saved = Instant::now();
+            }
+            interrupted?;
+        }
+        Ok(())
+    }
+
+    /// One optimizer step on the samples at `positions`; the mean loss before it.
+    fn step(&self, state: &mut State, positions: &[u32]) -> Result<f64> {
+        let dtype = self.settings.dtype()?;
+        let problem = self.problem;
+        let program = problem.model.program(BatchNorm::Batch);
+        let loss = problem.loss.build();
+        let positions: Vec<usize> = positions.iter().map(|&position| position as usize).collect();
+        let batch = problem.train.select(&positions)?;
+        let inputs = batch.inputs.to_dtype(dtype)?;
+        let targets = problem.loss.targets(&batch, dtype, inputs.device())?;
+        let point = program.at(&state.theta.as_detached_tensor(), &state.buffers)?;
+        let linearization = Linearization::new(program, loss.as_ref(), &point, &[&inputs], &targets)?;
+
+        let weight = total(&loss.weights(linearization.tape().output(), &targets)?)?;
+        let mean_loss = total(&linearization.losses()?)? / weight;
+        let learning_rate = self.learning_rate(state.step);
+        if !mean_loss.is_finite() {
+            let (step, epoch) = (state.step + 1, state.epoch + 1);
+            return Err(Error::Diverged { loss: mean_loss, step, epoch, learning_rate });
+        }
+        let gradient = (linearization.gradient()? / weight)?;
+        let buffers = updated_statistics(linearization.tape(), &state.buffers)?;
+        state.optimizer.step(&state.theta, gradient, learning_rate)?;
+        state.buffers = buffers;
+        state.step += 1;
+        state.batch += 1;
+        Ok(mean_loss)
+    }
+
+    /// Measures, notes and saves the end of an epoch. The state is written last: a kill before it repeats the epoch.
+    fn end_epoch(&mut self, state: &mut State, train: &Network, test: Option<&Network>) -> Result<()> {
+        let theta = state.theta.as_detached_tensor();
+        let measured = train.evaluate(&theta)?;
+        let tested = test.map(|test| test.evaluate(&theta)).transpose()?;
+        state.epoch += 1;
+        state.batch = 0;
+        if measured.loss < state.best.0 * (1.0 - IMPROVEMENT) {
+            state.best = (measured.loss, state.epoch);
+        }
+        let epoch = Epoch {
+            epoch: state.epoch,
+            step: state.step,
+            train_loss: measured.loss,
+            train_accuracy: measured.accuracy,
+            test_loss: tested.map(|tested| tested.loss),
+            test_accuracy: tested.and_then(|tested| tested.accuracy),
+            learning_rate: self.learning_rate(state.step.saturating_sub(1)),
+            batch_size: self.settings.batch_size as u64,
+            observed: Default::default(),
+        };
+        if self.settings.checkpoint_every.is_some_and(|every| state.epoch.is_multiple_of(every)) {
+            self.write_checkpoint(state, &self.directory.checkpoint(state.epoch))?;
+        }
+        self.directory.append(&epoch)?;
+        self.epochs.push(epoch);
+        state.write(&self.directory.state())?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    fn checkpoints_along(&self, epochs: u64) -> Vec<(u64, PathBuf)> {
+        let every = self.settings.checkpoint_every.unwrap_or(u64::MAX);
+        (1..=epochs).filter(|epoch| epoch.is_multiple_of(every)).map(|e| (e, self.directory.checkpoint(e))).collect()
+    }
+
+    fn write_checkpoint(&self, state: &State, path: &Path) -> Result<()> {
+        let metadata = CheckpointMetadata {
+            model: Some(self.problem.model.spec().to_string()),
+            data: Some(self.settings.data.clone()),
+            loss: Some(self.problem.loss.to_string()),
+            epoch: Some(state.epoch),
+            step: Some(state.step),
+            batch_size: Some(self.settings.batch_size as u64),
+            optimizer: Some(self.settings.optimizer.name().into()),
+            seed: Some(self.settings.seed),
+        };
+        metadata.write(path, &self.problem.model, &state.theta.as_detached_tensor(), &state.buffers)
+    }
+
+    fn recorded_settings(&self) -> RecordedSettings {
+        let settings = serde_json::to_value(self.settings).unwrap_or_default();
+        let others = settings.as_object().into_iter().flatten();
+        let named = ["model", "optimizer", "batch_size", "epochs", "seed"];
+        let mut others: std::collections::BTreeMap<_, _> =
+            others.filter(|(key, _)| !named.contains(&key.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect();
+        others.insert("optimizer_settings".into(), settings["optimizer"].clone());
+        RecordedSettings {
+            model: self.settings.model.clone(),
+            optimizer: self.settings.optimizer.name().into(),
+            learning_rate: self.settings.optimizer.learning_rate(),
+            batch_size: self.settings.batch_size as u64,
+            epochs: self.settings.epochs,
+            seed: self.settings.seed,
+            others,
+        }
+    }
+}
+
+fn total(x: &Tensor) -> Result<f64> {
+    Ok(x.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?)
+}
+
+/// Running means and variances after a batch, as PyTorch moves them: with the unbiased variance of the batch. A batch
+/// of one value per channel has none and leaves them as they are.
+fn updated_statistics(tape: &Tape, buffers: &Tensor) -> Result<Tensor> {
+    let program = tape.program();
+    let mut views: Vec<Option<Tensor>> = program.buffers().views(buffers)?.into_iter().map(Some).collect();
+    for statistics in program.batch_statistics() {
+        let saved = tape.saved(statistics.normalized);
+        let (mean, variance) = (saved[Normalize::MEAN].flatten_all()?, saved[Normalize::VARIANCE].flatten_all()?);
+        let count = tape.value(statistics.normalized).elem_count() / mean.elem_count();
+        if count < 2 {
+            continue;
+        }
+        let unbiased = (variance * (count as f64 / (count - 1) as f64))?;
+        for (index, batch) in [(statistics.mean, mean), (statistics.variance, unbiased)] {
+            if let Some(running) = views[index].take() {
+                let moved = ((running * (1.0 - STATISTICS_MOMENTUM))? + (batch * STATISTICS_MOMENTUM)?)?;
+                views[index] = Some(moved);
+            }
+        }
+    }
+    Ok(program.buffers().join(views, buffers.dtype(), buffers.device())?)
+}
