@@ -174,7 +174,7 @@ def keskar():
     columns = np.round(rng.standard_normal((count, 6)), 4)
     measurements = []
     for subspace, a in (("full", np.eye(count)), ("manifold", columns)):
-        for epsilon in (1e-3, 5e-4, 5e-2):
+        for epsilon in (1e-3, 5e-4, 1e-2, 5e-2):
             half = epsilon * (np.abs(np.linalg.pinv(a) @ theta) + 1.0)
 
             def negated(y):
@@ -193,7 +193,7 @@ def keskar():
                     "value": 100.0 * (largest - loss) / (1.0 + loss),
                     "iterations": found["iterations"],
                     "evaluations": found["evaluations"],
-                    "message": found["message"],
+                    "last_gain": found["iterates"][-2][0] - found["value"] if found["iterations"] > 1 else largest - loss,
                 }
             )
     return {

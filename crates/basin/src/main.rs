@@ -1,2 +1,22 @@
-//! placeholder
-fn main() {}
+//! `basin`: sharpness and loss landscapes of saved checkpoints.
+
+mod arguments;
+mod commands;
+mod exit;
+mod interruption;
+mod output;
+mod progress;
+mod subject;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = arguments::Arguments::parse();
+    match commands::run(&arguments) {
+        Ok(ended) => ended.into(),
+        Err(error) => exit::report(&error),
+    }
+}

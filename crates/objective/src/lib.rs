@@ -15,7 +15,7 @@ pub mod weights;
 
 pub use error::{Error, Result};
 pub use loss_spec::LossSpec;
-pub use network::{Network, NetworkOptions};
+pub use network::{Cost, Network, NetworkOptions};
 pub use objective::{Evaluation, Linearized, Objective};
 pub use quadratic::Quadratic;
 pub use suggestion::nearest;

@@ -1,5 +1,7 @@
 //! A model with a loss on data, as an objective.
 
+use std::time::{Duration, Instant};
+
 use basin_tape::losses::Loss;
 use basin_tape::{Linearization, Point, Program};
 use candle_core::{D, DType, Device, Tensor};
@@ -72,6 +74,17 @@ pub struct Network<'m> {
     device: Device,
     dtype: DType,
     memory: u64,
+}
+
+/// What derivatives on all samples cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Time of one gradient.
+    pub gradient: Duration,
+    /// Time of one Hessian product on a kept linearization.
+    pub product: Duration,
+    /// Bytes that keeping the linearizations of all samples takes.
+    pub kept_bytes: usize,
 }
 
 /// What counts as classified right.
@@ -166,6 +179,25 @@ impl<'m> Network<'m> {
     /// The samples of one sweep.
     pub fn micro_batch_samples(&self) -> usize {
         self.batches.first().map_or(0, |batch| batch.inputs.dims()[0])
+    }
+
+    /// What a gradient and a Hessian product on all samples cost, measured on the first micro-batch.
+    ///
+    /// # Errors
+    /// When θ does not have the network's length, or the device fails.
+    pub fn cost(&self, theta: &Tensor) -> Result<Cost> {
+        let point = self.at(theta)?;
+        let first = &self.batches[0];
+        let share = self.samples as f64 / first.inputs.dims()[0] as f64;
+        let started = Instant::now();
+        let linearization = self.linearize_batch(&point, first)?;
+        linearization.gradient()?;
+        let gradient = started.elapsed().mul_f64(share);
+        linearization.hessian(theta)?;
+        let started = Instant::now();
+        linearization.hessian(theta)?;
+        let product = started.elapsed().mul_f64(share);
+        Ok(Cost { gradient, product, kept_bytes: (linearization.bytes() as f64 * share) as usize })
     }
 
     fn at(&self, theta: &Tensor) -> Result<Point> {

@@ -24,6 +24,9 @@ use crate::manifold::Manifold;
 /// far enough that H y is a gradient which f32 can tell from its noise; then anywhere.
 const RANDOM_STARTS: [f64; 2] = [0.1, 1.0];
 
+/// What numbers that are not finite mean at θ.
+const DIVERGED: &str = "training has diverged, or the checkpoint is damaged: `basin inspect` shows its tensors";
+
 /// What is measured.
 ///
 /// ```
@@ -160,16 +163,11 @@ pub fn keskar(
         for draw in 0..options.draws(subspace) as u64 {
             let manifold = match subspace {
                 Subspace::Full => None,
-                Subspace::Manifold => Some(Manifold::draw(
-                    objective.dimension(),
-                    options.dimension,
-                    options.columns,
-                    options.seed,
-                    draw,
-                )?),
+                Subspace::Manifold => {
+                    Some(Manifold::draw(objective.dimension(), options.dimension, options.columns, options.seed, draw)?)
+                }
             };
-            let search =
-                Search { iterations: options.iterations, memory: options.memory, seed: options.seed, draw };
+            let search = Search { iterations: options.iterations, memory: options.memory, seed: options.seed, draw };
             for &epsilon in &options.epsilons {
                 let done = measurements.len();
                 let maximum = neighbourhood.maximize(epsilon, manifold.as_ref(), &search, &mut || {
@@ -318,21 +316,25 @@ impl<'a> Neighbourhood<'a> {
         }
         if let Some(manifold) = manifold.filter(|manifold| manifold.parameters() != self.theta.len()) {
             return Err(Error::input(
-                format!("a manifold among {} parameters, the objective has {}", manifold.parameters(), self.theta.len()),
+                format!(
+                    "a manifold among {} parameters, the objective has {}",
+                    manifold.parameters(),
+                    self.theta.len()
+                ),
                 "give columns with one entry per parameter",
             ));
         }
         let half = self.half_widths(epsilon, manifold);
         let zero = vec![0.0; half.len()];
-        let least = resolution(self.objective.dtype()) * (1.0 + self.loss.abs());
+        let least = self.visible_gain();
         let visible = self.first_order_gain(&half, manifold) > least;
         let centre = visible.then(|| zero.clone());
         let random = RANDOM_STARTS.iter().map(|share| random_start(&half, *share, manifold.is_some(), search));
         let mut searches = Vec::new();
         for start in centre.into_iter().chain(random) {
             let found = self.seek(start, &half, manifold, search, evaluated)?;
-            // Where a search stalls, rounding may have hidden the way up.
-            let satisfied = found.value < -self.loss && found.reason != Reason::LineSearch;
+            // Where a search stalls or gains no more than noise, rounding may have hidden the way up.
+            let satisfied = self.gain(&found) > least && found.reason != Reason::LineSearch;
             searches.push(found);
             if satisfied {
                 break;
@@ -391,19 +393,35 @@ impl<'a> Neighbourhood<'a> {
         blocks(half.len(), |range| range.map(|i| half[i] * slopes[i].abs()).sum::<f64>()).into_iter().sum()
     }
 
+    /// L(θ + A y) − L(θ); none where the search could not even start.
+    fn gain(&self, found: &Minimum) -> f64 {
+        if found.reason == Reason::NonFinite { 0.0 } else { -found.value - self.loss }
+    }
+
+    /// The least gain that is more than the rounding of the loss.
+    fn visible_gain(&self) -> f64 {
+        resolution(self.objective.dtype()) * (1.0 + self.loss.abs())
+    }
+
     /// The best of the searches, which started as the note says.
     fn best(&self, searches: &[Minimum], note: &str, zero: Vec<f64>) -> Maximum {
         let evaluations = searches.iter().map(|found| found.evaluations).sum();
-        let note = match searches.iter().map(|found| found.non_finite).sum() {
-            0 => note.to_owned(),
-            count => format!("{note}; {count} evaluations were not finite"),
-        };
-        let higher = searches.iter().filter(|found| found.value < -self.loss);
-        match higher.min_by(|a, b| a.value.total_cmp(&b.value)) {
+        let mut note = note.to_owned();
+        match searches.iter().map(|found| found.non_finite).sum::<usize>() {
+            0 => {}
+            1 => note += "; one evaluation was not finite",
+            count => note += &format!("; {count} evaluations were not finite"),
+        }
+        let higher = searches.iter().filter(|found| self.gain(found) > 0.0);
+        let best = higher.max_by(|a, b| self.gain(a).total_cmp(&self.gain(b)));
+        if best.is_some_and(|best| self.gain(best) <= self.visible_gain()) {
+            note += "; the gain is within the rounding of the loss";
+        }
+        match best {
             Some(best) => Maximum {
                 y: best.x.clone(),
                 loss: -best.value,
-                value: 100.0 * (-best.value - self.loss) / (1.0 + self.loss),
+                value: 100.0 * self.gain(best) / (1.0 + self.loss),
                 iterations: best.iterations,
                 evaluations,
                 reason: format!("{}{note}", best.reason),
@@ -419,8 +437,6 @@ impl<'a> Neighbourhood<'a> {
         }
     }
 }
-
-const DIVERGED: &str = "training has diverged, or the checkpoint is damaged: `basin inspect` shows its tensors";
 
 /// Uniform in a share of the box.
 fn random_start(half: &[f64], share: f64, manifold: bool, search: &Search) -> Vec<f64> {

@@ -186,7 +186,8 @@ impl Lbfgsb {
                 "give one of each per element, infinite where there is none",
             ));
         }
-        if let Some(i) = (0..n).find(|&i| !(lower[i] <= upper[i])) {
+        let ordered = |i: usize| lower[i] <= upper[i];
+        if let Some(i) = (0..n).find(|&i| !ordered(i)) {
             return Err(Error::input(
                 format!("element {i} has the lower bound {} and the upper bound {}", lower[i], upper[i]),
                 "a lower bound must not exceed the upper one",

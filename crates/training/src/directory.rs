@@ -51,8 +51,7 @@ impl RunDirectory {
     }
 
     fn require_equal(&self, found: &serde_json::Value, wanted: &serde_json::Value) -> Result<()> {
-        let mut difference = Vec::new();
-        collect_differences("", found, wanted, &mut difference);
+        let difference = differences(found, wanted);
         if difference.is_empty() {
             return Ok(());
         }
@@ -98,7 +97,20 @@ impl RunDirectory {
     }
 }
 
-/// `field: old → new` for each leaf that differs.
+/// Which fields of two settings differ, each as `field is … there and … now`.
+///
+/// ```
+/// use serde_json::json;
+///
+/// let difference = basin_training::differences(&json!({"a": {"b": 1}}), &json!({"a": {"b": 2}}));
+/// assert_eq!(difference, ["a.b is 1 there and 2 now"]);
+/// ```
+pub fn differences(found: &serde_json::Value, wanted: &serde_json::Value) -> Vec<String> {
+    let mut difference = Vec::new();
+    collect_differences("", found, wanted, &mut difference);
+    difference
+}
+
 fn collect_differences(name: &str, found: &serde_json::Value, wanted: &serde_json::Value, into: &mut Vec<String>) {
     match (found.as_object(), wanted.as_object()) {
         (Some(a), Some(b)) => {

@@ -27,9 +27,9 @@ mod state;
 mod trainer;
 
 pub use checkpoint::CheckpointMetadata;
-pub use directory::RunDirectory;
+pub use directory::{RunDirectory, differences};
 pub use error::{Error, Result};
 pub use optimizers::{Adam, AdamSettings, Optimizer, OptimizerSettings, Sgd, SgdSettings};
 pub use schedule::{Decay, Schedule};
 pub use settings::Settings;
-pub use trainer::{Event, Run, train};
+pub use trainer::{Event, Run, check, parameters, train};

@@ -38,10 +38,8 @@ impl State {
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let mut tensors = vec![
-            ("theta".to_owned(), self.theta.as_detached_tensor()),
-            ("buffers".to_owned(), self.buffers.clone()),
-        ];
+        let mut tensors =
+            vec![("theta".to_owned(), self.theta.as_detached_tensor()), ("buffers".to_owned(), self.buffers.clone())];
         tensors.extend(self.optimizer.state().into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)));
         let metadata = BTreeMap::from([
             ("epoch".to_owned(), self.epoch.to_string()),

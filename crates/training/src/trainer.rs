@@ -76,7 +76,25 @@ pub fn train(
         false => State::initial(&problem.model, settings)?,
     };
     let epochs = directory.resume_history(state.epoch)?;
-    Trainer { settings, problem: &problem, directory: &directory, epochs, saved: Instant::now() }.run(&mut state, observe)
+    Trainer { settings, problem: &problem, directory: &directory, epochs, saved: Instant::now() }
+        .run(&mut state, observe)
+}
+
+/// Refuses settings that cannot be trained with, reading the data but writing nothing.
+///
+/// # Errors
+/// When settings, data and model do not belong together.
+pub fn check(settings: &Settings) -> Result<()> {
+    settings.check()?;
+    Problem::load(settings).map(|_| ())
+}
+
+/// The number of parameters of the settings' model.
+///
+/// # Errors
+/// When settings, data and model do not belong together.
+pub fn parameters(settings: &Settings) -> Result<usize> {
+    Ok(Problem::load(settings)?.model.parameters().len())
 }
 
 /// What is trained on what.
@@ -186,7 +204,11 @@ impl Trainer<'_> {
     }
 
     /// The steps of the current epoch that are still to do.
-    fn epoch(&mut self, state: &mut State, observe: &mut dyn FnMut(&Event) -> basin_objective::Result<()>) -> Result<()> {
+    fn epoch(
+        &mut self,
+        state: &mut State,
+        observe: &mut dyn FnMut(&Event) -> basin_objective::Result<()>,
+    ) -> Result<()> {
         let mut order: Vec<u32> = (0..self.problem.train.samples() as u32).collect();
         order.shuffle(&mut random::stream(self.settings.seed, "shuffle", &state.epoch.to_string()));
         let steps = self.batches_per_epoch() as u64 * self.settings.epochs;

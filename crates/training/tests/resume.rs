@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use basin_objective::weights::Weights;
-use basin_training::{AdamSettings, Decay, Error, Event, OptimizerSettings, Schedule, SgdSettings, Settings, train};
+use basin_training::{AdamSettings, Decay, Error, Event, OptimizerSettings, Schedule, Settings, SgdSettings, train};
 
 fn settings(model: &str, optimizer: OptimizerSettings) -> Settings {
     Settings {
@@ -135,7 +135,10 @@ fn impossible_settings_are_refused_before_anything_is_written() {
         Settings { model: "mlp:63-10".into(), ..base.clone() },
         Settings { data: "digit".into(), ..base.clone() },
         Settings { dtype: "f16".into(), ..base.clone() },
-        Settings { optimizer: OptimizerSettings::Sgd(SgdSettings { learning_rate: -1.0, ..Default::default() }), ..base },
+        Settings {
+            optimizer: OptimizerSettings::Sgd(SgdSettings { learning_rate: -1.0, ..Default::default() }),
+            ..base
+        },
     ] {
         let error = train(&settings, &path, &mut |_| Ok(())).unwrap_err();
         assert!(error.hint().is_some(), "{error}");

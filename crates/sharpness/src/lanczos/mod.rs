@@ -247,12 +247,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(
-        settings: &'a Lanczos,
-        operator: &'a dyn SymmetricOperator,
-        dtype: DType,
-        limit: usize,
-    ) -> Result<Self> {
+    fn new(settings: &'a Lanczos, operator: &'a dyn SymmetricOperator, dtype: DType, limit: usize) -> Result<Self> {
         let basis = Basis::new(limit, operator.dimension(), dtype, operator.device())?;
         let mut run = Self {
             settings,

@@ -58,7 +58,10 @@ impl Tridiagonal {
             }
         }
         let eigen = SymmetricEigen::try_new(matrix, f64::EPSILON, MAX_SWEEPS).ok_or_else(|| {
-            Error::input(format!("the eigenvalues of a {k}×{k} tridiagonal matrix did not converge"), "try another `--seed`")
+            Error::input(
+                format!("the eigenvalues of a {k}×{k} tridiagonal matrix did not converge"),
+                "try another `--seed`",
+            )
         })?;
         let beta = self.last_coupling();
         let pair = |i: usize| {

@@ -2,8 +2,6 @@
 //! m(x + s) = gᵀs + ½ sᵀBs along the projected gradient path P(x − t g) (Byrd et al. 1995, algorithm CP, section 4).
 
 use std::cmp::Ordering;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use rayon::prelude::*;
 
@@ -20,24 +18,48 @@ pub(super) struct CauchyPoint {
 }
 
 /// Where the path meets a bound of a variable and turns.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 struct Breakpoint {
     t: f64,
     variable: usize,
 }
 
-impl Eq for Breakpoint {}
-
-impl Ord for Breakpoint {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // Ties go by the number of the variable, so that the path does not depend on the heap.
+impl Breakpoint {
+    /// Ties go by the number of the variable.
+    fn precedes(&self, other: &Self) -> Ordering {
         self.t.total_cmp(&other.t).then(self.variable.cmp(&other.variable))
     }
 }
 
-impl PartialOrd for Breakpoint {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+/// Breakpoints in order, sorted no further than the path is followed: often it ends after a few of millions.
+struct Path {
+    breakpoints: Vec<Breakpoint>,
+    next: usize,
+    sorted: usize,
+}
+
+impl Path {
+    /// Breakpoints that are sorted first; each time they run out, so many times more.
+    const FIRST: usize = 1024;
+    const GROWTH: usize = 8;
+
+    fn is_empty(&self) -> bool {
+        self.next == self.breakpoints.len()
+    }
+
+    fn next(&mut self) -> Option<Breakpoint> {
+        if self.next == self.sorted {
+            let rest = &mut self.breakpoints[self.sorted..];
+            let count = (self.sorted * Self::GROWTH).max(Self::FIRST).min(rest.len());
+            if count < rest.len() {
+                rest.select_nth_unstable_by(count, Breakpoint::precedes);
+            }
+            rest[..count].par_sort_unstable_by(Breakpoint::precedes);
+            self.sorted += count;
+        }
+        let breakpoint = self.breakpoints.get(self.next).copied()?;
+        self.next += 1;
+        Some(breakpoint)
     }
 }
 
@@ -58,11 +80,11 @@ pub(super) fn cauchy_point(x: &[f64], gradient: &[f64], bounds: &Bounds<'_>, mem
     let breakpoints: Vec<_> = (0..n)
         .into_par_iter()
         .filter(|&i| d[i] != 0.0)
-        .map(|i| Reverse(Breakpoint { t: room(i) / d[i], variable: i }))
-        .filter(|breakpoint| breakpoint.0.t.is_finite())
+        .map(|i| Breakpoint { t: room(i) / d[i], variable: i })
+        .filter(|breakpoint| breakpoint.t.is_finite())
         .collect();
     let bounded = d.iter().filter(|d| **d != 0.0).count() == breakpoints.len();
-    let mut heap = BinaryHeap::from(breakpoints);
+    let mut path = Path { breakpoints, next: 0, sorted: 0 };
 
     let mut xc = x.to_vec();
     let mut p = memory.transpose(&d);
@@ -77,7 +99,7 @@ pub(super) fn cauchy_point(x: &[f64], gradient: &[f64], bounds: &Bounds<'_>, mem
     let mut to_minimum = -slope / curvature;
     let (mut reached, mut last) = (0.0, 0.0);
 
-    while let Some(Reverse(Breakpoint { t, variable })) = heap.pop() {
+    while let Some(Breakpoint { t, variable }) = path.next() {
         let segment = t - last;
         if to_minimum < segment {
             break;
@@ -99,7 +121,7 @@ pub(super) fn cauchy_point(x: &[f64], gradient: &[f64], bounds: &Bounds<'_>, mem
             p.iter_mut().zip(&row).for_each(|(p, row)| *p -= dv * row);
         }
         curvature = curvature.max(least_curvature);
-        to_minimum = if heap.is_empty() && bounded { 0.0 } else { -slope / curvature };
+        to_minimum = if path.is_empty() && bounded { 0.0 } else { -slope / curvature };
     }
     let to_minimum = to_minimum.max(0.0);
     let reached = reached + to_minimum;
@@ -111,4 +133,22 @@ pub(super) fn cauchy_point(x: &[f64], gradient: &[f64], bounds: &Bounds<'_>, mem
     });
     c.iter_mut().zip(&p).for_each(|(c, p)| *c += to_minimum * p);
     CauchyPoint { x: xc, c, free }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn breakpoints_come_in_order() {
+        let breakpoints: Vec<_> =
+            (0..20_000).map(|variable| Breakpoint { t: (variable * 7919 % 4001) as f64, variable }).collect();
+        let mut path = Path { breakpoints: breakpoints.clone(), next: 0, sorted: 0 };
+        let mut sorted = breakpoints;
+        sorted.sort_by(Breakpoint::precedes);
+        for expected in sorted {
+            assert_eq!(path.next().map(|found| (found.t, found.variable)), Some((expected.t, expected.variable)));
+        }
+        assert!(path.is_empty() && path.next().is_none());
+    }
 }

@@ -142,7 +142,11 @@ mod tests {
     #[test]
     fn the_newest_pair_is_mapped_onto_itself() {
         let mut memory = Memory::new(2);
-        let pairs = [([1.0, 0.5, 0.0], [2.0, 0.3, 0.1]), ([0.0, 1.0, 0.2], [0.4, 3.0, 0.5]), ([0.3, 0.1, 1.0], [0.5, 0.2, 0.7])];
+        let pairs = [
+            ([1.0, 0.5, 0.0], [2.0, 0.3, 0.1]),
+            ([0.0, 1.0, 0.2], [0.4, 3.0, 0.5]),
+            ([0.3, 0.1, 1.0], [0.5, 0.2, 0.7]),
+        ];
         for (s, y) in pairs {
             memory.push(s.to_vec(), y.to_vec(), dot(&s, &y));
         }

@@ -34,7 +34,8 @@ pub(super) fn subspace_minimum(
     let Bounds { lower, upper } = *bounds;
     let projected = vector(x.len(), |i| (xc[i] + d[i]).max(lower[i]).min(upper[i]));
     let meets_bound = |i: usize| free[i] && (projected[i] == lower[i] || projected[i] == upper[i]);
-    let descent = || blocks(x.len(), |range| range.map(|i| (projected[i] - x[i]) * gradient[i]).sum::<f64>()).iter().sum::<f64>();
+    let descent =
+        || blocks(x.len(), |range| range.map(|i| (projected[i] - x[i]) * gradient[i]).sum::<f64>()).iter().sum::<f64>();
     if !blocks(x.len(), |mut range| range.any(meets_bound)).contains(&true) || descent() <= 0.0 {
         return Some(projected);
     }

@@ -213,6 +213,10 @@ impl Real for Expression {
         self.then(|x| (x + 1.0)?.log())
     }
 
+    fn recip(self) -> Self {
+        self.then(|x| x.recip())
+    }
+
     fn tanh(self) -> Self {
         self.then(|x| x.tanh())
     }

@@ -21,6 +21,8 @@ pub trait Real: Clone + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     fn exp(self) -> Self;
     /// log(1 + x).
     fn ln_1p(self) -> Self;
+    /// 1/x.
+    fn recip(self) -> Self;
     /// tanh x.
     fn tanh(self) -> Self;
     /// The error function 2/√π ∫₀ˣ e^(−t²) dt.
@@ -45,6 +47,10 @@ macro_rules! real_number {
             #[inline]
             fn ln_1p(self) -> Self {
                 <$type>::ln_1p(self)
+            }
+            #[inline]
+            fn recip(self) -> Self {
+                <$type>::recip(self)
             }
             #[inline]
             fn tanh(self) -> Self {
@@ -205,21 +211,28 @@ impl Scalar for Tanh {
 #[derive(Debug)]
 pub struct Sigmoid;
 
-/// σ(x) = (1 + tanh(x/2))/2, which overflows nowhere.
-fn sigmoid<R: Real>(x: R) -> R {
-    x.affine(0.5, 0.0).tanh().affine(0.5, 0.5)
+/// |x|.
+fn magnitude<R: Real>(x: R) -> R {
+    x.clone().positive_part() + x.affine(-1.0, 0.0).positive_part()
 }
 
-/// σ'(x) = (1 − tanh²(x/2))/4.
+/// With e = e^(−|x|): σ(x) = 1/(1 + e) where x > 0 and e/(1 + e) elsewhere, which overflows nowhere and keeps its digits
+/// where it is tiny.
+fn sigmoid<R: Real>(x: R) -> R {
+    let e = magnitude(x.clone()).affine(-1.0, 0.0).exp();
+    (e.clone() + x.step() * e.clone().affine(-1.0, 1.0)) * e.affine(1.0, 1.0).recip()
+}
+
+/// σ'(x) = e/(1 + e)².
 fn sigmoid_first<R: Real>(x: R) -> R {
-    let t = x.affine(0.5, 0.0).tanh();
-    (t.clone() * t).affine(-0.25, 0.25)
+    let e = magnitude(x).affine(-1.0, 0.0).exp();
+    let rate = e.clone().affine(1.0, 1.0).recip();
+    e * rate.clone() * rate
 }
 
 /// σ''(x) = −tanh(x/2) σ'(x).
 fn sigmoid_second<R: Real>(x: R) -> R {
-    let t = x.affine(0.5, 0.0).tanh();
-    t.clone() * (t.clone() * t).affine(0.25, -0.25)
+    x.clone().affine(0.5, 0.0).tanh().affine(-1.0, 0.0) * sigmoid_first(x)
 }
 
 impl Scalar for Sigmoid {
@@ -278,8 +291,7 @@ impl Scalar for Softplus {
     }
 
     fn value<R: Real>(&self, x: R) -> R {
-        let magnitude = x.clone().positive_part() + x.clone().affine(-1.0, 0.0).positive_part();
-        x.positive_part() + magnitude.affine(-1.0, 0.0).exp().ln_1p()
+        x.clone().positive_part() + magnitude(x).affine(-1.0, 0.0).exp().ln_1p()
     }
 
     fn first<R: Real>(&self, x: R) -> R {
@@ -425,6 +437,22 @@ mod tests {
     }
 
     #[test]
+    fn a_tiny_sigmoid_keeps_its_digits() {
+        // (1 + tanh(x/2))/2 is 0 in f32 from −17.4 on, where confident logits still have a gradient.
+        for x in [-1.0_f32, -10.0, -20.0, -60.0] {
+            let (exact, wide) = (f64::from(x).exp(), f64::from(x));
+            let (sigma, slope) = (exact / (1.0 + exact), exact / (1.0 + exact).powi(2));
+            for (found, expected) in [(Sigmoid.value(x), sigma), (Sigmoid.first(x), slope), (Sigmoid.first(-x), slope)]
+            {
+                assert!((f64::from(found) / expected - 1.0).abs() < 1e-6, "at {x}: {found} for {expected}");
+            }
+            for (found, expected) in [(Sigmoid.value(wide), sigma), (Sigmoid.first(wide), slope)] {
+                assert!((found / expected - 1.0).abs() < 1e-14, "at {x}: {found} for {expected}");
+            }
+        }
+    }
+
+    #[test]
     fn saturated_inputs_stay_finite_and_nan_stays_nan() {
         for x in [-1000.0_f32, 1000.0] {
             for y in [Sigmoid.value(x), Softplus.value(x), Silu.value(x), Gelu.value(x), GeluTanh.value(x)] {
@@ -432,6 +460,7 @@ mod tests {
             }
         }
         assert!(Relu.value(f64::NAN).is_nan());
+        assert!(Sigmoid.value(f64::NAN).is_nan() && Sigmoid.first(f64::NAN).is_nan());
     }
 
     #[test]

@@ -1,0 +1,407 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use basin_objective::Error;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Sharpness and loss landscapes of saved checkpoints.
+///
+/// basin reads safetensors checkpoints (basin's own need no option, others need --model and --data) and says how sharp
+/// the minimum is, how sure that figure is, and how it compares with minima found at other batch sizes.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 internal error, 2 bad input, 3 not converged, 130 interrupted.\n\
+    Example: basin study --data digits --batch-sizes 16,144 --seeds 3")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train at several batch sizes and seeds, measure the minima, and write a report.
+    #[command(
+        after_help = "Example: basin study --data mnist:DIR --model f1 --batch-sizes 256,6000 --epochs 20 --out f1-study\n\
+        The same command continues an interrupted study."
+    )]
+    Study(Study),
+    /// Train one network: checkpoints and history.
+    #[command(after_help = "Example: basin train --data digits --batch-size 32 --epochs 50 --out run")]
+    Train(Train),
+    /// Measure Keskar's sharpness: the largest loss in an ε-neighbourhood.
+    #[command(after_help = "Example: basin keskar last.safetensors --epsilon 1e-3,5e-4 --subspace full,manifold")]
+    Keskar(Keskar),
+    /// Find the extremal eigenvalues of the Hessian, the Gauss-Newton or the empirical Fisher matrix.
+    #[command(
+        after_help = "Example: basin spectrum last.safetensors --top 5 --bottom 2 --eigenvectors top.safetensors"
+    )]
+    Spectrum(Spectrum),
+    /// Put minima side by side: losses, sharpness, eigenvalues, norms.
+    #[command(after_help = "Example: basin compare small.safetensors large.safetensors")]
+    Compare(Compare),
+    /// Evaluate the loss along lines between minima.
+    #[command(subcommand)]
+    Landscape(Landscape),
+    /// Draw figures and page again from the records in a directory.
+    #[command(after_help = "Example: basin report runs/study")]
+    Report(Report),
+    /// Say what a checkpoint, a data file, a record or a data spec holds.
+    #[command(after_help = "Example: basin inspect model.safetensors")]
+    Inspect(Inspect),
+}
+
+/// What is analysed, where and how; every analysing command takes these.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu[:bn]; a checkpoint of basin names its own.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, safetensors:FILE, npz:FILE, synthetic:…; a checkpoint of
+    /// basin names its own.
+    #[arg(long)]
+    pub(crate) data: Option<String>,
+    /// The part of the data that is analysed.
+    #[arg(long, value_enum, default_value_t = SplitArgument::Train)]
+    pub(crate) split: SplitArgument,
+    /// Loss: cross-entropy (default for classes), mse (default for numbers) or bce.
+    #[arg(long)]
+    pub(crate) loss: Option<String>,
+    /// Analyse the first N samples only.
+    #[arg(long, value_name = "N")]
+    pub(crate) samples: Option<usize>,
+    /// Samples of one sweep; no figure depends on it.
+    #[arg(long, value_name = "N")]
+    pub(crate) micro_batch: Option<usize>,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+    /// Seed of everything drawn.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Append the record to this file, one JSON line each.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the record as JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where and in which numbers is computed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Machine {
+    /// Device: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    /// The numbers to compute in.
+    #[arg(long, value_enum, default_value_t = DtypeArgument::F32)]
+    pub(crate) dtype: DtypeArgument,
+    /// Threads on the CPU; the results' bits do not depend on them.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Memory for what is kept between products, like 2GiB or 500MB.
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub(crate) memory: Option<u64>,
+    /// Say more.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Show no progress.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SplitArgument {
+    Train,
+    Test,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DtypeArgument {
+    F32,
+    F64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SubspaceArgument {
+    /// All weights: A = I.
+    Full,
+    /// A random manifold θ + A y.
+    Manifold,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColumnsArgument {
+    /// Normal entries of variance 1.
+    Gaussian,
+    /// Entries uniform in ±1.
+    Uniform,
+    /// Orthonormal columns.
+    Orthonormal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MatrixArgument {
+    /// Second derivatives of the loss.
+    Hessian,
+    /// Generalized Gauss-Newton matrix.
+    Ggn,
+    /// Uncentred second moment of per-sample gradients.
+    EmpiricalFisher,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OptimizerArgument {
+    Sgd,
+    Adam,
+    Adamw,
+}
+
+/// How Keskar's neighbourhood is searched.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeskarSettings {
+    /// Half-widths of the neighbourhood: |step| ≤ ε (|weight| + 1).
+    #[arg(long, value_delimiter = ',', default_value = "1e-3,5e-4")]
+    pub(crate) epsilon: Vec<f64>,
+    /// Where the maximum is sought.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "full,manifold")]
+    pub(crate) subspace: Vec<SubspaceArgument>,
+    /// Dimension of random manifolds.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) dimension: usize,
+    /// How the columns of a random manifold are drawn; the paper does not say how its own were.
+    #[arg(long, value_enum, default_value_t = ColumnsArgument::Gaussian)]
+    pub(crate) columns: ColumnsArgument,
+    /// Random manifolds drawn.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) draws: usize,
+    /// Iterations of L-BFGS-B: the paper's definition.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) iterations: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Keskar {
+    /// Safetensors checkpoints.
+    #[arg(required = true, value_name = "CKPT")]
+    pub(crate) checkpoints: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: KeskarSettings,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Which eigenvalues are sought, and how well.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SpectrumSettings {
+    /// The curvature matrix.
+    #[arg(long, value_enum, default_value_t = MatrixArgument::Hessian)]
+    pub(crate) matrix: MatrixArgument,
+    /// Largest eigenvalues to find.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) top: usize,
+    /// Smallest eigenvalues to find.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) bottom: usize,
+    /// An eigenvalue λ has converged when ‖Hv − λv‖ ≤ tolerance · |λ|.
+    #[arg(long, default_value_t = 1e-4)]
+    pub(crate) tolerance: f64,
+    /// Largest Krylov basis.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub(crate) max_basis: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Spectrum {
+    /// Safetensors checkpoints.
+    #[arg(required = true, value_name = "CKPT")]
+    pub(crate) checkpoints: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SpectrumSettings,
+    /// Write the eigenvectors of a single checkpoint to this safetensors file, under the parameters' names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) eigenvectors: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Safetensors checkpoints.
+    #[arg(required = true, value_name = "CKPT")]
+    pub(crate) checkpoints: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) keskar: KeskarSettings,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Landscape {
+    /// Loss and accuracy on the straight line (1 − α) A + α B between two checkpoints.
+    #[command(
+        after_help = "Example: basin landscape line small.safetensors large.safetensors --points 61 --out line.jsonl"
+    )]
+    Line(Line),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Line {
+    /// The checkpoint at α = 0.
+    pub(crate) a: PathBuf,
+    /// The checkpoint at α = 1.
+    pub(crate) b: PathBuf,
+    /// First and last α.
+    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "-1,2", allow_hyphen_values = true)]
+    pub(crate) range: Vec<f64>,
+    /// Number of points, both ends included.
+    #[arg(long, default_value_t = 61)]
+    pub(crate) points: usize,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// How a network is trained.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TrainingSettings {
+    /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu[:bn].
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, safetensors:FILE, npz:FILE or synthetic:….
+    #[arg(long)]
+    pub(crate) data: Option<String>,
+    /// Loss: cross-entropy (default for classes), mse (default for numbers) or bce.
+    #[arg(long)]
+    pub(crate) loss: Option<String>,
+    /// Train on the first N samples only.
+    #[arg(long, value_name = "N")]
+    pub(crate) samples: Option<usize>,
+    /// Largest number of epochs.
+    #[arg(long)]
+    pub(crate) epochs: Option<u64>,
+    /// Stop when the train loss has not fallen by 1 % in this many epochs.
+    #[arg(long, value_name = "EPOCHS")]
+    pub(crate) patience: Option<u64>,
+    /// Optimizer.
+    #[arg(long, value_enum)]
+    pub(crate) optimizer: Option<OptimizerArgument>,
+    /// Full learning rate; 0.1 for sgd and 0.001 for adam and adamw when absent.
+    #[arg(long)]
+    pub(crate) learning_rate: Option<f64>,
+    /// Momentum of sgd.
+    #[arg(long)]
+    pub(crate) momentum: Option<f64>,
+    /// Take sgd's gradient after Nesterov.
+    #[arg(long)]
+    pub(crate) nesterov: bool,
+    /// Weight decay.
+    #[arg(long)]
+    pub(crate) weight_decay: Option<f64>,
+    /// Decay of the learning rate: constant, step:EPOCHS:FACTOR or cosine.
+    #[arg(long)]
+    pub(crate) schedule: Option<String>,
+    /// Epochs over which the learning rate rises to its full value.
+    #[arg(long, value_name = "EPOCHS")]
+    pub(crate) warmup: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) settings: TrainingSettings,
+    /// Samples of one optimizer step.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) batch_size: usize,
+    /// Seed of initial weights and shuffling.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Write a checkpoint every so many epochs.
+    #[arg(long, value_name = "EPOCHS")]
+    pub(crate) checkpoint_every: Option<u64>,
+    /// The run's directory; the same command continues a run there.
+    #[arg(long, value_name = "DIR", default_value = "runs/train")]
+    pub(crate) out: PathBuf,
+    /// Print the record as JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Study {
+    /// A study file; options given beside it win.
+    #[arg(value_name = "STUDY.toml")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: TrainingSettings,
+    /// Batch sizes to compare.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) batch_sizes: Option<Vec<usize>>,
+    /// Number of seeds, 0 to N − 1, for each batch size.
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: Option<u64>,
+    /// Where the study's checkpoints, records and page go.
+    #[arg(long, value_name = "DIR", default_value = "runs/study")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// A directory with records.
+    pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// A checkpoint, a record, or a data spec such as digits or mnist:DIR.
+    pub(crate) subject: String,
+    /// The model whose names and shapes a foreign checkpoint is compared with.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// The data that sizes the model.
+    #[arg(long)]
+    pub(crate) data: Option<String>,
+}
+
+/// A number of bytes with an optional unit.
+fn bytes(text: &str) -> Result<u64, Error> {
+    let wrong = || Error::input(format!("`{text}` is not a size"), "write it like 2GiB, 500MB or 1000000");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1_000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = digits.trim().parse().map_err(|_| wrong())?;
+    let size = number * unit as f64;
+    if size.is_finite() && (1.0..1e18).contains(&size) { Ok(size as u64) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("2GiB").ok(), Some(2 << 30));
+        assert_eq!(bytes("1.5k").ok(), Some(1500));
+        assert_eq!(bytes("77").ok(), Some(77));
+        for text in ["", "GiB", "-1", "1TBq", "nan", "0", "inf"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `basin compare`: minima side by side.
+
+use std::time::Instant;
+
+use basin_objective::Objective;
+use basin_records::comparison::{Row, Scale};
+use basin_records::spectrum::Eigenvalue;
+use basin_records::{Comparison, Outcome, Record};
+use basin_sharpness::lanczos::Lanczos;
+use basin_sharpness::{CurvatureMatrix, KeskarOptions};
+use candle_core::DType;
+
+use super::{keskar, spectrum};
+use crate::arguments::{Common, Compare, SplitArgument};
+use crate::exit::Ended;
+use crate::output::emit;
+use crate::subject::{Subject, load_data};
+use crate::table::{number, percent, spread, table};
+
+pub(crate) fn run(arguments: &Compare) -> anyhow::Result<Ended> {
+    let started = Instant::now();
+    let common = &arguments.common;
+    let options = keskar::options(&arguments.keskar, common.seed);
+    let mut rows = Vec::with_capacity(arguments.checkpoints.len());
+    let mut provenance = None;
+    for path in &arguments.checkpoints {
+        let subject = Subject::load(path, common)?;
+        rows.push(measured_row(&subject, common, &options)?);
+        provenance = Some(subject.provenance(started)?);
+    }
+    let mut provenance = provenance.unwrap_or_default();
+    (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
+    (provenance.epoch, provenance.step) = (None, None);
+    let converged = |e: &Option<Eigenvalue>| e.is_none_or(|e| e.converged);
+    let ended = match rows.iter().all(|row| converged(&row.lambda_max) && converged(&row.lambda_min)) {
+        true => Ended::Done,
+        false => Ended::NotConverged,
+    };
+    let record = Record::new(provenance, Outcome::Comparison(Comparison::new(rows)));
+    emit(common, &record, || readable(&record))?;
+    Ok(ended)
+}
+
+/// All that is measured of one checkpoint.
+fn measured_row(subject: &Subject, common: &Common, options: &KeskarOptions) -> anyhow::Result<Row> {
+    let quiet = common.machine.quiet;
+    let lanczos = Lanczos { seed: common.seed, memory: common.machine.memory, ..Lanczos::default() };
+    let keskar = keskar::measure(subject, options, quiet)?;
+    let (spectrum, _) = spectrum::measure(subject, &lanczos, CurvatureMatrix::Hessian, quiet)?;
+    row(subject, &keskar, &spectrum)
+}
+
+/// A checkpoint beside its records.
+pub(super) fn row(subject: &Subject, keskar: &Record, spectrum: &Record) -> anyhow::Result<Row> {
+    let here = subject.network()?.evaluate(&subject.theta)?;
+    let test = load_data(&subject.data.spec.to_string(), SplitArgument::Test, None).ok();
+    let test = test.map(|test| subject.network_on(&test)?.evaluate(&subject.theta)).transpose()?;
+    let norm = subject.theta.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt();
+    let test_accuracy = test.and_then(|test| test.accuracy);
+    let (largest, smallest) = match &spectrum.outcome {
+        Outcome::Spectrum(spectrum) => (spectrum.largest().copied(), spectrum.smallest().copied()),
+        _ => (None, None),
+    };
+    Ok(Row {
+        file: subject.path.display().to_string(),
+        batch_size: subject.metadata.batch_size,
+        seed: subject.metadata.seed,
+        loss: Some(here.loss),
+        test_loss: test.map(|test| test.loss),
+        train_accuracy: here.accuracy,
+        test_accuracy,
+        generalization_gap: here.accuracy.zip(test_accuracy).map(|(train, test)| train - test),
+        keskar: match &keskar.outcome {
+            Outcome::Keskar(keskar) => keskar.summary.clone(),
+            _ => Vec::new(),
+        },
+        lambda_max: largest,
+        lambda_min: smallest,
+        parameter_norm: Some(norm),
+        distance: distance_from_start(subject)?,
+    })
+}
+
+/// How far training moved the weights, where the checkpoint notes the seed they were drawn from.
+fn distance_from_start(subject: &Subject) -> anyhow::Result<Option<f64>> {
+    let Some(seed) = subject.metadata.seed else { return Ok(None) };
+    let initial = subject.model.initial_parameters(seed, subject.theta.dtype())?;
+    Ok(Some(super::line::distance(&initial, &subject.theta.to_device(initial.device())?)?))
+}
+
+fn readable(record: &Record) -> String {
+    let Outcome::Comparison(comparison) = &record.outcome else { return String::new() };
+    let mut head = vec!["".to_owned()];
+    head.extend(comparison.rows.iter().map(|row| row.file.clone()));
+    let line = |name: &str, value: &dyn Fn(&Row) -> String| {
+        let mut cells = vec![name.to_owned()];
+        cells.extend(comparison.rows.iter().map(value));
+        cells
+    };
+    let eigenvalue = |e: Option<Eigenvalue>| match e {
+        Some(e) if e.converged => format!("{} ± {}", number(e.value), number(e.residual)),
+        Some(e) => format!("{} (not converged)", number(e.value)),
+        None => "–".into(),
+    };
+    let mut lines = vec![
+        line("batch size", &|row| row.batch_size.map_or("–".into(), |b| b.to_string())),
+        line("train loss", &|row| number(row.loss)),
+        line("test loss", &|row| number(row.test_loss)),
+        line("train accuracy", &|row| percent(row.train_accuracy)),
+        line("test accuracy", &|row| percent(row.test_accuracy)),
+        line("generalization gap", &|row| percent(row.generalization_gap)),
+    ];
+    for (i, summary) in comparison.rows.first().map(|row| row.keskar.as_slice()).unwrap_or_default().iter().enumerate()
+    {
+        let name = format!("Keskar φ, ε {:e}, {} *", summary.epsilon, keskar::space(summary));
+        lines.push(line(&name, &|row| row.keskar.get(i).map_or("–".into(), |s| spread(s.mean, s.std))));
+    }
+    lines.push(line("λ max of the Hessian *", &|row| eigenvalue(row.lambda_max)));
+    lines.push(line("λ min of the Hessian *", &|row| eigenvalue(row.lambda_min)));
+    lines.push(line("norm of the weights *", &|row| number(row.parameter_norm)));
+    lines.push(line("distance from the start *", &|row| number(row.distance)));
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let dependent = comparison.columns.iter().filter(|column| column.scale == Scale::ScaleDependent).count();
+    format!(
+        "{}\n* {dependent} of the measures change when weights are rescaled in a way that leaves the network's function as it is",
+        table(&head, lines)
+    )
+}

@@ -1,0 +1,148 @@
+//! `basin inspect`: what a file or a data spec holds.
+
+use std::path::Path;
+
+use basin_objective::data::{DataSpec, Dataset, Split, Targets};
+use basin_objective::models::{Model, ModelSpec};
+use basin_objective::weights::Weights;
+use basin_objective::{Error, LossSpec};
+use basin_records::Record;
+use basin_training::CheckpointMetadata;
+use candle_core::{DType, Tensor};
+
+use crate::arguments::Inspect;
+use crate::exit::Ended;
+use crate::output::print;
+use crate::table::{number, table};
+
+pub(crate) fn run(arguments: &Inspect) -> anyhow::Result<Ended> {
+    let path = Path::new(&arguments.subject);
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    let text = match extension.as_deref() {
+        Some("json") if !arguments.subject.ends_with(".safetensors.index.json") => records(&[Record::read(path)?]),
+        Some("jsonl") => records(&Record::read_lines(path)?),
+        _ if is_data(&arguments.subject) => data(&arguments.subject.parse()?)?,
+        Some("safetensors" | "json") => checkpoint(path, arguments)?,
+        _ if path.exists() => {
+            let message = format!("`{}` is neither a checkpoint nor a record nor a data spec", arguments.subject);
+            return Err(
+                Error::input(message, "give a .safetensors, .json or .jsonl file, or a spec like mnist:DIR").into()
+            );
+        }
+        _ => data(&arguments.subject.parse()?)?,
+    };
+    print(&text)?;
+    Ok(Ended::Done)
+}
+
+fn is_data(subject: &str) -> bool {
+    ["safetensors:", "npz:", "synthetic:", "mnist:", "cifar"].iter().any(|prefix| subject.starts_with(prefix))
+        || subject == "digits"
+}
+
+fn records(records: &[Record]) -> String {
+    let line = |record: &Record| {
+        let provenance = &record.provenance;
+        let data = provenance.data.as_ref().map_or("–".into(), |data| format!("{} ({})", data.spec, data.split));
+        let checkpoint = provenance.checkpoint.as_ref().map_or("–", |checkpoint| &checkpoint.path);
+        vec![
+            record.outcome.kind().into(),
+            provenance.created.clone(),
+            checkpoint.into(),
+            data,
+            number(provenance.seconds),
+        ]
+    };
+    table(&["kind", "created", "checkpoint", "data", "seconds"], records.iter().map(line).collect())
+}
+
+fn data(spec: &DataSpec) -> anyhow::Result<String> {
+    let mut lines = Vec::new();
+    for split in [Split::Train, Split::Test] {
+        let data = match Dataset::load(spec, split) {
+            Ok(data) => data,
+            Err(error) if split == Split::Train => return Err(error.into()),
+            Err(error) => {
+                lines.push(format!("test: none ({error})"));
+                continue;
+            }
+        };
+        let targets = match &data.targets {
+            Targets::Classes { classes, .. } => format!("{classes} classes"),
+            Targets::Real(targets) => format!("targets of shape {:?}", &targets.dims()[1..]),
+        };
+        lines.push(format!(
+            "{split}: {} samples of shape {:?} ({:?}), {targets}, blake3 {}",
+            data.samples(),
+            data.sample_shape(),
+            data.inputs.dtype(),
+            data.fingerprint()?
+        ));
+    }
+    Ok(lines.join("\n"))
+}
+
+fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
+    let weights = Weights::read(path)?;
+    let metadata = CheckpointMetadata::read(&weights);
+    let rows = weights.tensors.iter().map(|(name, tensor)| {
+        Ok(vec![
+            name.clone(),
+            format!("{:?}", tensor.dims()),
+            format!("{:?}", tensor.dtype()),
+            number(norm(tensor)?),
+            not_finite(tensor)?.to_string(),
+        ])
+    });
+    let rows = rows.collect::<anyhow::Result<Vec<_>>>()?;
+    let total: usize = weights.tensors.values().map(Tensor::elem_count).sum();
+    let mut text = table(&["tensor", "shape", "dtype", "norm", "not finite"], rows);
+    text += &format!("\n{total} numbers in {} tensors, blake3 {}", weights.tensors.len(), weights.fingerprint);
+    for (name, dtype) in &weights.skipped {
+        text += &format!("\nset aside: {name} ({dtype})");
+    }
+    for (key, value) in &weights.metadata {
+        text += &format!("\n{key}: {value}");
+    }
+    let model = arguments.model.as_ref().or(metadata.model.as_ref());
+    let data = arguments.data.as_ref().or(metadata.data.as_ref());
+    if let (Some(model), Some(data)) = (model, data) {
+        text += &against_model(&weights, model, data, metadata.loss.as_deref())?;
+    }
+    Ok(text)
+}
+
+/// Whether a checkpoint fits a model, and what analysing it takes.
+fn against_model(weights: &Weights, model: &str, data: &str, loss: Option<&str>) -> anyhow::Result<String> {
+    let spec: ModelSpec = model.parse()?;
+    let data = Dataset::load(&data.parse()?, Split::Train)?;
+    let loss: LossSpec = loss.map(str::parse).transpose()?.unwrap_or_else(|| LossSpec::default_for(&data));
+    let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
+    let names = |layout: &basin_tape::Layout| {
+        layout.entries().iter().map(|entry| (entry.name.clone(), entry.shape.clone())).collect::<Vec<_>>()
+    };
+    let gathered = weights.gather(&names(model.parameters()), &names(model.buffers()), DType::F32)?;
+    let network = basin_objective::Network::new(&model, &gathered.buffers, loss, &data, Default::default())?;
+    let cost = network.cost(&gathered.parameters)?;
+    let mut text = format!(
+        "\nfits {spec}: {} parameters\non {} samples: gradient about {} s, Hessian product about {} s, memory of kept values about {} MB",
+        model.parameters().len(),
+        data.samples(),
+        number(cost.gradient.as_secs_f64()),
+        number(cost.product.as_secs_f64()),
+        number(cost.kept_bytes as f64 / 1e6),
+    );
+    for note in gathered.notes {
+        text += &format!("\nnote: {note}");
+    }
+    Ok(text)
+}
+
+fn norm(tensor: &Tensor) -> anyhow::Result<f64> {
+    Ok(tensor.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt())
+}
+
+fn not_finite(tensor: &Tensor) -> anyhow::Result<usize> {
+    let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    Ok(values.iter().filter(|value| !value.is_finite()).count())
+}

@@ -1,0 +1,132 @@
+//! `basin landscape line`: loss and accuracy on the straight line between two checkpoints.
+
+use std::time::Instant;
+
+use basin_objective::{Error, Evaluation, Objective};
+use basin_records::line::Endpoint;
+use basin_records::{Line as LineRecord, Outcome, Record};
+use candle_core::{DType, Tensor};
+
+use crate::arguments::{Line, SplitArgument};
+use crate::exit::Ended;
+use crate::interruption;
+use crate::output::emit;
+use crate::progress::Progress;
+use crate::subject::{Subject, load_data};
+use crate::table::{number, percent, table};
+
+pub(crate) fn run(arguments: &Line) -> anyhow::Result<Ended> {
+    let [first, last] = arguments.range[..] else {
+        let message = format!("`--range` has {} numbers, expected 2", arguments.range.len());
+        return Err(Error::input(message, "write it like `--range=-1,2`").into());
+    };
+    let alphas = points(first, last, arguments.points)?;
+    let a = Subject::load(&arguments.a, &arguments.common)?;
+    let b = Subject::load(&arguments.b, &arguments.common)?;
+    let record = measure(&a, &b, &alphas, arguments.common.machine.quiet)?;
+    emit(&arguments.common, &record, || readable(&record))?;
+    Ok(Ended::Done)
+}
+
+/// `count` evenly spaced numbers from `first` to `last`.
+pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Error> {
+    if !(first.is_finite() && last.is_finite() && first < last) {
+        let message = format!("the range runs from {first} to {last}, expected two numbers in ascending order");
+        return Err(Error::input(message, "write it like `--range=-1,2`"));
+    }
+    if count < 2 {
+        return Err(Error::input(format!("the line has {count} points"), "give at least 2"));
+    }
+    let step = (last - first) / (count - 1) as f64;
+    Ok((0..count).map(|i| if i + 1 == count { last } else { first + step * i as f64 }).collect())
+}
+
+/// Loss and accuracy, train and test, at (1 − α) A + α B, as a record. Batch norm's constants are interpolated too.
+pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> anyhow::Result<Record> {
+    let started = Instant::now();
+    if a.model.spec() != b.model.spec() {
+        let message =
+            format!("`{}` is a {}, `{}` a {}", a.path.display(), a.model.spec(), b.path.display(), b.model.spec());
+        return Err(Error::input(message, "a line needs two checkpoints of one model").into());
+    }
+    let spec = a.data.spec.to_string();
+    let test = load_data(&spec, SplitArgument::Test, None).ok();
+    let mut train = a.network()?;
+    let mut test = test.as_ref().map(|test| a.network_on(test)).transpose()?;
+    let mut progress = Progress::new("line", alphas.len() as u64, quiet);
+    let (mut on_train, mut on_test) = (Vec::new(), Vec::new());
+    for (i, &alpha) in alphas.iter().enumerate() {
+        interruption::check()?;
+        let theta = between(&a.theta, &b.theta, alpha)?;
+        let buffers = between(a.buffers(), b.buffers(), alpha)?;
+        train.set_buffers(&buffers)?;
+        on_train.push(train.evaluate(&theta)?);
+        if let Some(test) = &mut test {
+            test.set_buffers(&buffers)?;
+            on_test.push(test.evaluate(&theta)?);
+        }
+        progress.set(i as u64 + 1, format!("α = {alpha:.3}"));
+    }
+    let line = LineRecord {
+        from: endpoint(a),
+        to: endpoint(b),
+        distance: distance(&a.theta, &b.theta)?,
+        alpha: alphas.to_vec(),
+        train_loss: losses(&on_train),
+        train_accuracy: accuracies(&on_train),
+        test_loss: losses(&on_test),
+        test_accuracy: accuracies(&on_test),
+    };
+    let mut provenance = a.provenance(started)?;
+    (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
+    Ok(Record::new(provenance, Outcome::Line(line)))
+}
+
+fn between(a: &Tensor, b: &Tensor, alpha: f64) -> candle_core::Result<Tensor> {
+    (a * (1.0 - alpha))? + (b * alpha)?
+}
+
+/// ‖B − A‖, accumulated in f64.
+pub(super) fn distance(a: &Tensor, b: &Tensor) -> candle_core::Result<f64> {
+    let difference = (b.to_dtype(DType::F64)? - a.to_dtype(DType::F64)?)?;
+    Ok(difference.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt())
+}
+
+fn endpoint(subject: &Subject) -> Endpoint {
+    Endpoint {
+        checkpoint: subject.checkpoint(),
+        batch_size: subject.metadata.batch_size,
+        training_seed: subject.metadata.seed,
+    }
+}
+
+fn losses(evaluations: &[Evaluation]) -> Vec<f64> {
+    evaluations.iter().map(|evaluation| evaluation.loss).collect()
+}
+
+fn accuracies(evaluations: &[Evaluation]) -> Vec<f64> {
+    evaluations.iter().filter_map(|evaluation| evaluation.accuracy).collect()
+}
+
+fn readable(record: &Record) -> String {
+    let Outcome::Line(line) = &record.outcome else { return String::new() };
+    let at = |values: &[f64], i: usize| values.get(i).copied();
+    let rows = line.alpha.iter().enumerate().map(|(i, alpha)| {
+        vec![
+            format!("{alpha:.3}"),
+            number(alpha * line.distance),
+            number(at(&line.train_loss, i)),
+            percent(at(&line.train_accuracy, i)),
+            number(at(&line.test_loss, i)),
+            percent(at(&line.test_accuracy, i)),
+        ]
+    });
+    let head = ["α", "displacement", "train loss", "train accuracy", "test loss", "test accuracy"];
+    format!(
+        "from {} (α = 0) to {} (α = 1), {} apart\n{}",
+        line.from.checkpoint.path,
+        line.to.checkpoint.path,
+        number(line.distance),
+        table(&head, rows.collect())
+    )
+}

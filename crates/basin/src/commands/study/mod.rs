@@ -1,0 +1,100 @@
+//! `basin study`: train at each batch size and seed, measure, report.
+
+mod settings;
+mod units;
+
+use std::fs;
+use std::path::Path;
+
+use basin_objective::Error;
+use basin_records::study::{Run, Setting, Study as StudyRecord};
+use basin_records::{Comparison, Outcome, Provenance, Record, file};
+use basin_training::Error as TrainingError;
+
+use crate::arguments::Study;
+use crate::exit::Ended;
+use crate::output::print;
+use settings::StudySettings;
+use units::Units;
+
+pub(crate) fn run(arguments: &Study) -> anyhow::Result<Ended> {
+    super::train::require_cpu(&arguments.machine.device).or_else(|error| match cfg!(feature = "cuda") {
+        // Training stays on the CPU, the measurements go where they are sent.
+        true => Ok(()),
+        false => Err(error),
+    })?;
+    let settings = StudySettings::resolve(arguments)?;
+    settings.check()?;
+    claim(&arguments.out, &settings)?;
+    let units = Units::new(&settings, &arguments.out, &arguments.machine);
+    let ended = units.work()?;
+    write_study_record(&settings, &arguments.out, &units)?;
+    basin_reporting::draw(&arguments.out)?;
+    print(&arguments.out.join("index.html").display().to_string())?;
+    Ok(ended)
+}
+
+/// Makes the directory this study's: its settings are written first, and another study's are refused.
+fn claim(directory: &Path, settings: &StudySettings) -> anyhow::Result<()> {
+    fs::create_dir_all(directory.join("records")).map_err(|cause| {
+        Error::input(
+            format!("cannot create the directory `{}`: {cause}", directory.display()),
+            "name a directory that can be written with `--out`",
+        )
+    })?;
+    let path = directory.join("study.toml");
+    if let Ok(text) = fs::read_to_string(&path) {
+        let found = StudySettings::parse(&text, &path)?;
+        let difference = basin_training::differences(&serde_json::to_value(&found)?, &serde_json::to_value(settings)?);
+        if !difference.is_empty() {
+            let directory = directory.display().to_string();
+            return Err(TrainingError::OtherSettings { directory, difference: difference.join(", ") }.into());
+        }
+        return Ok(());
+    }
+    file::replace(&path, toml::to_string_pretty(settings)?.as_bytes())?;
+    Ok(())
+}
+
+fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units) -> anyhow::Result<()> {
+    let setting = |name: &str, value: String| Setting { name: name.into(), value };
+    let training = &settings.training;
+    let ending = match training.patience {
+        None => format!("{} epochs", training.epochs),
+        Some(patience) => {
+            format!(
+                "until the train loss has not fallen by 1 % in {patience} epochs, at most {} epochs",
+                training.epochs
+            )
+        }
+    };
+    let study = StudyRecord {
+        title: settings.title.clone(),
+        held_equal: vec![
+            setting("model", training.model.clone()),
+            setting("data", training.data.clone()),
+            setting("trained for", ending),
+            setting("optimizer", training.optimizer.name().into()),
+            setting("learning rate", training.optimizer.learning_rate().to_string()),
+            setting("schedule", training.schedule.decay.to_string()),
+            setting("seeds", (0..settings.seeds).map(|seed| seed.to_string()).collect::<Vec<_>>().join(", ")),
+        ],
+        runs: units
+            .runs()
+            .map(|run| Run {
+                batch_size: run.batch_size as u64,
+                seed: run.seed,
+                checkpoint: format!("{}/checkpoints/last.safetensors", run.directory()),
+                directory: run.directory(),
+            })
+            .collect(),
+        records: units.records(),
+    };
+    Record::new(Provenance::now(), Outcome::Study(study)).write(&directory.join("study.json"))?;
+    Ok(())
+}
+
+/// A record of all minima side by side.
+fn comparison(rows: Vec<basin_records::comparison::Row>, provenance: Provenance) -> Record {
+    Record::new(provenance, Outcome::Comparison(Comparison::new(rows)))
+}

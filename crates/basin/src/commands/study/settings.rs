@@ -1,0 +1,207 @@
+//! A study file, and the options that win over it.
+
+use std::fs;
+use std::path::Path;
+
+use basin_objective::Error;
+use basin_records::keskar::{Columns, Subspace};
+use basin_sharpness::KeskarOptions;
+use basin_training::{OptimizerSettings, Schedule, Settings};
+use serde::{Deserialize, Serialize};
+
+use crate::arguments::{DtypeArgument, Study};
+use crate::commands::{line, train};
+
+/// Everything that determines a study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct StudySettings {
+    /// The page's title.
+    pub(super) title: Option<String>,
+    /// Batch sizes to compare.
+    pub(super) batch_sizes: Vec<usize>,
+    /// Seeds 0 to seeds − 1 for each batch size.
+    pub(super) seeds: u64,
+    /// Minima measured along each run, evenly spread over its epochs, beside the last one.
+    pub(super) along: u64,
+    /// Seed of the measurements' random directions.
+    pub(super) measurement_seed: u64,
+    pub(super) training: TrainingSection,
+    pub(super) keskar: KeskarSection,
+    pub(super) spectrum: SpectrumSection,
+    pub(super) line: LineSection,
+}
+
+impl Default for StudySettings {
+    fn default() -> Self {
+        Self {
+            title: None,
+            batch_sizes: vec![16, 144],
+            seeds: 3,
+            along: 10,
+            measurement_seed: 0,
+            training: TrainingSection::default(),
+            keskar: KeskarSection::default(),
+            spectrum: SpectrumSection::default(),
+            line: LineSection::default(),
+        }
+    }
+}
+
+/// How every run is trained; batch size and seed are the study's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TrainingSection {
+    pub(super) model: String,
+    pub(super) data: String,
+    pub(super) loss: Option<String>,
+    pub(super) samples: Option<usize>,
+    pub(super) epochs: u64,
+    pub(super) patience: Option<u64>,
+    pub(super) optimizer: OptimizerSettings,
+    pub(super) schedule: Schedule,
+    pub(super) dtype: String,
+}
+
+impl Default for TrainingSection {
+    fn default() -> Self {
+        Settings::default().into()
+    }
+}
+
+impl From<Settings> for TrainingSection {
+    fn from(settings: Settings) -> Self {
+        let Settings { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype, .. } = settings;
+        Self { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype }
+    }
+}
+
+impl TrainingSection {
+    fn settings(&self) -> Settings {
+        let Self { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype } = self.clone();
+        Settings { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype, ..Settings::default() }
+    }
+}
+
+/// How Keskar's neighbourhood is searched at the end of each run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct KeskarSection {
+    pub(super) epsilon: Vec<f64>,
+    pub(super) subspace: Vec<Subspace>,
+    pub(super) dimension: usize,
+    pub(super) columns: Columns,
+    pub(super) draws: usize,
+    pub(super) iterations: usize,
+}
+
+impl Default for KeskarSection {
+    fn default() -> Self {
+        let KeskarOptions { epsilons, subspaces, dimension, columns, draws, iterations, .. } = KeskarOptions::default();
+        Self { epsilon: epsilons, subspace: subspaces, dimension, columns, draws, iterations }
+    }
+}
+
+/// Which eigenvalues of the Hessian are sought at the end of each run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SpectrumSection {
+    pub(super) top: usize,
+    pub(super) bottom: usize,
+    pub(super) tolerance: f64,
+}
+
+impl Default for SpectrumSection {
+    fn default() -> Self {
+        Self { top: 1, bottom: 1, tolerance: 1e-4 }
+    }
+}
+
+/// The line from the smallest batch size's minimum to the largest one's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct LineSection {
+    pub(super) range: [f64; 2],
+    pub(super) points: usize,
+}
+
+impl Default for LineSection {
+    fn default() -> Self {
+        Self { range: [-1.0, 2.0], points: 61 }
+    }
+}
+
+impl StudySettings {
+    /// The study file, or the defaults, with what was typed over it.
+    pub(super) fn resolve(arguments: &Study) -> anyhow::Result<Self> {
+        let mut settings = match &arguments.file {
+            None => Self::default(),
+            Some(path) => {
+                let text = fs::read_to_string(path).map_err(|cause| {
+                    Error::input(
+                        format!("cannot read the study file `{}`: {cause}", path.display()),
+                        "check the path; without a file the defaults are studied",
+                    )
+                })?;
+                Self::parse(&text, path)?
+            }
+        };
+        settings.training = train::settings(&arguments.settings, settings.training.settings())?.into();
+        if arguments.machine.dtype == DtypeArgument::F64 {
+            settings.training.dtype = train::dtype(arguments.machine.dtype).into();
+        }
+        settings.batch_sizes = arguments.batch_sizes.clone().unwrap_or(settings.batch_sizes);
+        settings.seeds = arguments.seeds.unwrap_or(settings.seeds);
+        Ok(settings)
+    }
+
+    /// The settings that a study file holds.
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
+        toml::from_str(text).map_err(|error| {
+            Error::input(
+                format!("`{}` is not a study: {}", path.display(), error.to_string().trim_end()),
+                "see docs/reference/study-file.md for the fields",
+            )
+        })
+    }
+
+    /// Refuses what cannot be run, before anything is written.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if self.seeds == 0 {
+            return Err(Error::input("the number of seeds is 0", "give at least 1; 3 show the spread").into());
+        }
+        let mut sizes = self.batch_sizes.clone();
+        sizes.sort_unstable();
+        if sizes.is_empty() || sizes.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(
+                Error::input("the batch sizes must be different, at least one", "like `--batch-sizes 16,144`").into()
+            );
+        }
+        for batch_size in sizes {
+            basin_training::check(&self.run_settings(batch_size, 0))?;
+        }
+        line::points(self.line.range[0], self.line.range[1], self.line.points)?;
+        let parameters = basin_training::parameters(&self.run_settings(self.batch_sizes[0], 0))?;
+        Ok(self.keskar_options().check(parameters)?)
+    }
+
+    /// The settings of one run.
+    pub(super) fn run_settings(&self, batch_size: usize, seed: u64) -> Settings {
+        let every = (self.training.epochs / self.along.max(1)).max(1);
+        let checkpoint_every = (self.along > 0).then_some(every);
+        Settings { batch_size, seed, checkpoint_every, ..self.training.settings() }
+    }
+
+    pub(super) fn keskar_options(&self) -> KeskarOptions {
+        KeskarOptions {
+            epsilons: self.keskar.epsilon.clone(),
+            subspaces: self.keskar.subspace.clone(),
+            dimension: self.keskar.dimension,
+            columns: self.keskar.columns,
+            draws: self.keskar.draws,
+            iterations: self.keskar.iterations,
+            seed: self.measurement_seed,
+            ..KeskarOptions::default()
+        }
+    }
+}

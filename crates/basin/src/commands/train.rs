@@ -1,0 +1,153 @@
+//! `basin train`: one run.
+
+use std::time::Instant;
+
+use basin_objective::Error;
+use basin_records::{Outcome, Provenance, Record, Training};
+use basin_training::{AdamSettings, Event, OptimizerSettings, Schedule, Settings, SgdSettings};
+
+use crate::arguments::{DtypeArgument, OptimizerArgument, Train, TrainingSettings};
+use crate::exit::Ended;
+use crate::interruption;
+use crate::output::print;
+use crate::progress::Progress;
+use crate::table::{number, percent, table};
+
+pub(crate) fn run(arguments: &Train) -> anyhow::Result<Ended> {
+    let base = Settings { dtype: dtype(arguments.machine.dtype).into(), ..Settings::default() };
+    let settings = Settings {
+        batch_size: arguments.batch_size,
+        seed: arguments.seed,
+        checkpoint_every: arguments.checkpoint_every,
+        ..settings(&arguments.settings, base)?
+    };
+    require_cpu(&arguments.machine.device)?;
+    let started = Instant::now();
+    let mut progress = Progress::new("train", 0, arguments.machine.quiet);
+    let run = basin_training::train(&settings, &arguments.out, &mut |event| {
+        if let Event::Step { step, steps, loss } = event {
+            progress.set_of(*step, *steps, format!("batch loss {}", number(*loss)));
+        }
+        interruption::check()
+    })?;
+    drop(progress);
+    let record = record(&settings, run.history, started);
+    record.write(&arguments.out.join("training.json"))?;
+    let text =
+        if arguments.json { record.to_json_line()? } else { readable(&record, &run.checkpoint.display().to_string()) };
+    print(&text)?;
+    match run.diverged {
+        Some(error) => {
+            eprintln!("error: {error}");
+            eprintln!("hint: {}", error.hint().unwrap_or_default());
+            Ok(Ended::NotConverged)
+        }
+        None => Ok(Ended::Done),
+    }
+}
+
+/// Settings of what was typed over those of a study file or the defaults.
+pub(super) fn settings(typed: &TrainingSettings, base: Settings) -> Result<Settings, Error> {
+    let schedule = Schedule {
+        decay: typed.schedule.as_deref().map(str::parse).transpose()?.unwrap_or(base.schedule.decay),
+        warmup_epochs: typed.warmup.unwrap_or(base.schedule.warmup_epochs),
+    };
+    Ok(Settings {
+        model: typed.model.clone().unwrap_or(base.model),
+        data: typed.data.clone().unwrap_or(base.data),
+        loss: typed.loss.clone().or(base.loss),
+        samples: typed.samples.or(base.samples),
+        epochs: typed.epochs.unwrap_or(base.epochs),
+        patience: typed.patience.or(base.patience),
+        optimizer: optimizer(typed, base.optimizer)?,
+        schedule,
+        ..base
+    })
+}
+
+fn optimizer(typed: &TrainingSettings, base: OptimizerSettings) -> Result<OptimizerSettings, Error> {
+    let base = match typed.optimizer {
+        None => base,
+        Some(OptimizerArgument::Sgd) => OptimizerSettings::Sgd(SgdSettings::default()),
+        Some(OptimizerArgument::Adam) => OptimizerSettings::Adam(AdamSettings::default()),
+        Some(OptimizerArgument::Adamw) => {
+            OptimizerSettings::AdamW(AdamSettings { weight_decay: 0.01, ..AdamSettings::default() })
+        }
+    };
+    let adam = |settings: AdamSettings| AdamSettings {
+        learning_rate: typed.learning_rate.unwrap_or(settings.learning_rate),
+        weight_decay: typed.weight_decay.unwrap_or(settings.weight_decay),
+        ..settings
+    };
+    match base {
+        OptimizerSettings::Sgd(settings) => Ok(OptimizerSettings::Sgd(SgdSettings {
+            learning_rate: typed.learning_rate.unwrap_or(settings.learning_rate),
+            momentum: typed.momentum.unwrap_or(settings.momentum),
+            nesterov: typed.nesterov || settings.nesterov,
+            weight_decay: typed.weight_decay.unwrap_or(settings.weight_decay),
+        })),
+        _ if typed.momentum.is_some() || typed.nesterov => {
+            Err(Error::input("adam has betas in place of a momentum", "leave it out, or use `--optimizer sgd`"))
+        }
+        OptimizerSettings::Adam(settings) => Ok(OptimizerSettings::Adam(adam(settings))),
+        OptimizerSettings::AdamW(settings) => Ok(OptimizerSettings::AdamW(adam(settings))),
+    }
+}
+
+/// Training computes on the CPU; anything else is said rather than ignored.
+pub(super) fn require_cpu(device: &str) -> Result<(), Error> {
+    match device {
+        "auto" | "cpu" => Ok(()),
+        other => Err(Error::input(
+            format!("device `{other}`: training computes on the CPU"),
+            "use `--device cpu`; checkpoints are analysed on any device",
+        )),
+    }
+}
+
+pub(super) fn dtype(dtype: DtypeArgument) -> &'static str {
+    crate::subject::dtype_name(dtype.into())
+}
+
+/// The history as a record.
+pub(super) fn record(settings: &Settings, history: Training, started: Instant) -> Record {
+    let provenance = Provenance {
+        data: Some(basin_records::Data {
+            spec: settings.data.clone(),
+            split: "train".into(),
+            samples: settings.samples.unwrap_or_default() as u64,
+            blake3: None,
+        }),
+        model: Some(settings.model.clone()),
+        loss: settings.loss.clone(),
+        batch_size: Some(settings.batch_size as u64),
+        optimizer: Some(settings.optimizer.name().into()),
+        training_seed: Some(settings.seed),
+        device: Some("cpu".into()),
+        dtype: Some(settings.dtype.clone()),
+        seed: Some(settings.seed),
+        seconds: Some(started.elapsed().as_secs_f64()),
+        ..Provenance::now()
+    };
+    Record::new(provenance, Outcome::Training(history))
+}
+
+fn readable(record: &Record, checkpoint: &str) -> String {
+    let Outcome::Training(history) = &record.outcome else { return String::new() };
+    let every = history.epochs.len().div_ceil(10).max(1);
+    let shown = history.epochs.iter().filter(|epoch| {
+        epoch.epoch.is_multiple_of(every as u64) || Some(epoch.epoch) == history.epochs.last().map(|last| last.epoch)
+    });
+    let rows = shown.map(|epoch| {
+        vec![
+            epoch.epoch.to_string(),
+            number(epoch.train_loss),
+            percent(epoch.train_accuracy),
+            number(epoch.test_loss),
+            percent(epoch.test_accuracy),
+            number(epoch.learning_rate),
+        ]
+    });
+    let head = ["epoch", "train loss", "train accuracy", "test loss", "test accuracy", "learning rate"];
+    format!("{}\nended: {}\n{checkpoint}", table(&head, rows.collect()), history.reason)
+}

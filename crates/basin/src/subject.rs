@@ -1,0 +1,226 @@
+//! What an analysing command looks at: a checkpoint with its model, data and loss, ready to be evaluated.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use basin_objective::data::{DataSpec, Dataset, Split};
+use basin_objective::models::{Model, ModelSpec};
+use basin_objective::weights::Weights;
+use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result};
+use basin_records::{Checkpoint, Data, Provenance};
+use basin_training::CheckpointMetadata;
+use candle_core::{DType, Device, Tensor};
+
+use crate::arguments::{Common, DtypeArgument, Machine, SplitArgument};
+
+/// A checkpoint with everything its figures depend on.
+pub(crate) struct Subject {
+    pub(crate) path: PathBuf,
+    pub(crate) metadata: CheckpointMetadata,
+    pub(crate) model: Model,
+    pub(crate) loss: LossSpec,
+    pub(crate) data: Dataset,
+    /// The parameter vector, on the device.
+    pub(crate) theta: Tensor,
+    buffers: Tensor,
+    fingerprint: String,
+    options: NetworkOptions,
+    seed: u64,
+}
+
+impl Subject {
+    /// Reads a checkpoint; what the command line does not name is taken from its metadata.
+    pub(crate) fn load(path: &Path, common: &Common) -> Result<Self> {
+        let weights = Weights::read(path)?;
+        let metadata = CheckpointMetadata::read(&weights);
+        let spec = named("model", &common.model, &metadata.model, path)?;
+        let data_spec = named("data", &common.data, &metadata.data, path)?;
+        let loss = common.loss.as_ref().or(metadata.loss.as_ref());
+
+        let spec: ModelSpec = spec.parse()?;
+        let loss: Option<LossSpec> = loss.map(|loss| loss.parse()).transpose()?;
+        let data = load_data(data_spec, common.split, common.samples)?;
+        let loss = loss.unwrap_or_else(|| LossSpec::default_for(&data));
+        let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
+        let options = options(&common.machine, common.micro_batch)?;
+        let names = |layout: &basin_tape::Layout| {
+            layout.entries().iter().map(|entry| (entry.name.clone(), entry.shape.clone())).collect::<Vec<_>>()
+        };
+        let gathered = weights.gather(&names(model.parameters()), &names(model.buffers()), options.dtype)?;
+        if !common.machine.quiet {
+            gathered.notes.iter().for_each(|note| eprintln!("note: {}: {note}", path.display()));
+        }
+        if common.machine.verbose {
+            eprintln!(
+                "{}: {spec}, {} parameters, {} samples of {} ({}), {loss}, {} on {}",
+                path.display(),
+                model.parameters().len(),
+                data.samples(),
+                data.spec,
+                data.split,
+                dtype_name(options.dtype),
+                device_name(&options.device),
+            );
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            theta: gathered.parameters.to_device(&options.device)?,
+            buffers: gathered.buffers,
+            fingerprint: weights.fingerprint,
+            metadata: CheckpointMetadata {
+                model: Some(spec.to_string()),
+                data: Some(data.spec.to_string()),
+                loss: Some(loss.to_string()),
+                ..metadata
+            },
+            model,
+            loss,
+            data,
+            options,
+            seed: common.seed,
+        })
+    }
+
+    /// The checkpoint's network on its data.
+    pub(crate) fn network(&self) -> Result<Network<'_>> {
+        self.network_on(&self.data)
+    }
+
+    /// The checkpoint's network on other data, such as the test split.
+    pub(crate) fn network_on(&self, data: &Dataset) -> Result<Network<'_>> {
+        Network::new(&self.model, &self.buffers, self.loss, data, self.options.clone())
+    }
+
+    /// The model's constants, such as running means.
+    pub(crate) fn buffers(&self) -> &Tensor {
+        &self.buffers
+    }
+
+    /// The checkpoint in a record.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            path: self.path.display().to_string(),
+            blake3: Some(self.fingerprint.clone()),
+            parameters: self.theta.elem_count() as u64,
+        }
+    }
+
+    /// Where a result measured since `started` comes from.
+    pub(crate) fn provenance(&self, started: Instant) -> Result<Provenance> {
+        Ok(Provenance {
+            checkpoint: Some(self.checkpoint()),
+            data: Some(Data {
+                spec: self.data.spec.to_string(),
+                split: self.data.split.to_string(),
+                samples: self.data.samples() as u64,
+                blake3: Some(self.data.fingerprint()?),
+            }),
+            model: self.metadata.model.clone(),
+            loss: self.metadata.loss.clone(),
+            batch_size: self.metadata.batch_size,
+            epoch: self.metadata.epoch,
+            step: self.metadata.step,
+            optimizer: self.metadata.optimizer.clone(),
+            training_seed: self.metadata.seed,
+            device: Some(device_name(&self.options.device)),
+            dtype: Some(dtype_name(self.options.dtype).into()),
+            seed: Some(self.seed),
+            seconds: Some(started.elapsed().as_secs_f64()),
+            ..Provenance::now()
+        })
+    }
+}
+
+/// What the option or else the checkpoint names.
+fn named<'a>(what: &str, option: &'a Option<String>, metadata: &'a Option<String>, path: &Path) -> Result<&'a str> {
+    option.as_deref().or(metadata.as_deref()).ok_or_else(|| {
+        Error::input(
+            format!("`{}` does not name its {what}: it was not written by basin", path.display()),
+            format!("give `--{what}`, see `basin keskar --help`"),
+        )
+    })
+}
+
+/// One split of the data, or its first samples.
+pub(crate) fn load_data(spec: &str, split: SplitArgument, samples: Option<usize>) -> Result<Dataset> {
+    let spec: DataSpec = spec.parse()?;
+    let data = Dataset::load(&spec, split.into())?;
+    match samples {
+        Some(samples) => data.take(samples),
+        None => Ok(data),
+    }
+}
+
+/// How networks are evaluated on this machine.
+pub(crate) fn options(machine: &Machine, micro_batch: Option<usize>) -> Result<NetworkOptions> {
+    Ok(NetworkOptions {
+        device: device(&machine.device)?,
+        dtype: machine.dtype.into(),
+        micro_batch,
+        memory: machine.memory,
+        ..NetworkOptions::default()
+    })
+}
+
+/// The device that `--device` names.
+fn device(name: &str) -> Result<Device> {
+    let cuda = |ordinal: usize| {
+        Device::new_cuda(ordinal).map_err(|cause| {
+            let built = if cfg!(feature = "cuda") {
+                "no CUDA device could be opened"
+            } else {
+                "this basin was built without CUDA"
+            };
+            Error::input(
+                format!("device `{name}`: {built} ({})", cause.to_string().lines().next().unwrap_or_default()),
+                "use `--device cpu`, or a build with `--features cuda` on a machine with an NVIDIA driver",
+            )
+        })
+    };
+    match name {
+        "cpu" => Ok(Device::Cpu),
+        "cuda" => cuda(0),
+        "auto" if cfg!(feature = "cuda") => Ok(Device::new_cuda(0).unwrap_or_else(|_| {
+            eprintln!("no CUDA device could be opened; computing on the CPU");
+            Device::Cpu
+        })),
+        "auto" => Ok(Device::Cpu),
+        _ => match name.strip_prefix("cuda:").and_then(|ordinal| ordinal.parse().ok()) {
+            Some(ordinal) => cuda(ordinal),
+            None => Err(Error::input(format!("unknown device `{name}`"), "known: auto, cpu, cuda, cuda:N")),
+        },
+    }
+}
+
+fn device_name(device: &Device) -> String {
+    match device.location() {
+        candle_core::DeviceLocation::Cpu => "cpu".into(),
+        candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
+}
+
+pub(crate) fn dtype_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F64 => "f64",
+        _ => "f32",
+    }
+}
+
+impl From<DtypeArgument> for DType {
+    fn from(dtype: DtypeArgument) -> Self {
+        match dtype {
+            DtypeArgument::F32 => Self::F32,
+            DtypeArgument::F64 => Self::F64,
+        }
+    }
+}
+
+impl From<SplitArgument> for Split {
+    fn from(split: SplitArgument) -> Self {
+        match split {
+            SplitArgument::Train => Self::Train,
+            SplitArgument::Test => Self::Test,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What products cost in terms of each other: one interleaved run, medians, as a table on stdout.
+//!
+//! `cargo bench -p basin-tape --bench products`
+
+use std::time::{Duration, Instant};
+
+use basin_tape::losses::CrossEntropy;
+use basin_tape::ops::{Conv2d, Pool2d, Relu, Reshape};
+use basin_tape::{Linearization, Program, ProgramBuilder, Result, Value};
+use candle_core::{DType, Device, Tensor};
+
+/// Interleaved repetitions of everything.
+const ROUNDS: usize = 7;
+
+/// A program with the shape of its samples.
+struct Network {
+    name: &'static str,
+    program: Program,
+    batch: Vec<usize>,
+    /// Multiply-adds of one sample in matrix products, in a forward sweep, and those of the first layer.
+    multiply_adds: (f64, f64),
+}
+
+/// Linear layers with relu between them, whose names go on from `first`.
+fn dense(b: &mut ProgramBuilder, mut x: Value, widths: &[usize]) -> Value {
+    for (i, pair) in widths.windows(2).enumerate() {
+        let weight = b.parameter(format!("fc{}.weight", i + 1), &[pair[1], pair[0]]);
+        let bias = b.parameter(format!("fc{}.bias", i + 1), &[pair[1]]);
+        x = b.linear(x, weight, Some(bias));
+        if i + 2 < widths.len() {
+            x = b.elementwise(Relu, x);
+        }
+    }
+    x
+}
+
+fn products_of(widths: &[usize]) -> f64 {
+    widths.windows(2).map(|pair| (pair[0] * pair[1]) as f64).sum()
+}
+
+fn mlp() -> Result<Network> {
+    let widths = [784, 512, 512, 512, 512, 512, 10];
+    let mut b = ProgramBuilder::default();
+    let x = b.input();
+    let y = dense(&mut b, x, &widths);
+    let multiply_adds = (products_of(&widths), (784 * 512) as f64);
+    Ok(Network { name: "MLP 784-512×5-10, B 1024", program: b.finish(y)?, batch: vec![1024, 784], multiply_adds })
+}
+
+fn cnn() -> Result<Network> {
+    let same = Conv2d { padding: (2, 2), ..Conv2d::default() };
+    let widths = [4096, 384, 192, 10];
+    let mut b = ProgramBuilder::default();
+    let mut x = b.input();
+    for (i, channels) in [3, 64].into_iter().enumerate() {
+        let weight = b.parameter(format!("conv{}.weight", i + 1), &[64, channels, 5, 5]);
+        let bias = b.parameter(format!("conv{}.bias", i + 1), &[64]);
+        x = b.conv2d(same, x, weight, Some(bias));
+        x = b.elementwise(Relu, x);
+        x = b.max_pool2d(Pool2d::square(2), x);
+    }
+    let x = b.linear_map(Reshape { keep: 1, tail: vec![4096] }, x);
+    let y = dense(&mut b, x, &widths);
+    let first = (64 * 75 * 1024) as f64;
+    let multiply_adds = (first + (64 * 1600 * 256) as f64 + products_of(&widths), first);
+    Ok(Network {
+        name: "CNN 5×5 64-64, 4096-384-192-10, B 256",
+        program: b.finish(y)?,
+        batch: vec![256, 3, 32, 32],
+        multiply_adds,
+    })
+}
+
+fn random(shape: &[usize], scale: f64) -> Result<Tensor> {
+    Ok((Tensor::randn(0_f32, 1.0, shape, &Device::Cpu)? * scale)?)
+}
+
+fn timed<R>(times: &mut Vec<Duration>, f: impl FnOnce() -> Result<R>) -> Result<R> {
+    let start = Instant::now();
+    let result = f()?;
+    times.push(start.elapsed());
+    Ok(result)
+}
+
+fn median(times: &mut [Duration]) -> f64 {
+    times.sort();
+    times[times.len() / 2].as_secs_f64()
+}
+
+fn measure(network: &Network) -> Result<()> {
+    let program = &network.program;
+    let p = program.parameters().len();
+    let loss = CrossEntropy::default();
+    let point = program.at(&random(&[p], 0.03)?, &Tensor::zeros(0, DType::F32, &Device::Cpu)?)?;
+    let x = random(&network.batch, 1.0)?;
+    let t = Tensor::zeros(network.batch[0], DType::I64, &Device::Cpu)?;
+    let v = random(&[p], 1.0)?;
+    let kept = Linearization::new(program, &loss, &point, &[&x], &t)?;
+    kept.hessian(&v)?;
+
+    let mut times: [Vec<Duration>; 5] = Default::default();
+    for _ in 0..ROUNDS {
+        timed(&mut times[0], || program.evaluate(&point, &[&x]))?;
+        timed(&mut times[1], || Linearization::new(program, &loss, &point, &[&x], &t)?.gradient())?;
+        timed(&mut times[2], || kept.hessian(&v))?;
+        timed(&mut times[3], || kept.gauss_newton(&v))?;
+        timed(&mut times[4], || kept.empirical_fisher(&v))?;
+    }
+    let [forward, gradient, hessian, gauss_newton, fisher] = times.each_mut().map(|times| median(times));
+    let (all, first) = network.multiply_adds;
+    let samples = network.batch[0] as f64;
+    let floor = |sweeps: f64, first_sweeps: f64| 2.0 * samples * (sweeps * (all - first) + first_sweeps * first) / 1e9;
+    println!("{}", network.name);
+    println!("  {:<18} {:>9} {:>9} {:>9} {:>9}", "", "ms", "GFLOP", "GFLOP/s", "÷ gradient");
+    for (name, seconds, gflop) in [
+        ("forward", forward, floor(1.0, 1.0)),
+        ("gradient", gradient, floor(3.0, 2.0)),
+        ("Hessian v", hessian, floor(6.0, 2.0)),
+        ("Gauss-Newton v", gauss_newton, floor(4.0, 2.0)),
+        ("empirical Fisher v", fisher, floor(4.0, 2.0)),
+    ] {
+        println!(
+            "  {name:<18} {:>9.1} {gflop:>9.1} {:>9.0} {:>9.2}",
+            seconds * 1e3,
+            gflop / seconds,
+            seconds / gradient
+        );
+    }
+    println!("  gradient ÷ forward {:.2}, Hessian v ÷ gradient {:.2}", gradient / forward, hessian / gradient);
+    Ok(())
+}
+
+/// One convolution alone: what its adjoint rules cost in forwards.
+fn measure_convolution() -> Result<()> {
+    let same = Conv2d { padding: (1, 1), ..Conv2d::default() };
+    println!("Convolutions 3×3, one layer: gradient of input and weight ÷ forward");
+    for (batch, channels, size) in [(64, 16, 32), (64, 64, 16), (64, 128, 8)] {
+        let mut b = ProgramBuilder::default();
+        let x = b.parameter("x", &[batch, channels, size, size]);
+        let w = b.parameter("w", &[channels, channels, 3, 3]);
+        let y = b.conv2d(same, x, w, None);
+        let program = b.finish(y)?;
+        let theta = random(&[program.parameters().len()], 1.0)?;
+        let point = program.at(&theta, &Tensor::zeros(0, DType::F32, &Device::Cpu)?)?;
+        let tape = program.record(&point, &[])?;
+        let y_bar = random(&[batch, channels, size, size], 1.0)?;
+        let mut times: [Vec<Duration>; 2] = Default::default();
+        for _ in 0..ROUNDS {
+            timed(&mut times[0], || program.evaluate(&point, &[]))?;
+            timed(&mut times[1], || tape.pull_back(&y_bar))?;
+        }
+        let [forward, adjoint] = times.each_mut().map(|times| median(times));
+        println!(
+            "  B {batch}, {channels} channels, {size}×{size}: forward {:.2} ms, adjoints {:.2} ms, ratio {:.2}",
+            forward * 1e3,
+            adjoint * 1e3,
+            adjoint / forward
+        );
+    }
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    measure(&mlp()?)?;
+    measure(&cnn()?)?;
+    measure_convolution()
+}

@@ -1,0 +1,509 @@
+"""Expected values from PyTorch for the tests of `tests/goldens.rs` and of `crates/training/tests`.
+
+    python tests/goldens/pytorch.py
+
+from the top of the repository, with torch, numpy and safetensors installed, writes anew, beside this script:
+
+| file | holds |
+|---|---|
+| `operations.safetensors` | value, gradient and Hessian product of single operations |
+| `losses.safetensors` | the same of losses at given outputs |
+| `models.safetensors` | logits, loss, gradient and the three products of whole models |
+| `state_dict.safetensors` | the state_dict of a trained module, as a user saves it |
+| `spectrum.safetensors` | all eigenvalues of the Hessian, the GGN and the empirical Fisher of a small trained net |
+| `optimizers.safetensors` | trajectories of `torch.optim` |
+| `running_statistics.safetensors` | what a batch norm keeps of several batches |
+
+Weights, inputs and vectors are not stored: `numbers` below and its twin in Rust give the same bits. What the cases are is
+written here alone; the tests read it from the entry `golden` of a file's metadata, beside the versions of torch and numpy.
+Everything is computed on the CPU, in f64, by one thread.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import nn
+
+HERE = Path(__file__).parent
+VERSIONS = {"torch": torch.__version__, "numpy": np.__version__}
+ACTIVATIONS = {
+    "relu": F.relu,
+    "leaky-relu": F.leaky_relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "softplus": F.softplus,
+}
+
+
+def numbers(stream, *shape):
+    """Element i is uniform in [-1, 1): the SplitMix64 generator's hash of i + 2^32 stream."""
+    z = np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64((stream << 32) + 1)
+    z *= np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return torch.from_numpy((z >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0).reshape(shape)
+
+
+def write(name, tensors, golden):
+    # One entry of metadata: of several, safetensors would shuffle the order.
+    metadata = {"golden": json.dumps({"versions": VERSIONS, **golden})}
+    tensors = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
+    save_file(tensors, HERE / name, metadata=metadata)
+
+
+def flat(tensors):
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def derivatives(loss, parameters, vectors):
+    """The gradient of a scalar and its Hessian times the vectors, both flat."""
+    gradient = torch.autograd.grad(loss, parameters, create_graph=True)
+    slope = sum((g * v).sum() for g, v in zip(gradient, vectors))
+    products = torch.autograd.grad(slope, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
+    return flat(gradient), flat(products)
+
+
+# Operations. Parameters are streams 16 i, 16 i + 1, … of case i, times `scale`; with `grid` they are rounded down to
+# quarters, so that many are equal and many are 0.
+
+
+def operation_cases():
+    def conv2d(x, w, bias, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
+        shapes = [x, w] + ([w[:1]] if bias else [])
+        return {"op": "conv2d", "shapes": shapes, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+
+    yield conv2d([2, 2, 5, 4], [3, 2, 3, 3], True)
+    yield conv2d([2, 3, 4, 5], [2, 3, 3, 2], True, padding=(1, 1))
+    yield conv2d([2, 2, 7, 6], [3, 2, 3, 3], True, stride=(2, 2), padding=(1, 0))
+    yield conv2d([1, 2, 7, 6], [3, 2, 3, 2], True, stride=(1, 3), padding=(0, 2), dilation=(2, 1))
+    yield conv2d([2, 1, 6, 7], [2, 1, 2, 3], False, padding=(3, 3), dilation=(1, 2))
+    yield conv2d([2, 4, 5, 4], [6, 2, 3, 3], True, padding=(1, 1), groups=2)
+    yield conv2d([2, 3, 5, 4], [6, 1, 2, 2], True, stride=(2, 1), groups=3)
+    yield conv2d([2, 4, 5, 5], [3, 4, 1, 1], False, stride=(2, 2))
+    yield conv2d([1, 1, 1, 1], [2, 1, 3, 3], True, padding=(1, 1))
+
+    def pool(op, shape, kernel, stride=None, padding=(0, 0), ceil_mode=False, **more):
+        geometry = {"kernel": kernel, "stride": stride or kernel, "padding": padding, "dilation": (1, 1)}
+        return {"op": op, "shapes": [shape], **geometry, "ceil_mode": ceil_mode, **more}
+
+    geometries = [
+        ([2, 2, 5, 6], (2, 2), {}),
+        ([1, 2, 5, 6], (2, 2), {"ceil_mode": True}),
+        ([1, 2, 7, 5], (3, 3), {"stride": (2, 2), "padding": (1, 1)}),
+        ([1, 2, 6, 6], (3, 3), {"stride": (2, 2), "padding": (1, 1), "ceil_mode": True}),
+        ([1, 2, 7, 6], (3, 2), {"stride": (2, 1), "padding": (1, 0)}),
+        ([1, 1, 5, 7], (4, 3), {"stride": (3, 2), "padding": (2, 1), "ceil_mode": True}),
+        ([1, 1, 4, 5], (2, 2), {"stride": (3, 3), "padding": (1, 1), "ceil_mode": True}),
+    ]
+    for shape, kernel, more in geometries:
+        for count_include_pad in (True, False):
+            yield pool("avg_pool2d", shape, kernel, **more, count_include_pad=count_include_pad)
+        for grid in (False, True):
+            yield pool("max_pool2d", shape, kernel, **more, grid=grid)
+    yield pool("max_pool2d", [1, 2, 7, 6], (2, 3), stride=(1, 2), padding=(1, 1), dilation=(2, 1), grid=True)
+    yield pool("max_pool2d", [1, 2, 9, 8], (2, 2), stride=(2, 3), dilation=(3, 2), ceil_mode=True)
+    yield {"op": "global_average", "shapes": [[2, 3, 3, 2]]}
+
+    yield {"op": "layer_norm", "shapes": [[3, 5], [5], [5]], "axes": [1], "epsilon": 1e-5}
+    yield {"op": "layer_norm", "shapes": [[2, 3, 4], [3, 4], [3, 4]], "axes": [1, 2], "epsilon": 1e-3}
+    for shape in ([5, 3], [3, 2, 3, 2], [1, 2, 2, 3]):
+        for training in (True, False):
+            shapes = [shape, shape[1:2], shape[1:2]]
+            yield {"op": "batch_norm", "shapes": shapes, "training": training, "epsilon": 1e-5}
+
+    def activation(name, **more):
+        return {"op": "activation", "function": name, "shapes": [[3, 8]], **more}
+
+    for name in ACTIVATIONS:
+        yield activation(name, scale=4.0)
+    yield activation("gelu-tanh", scale=4.0)
+    for name in ("relu", "leaky-relu"):
+        yield activation(name, grid=True)
+    # PyTorch's softplus is linear beyond 20, which differs from log(1 + e^x) by 2e-9; it is compared below that.
+    for name, scale in (("sigmoid", 30.0), ("silu", 30.0), ("softplus", 19.0), ("gelu", 30.0), ("gelu-tanh", 30.0), ("tanh", 30.0)):
+        yield activation(name, scale=scale)
+
+    yield {"op": "softmax", "shapes": [[2, 3, 4]], "scale": 3.0}
+    yield {"op": "softmax", "shapes": [[3, 4]], "scale": 500.0}
+    yield {"op": "embedding", "shapes": [[5, 3]], "indices": [[0, 2, 2], [1, 0, 4]]}
+    yield {"op": "linear", "shapes": [[4, 5], [3, 5], [3]]}
+    yield {"op": "linear", "shapes": [[2, 3, 4], [2, 4]]}
+    yield {"op": "matmul", "shapes": [[2, 3, 4], [2, 4, 2]]}
+
+
+def apply(case, index, p):
+    """The output of a case's operation at its parameters p."""
+    op = case["op"]
+    if op == "conv2d":
+        bias = p[2] if len(p) > 2 else None
+        return F.conv2d(p[0], p[1], bias, case["stride"], case["padding"], case["dilation"], case["groups"])
+    if op == "max_pool2d":
+        return F.max_pool2d(p[0], case["kernel"], case["stride"], case["padding"], case["dilation"], case["ceil_mode"])
+    if op == "avg_pool2d":
+        return F.avg_pool2d(
+            p[0], case["kernel"], case["stride"], case["padding"], case["ceil_mode"], case["count_include_pad"]
+        )
+    if op == "global_average":
+        return F.adaptive_avg_pool2d(p[0], 1).flatten(1)
+    if op == "layer_norm":
+        return F.layer_norm(p[0], p[1].shape, p[1], p[2], case["epsilon"])
+    if op == "batch_norm":
+        channels = p[0].shape[1]
+        mean, variance = numbers(16 * index + 10, channels), 1.0 + 0.5 * numbers(16 * index + 11, channels)
+        return F.batch_norm(p[0], mean, variance, p[1], p[2], case["training"], eps=case["epsilon"])
+    if op == "activation":
+        if case["function"] == "gelu-tanh":
+            return F.gelu(p[0], approximate="tanh")
+        return ACTIVATIONS[case["function"]](p[0])
+    if op == "softmax":
+        return F.softmax(p[0], -1)
+    if op == "embedding":
+        return F.embedding(torch.tensor(case["indices"]), p[0])
+    if op == "linear":
+        return F.linear(*p)
+    return torch.bmm(*p)
+
+
+def operations():
+    cases = [{"scale": 1.0, "grid": False, **case} for case in operation_cases()]
+    tensors = {}
+    for i, case in enumerate(cases):
+        values = [case["scale"] * numbers(16 * i + j, *shape) for j, shape in enumerate(case["shapes"])]
+        if case["grid"]:
+            values = [torch.floor(4.0 * value) / 4.0 for value in values]
+        parameters = [value.requires_grad_() for value in values]
+        output = apply(case, i, parameters)
+        # The sum over samples of the mean squared distance to a target.
+        loss = (output - numbers(16 * i + 8, *output.shape)).square().sum() / output[0].numel()
+        v = numbers(16 * i + 9, sum(p.numel() for p in parameters))
+        vectors = [part.view_as(p) for part, p in zip(v.split([p.numel() for p in parameters]), parameters)]
+        gradient, product = derivatives(loss, parameters, vectors)
+        tensors |= {f"{i}.output": output, f"{i}.gradient": gradient, f"{i}.hessian": product}
+    write("operations.safetensors", tensors, {"cases": cases})
+
+
+# Losses. Outputs are stream 16 i times `scale`; float targets are (stream 16 i + 1 + 1) / 2, rounded to 0 and 1 if `hard`.
+
+
+def loss_cases():
+    def cross_entropy(shape, classes, scale=3.0, label_smoothing=0.0, ignored_class=-100):
+        smoothing = {"label_smoothing": label_smoothing, "ignored_class": ignored_class}
+        return {"loss": "cross-entropy", "shape": shape, "scale": scale, "classes": classes, **smoothing}
+
+    for label_smoothing in (0.0, 0.1):
+        yield cross_entropy([4, 5], [0, 4, 2, 1], label_smoothing=label_smoothing)
+        yield cross_entropy([4, 5], [0, -100, 2, 1], label_smoothing=label_smoothing)
+        yield cross_entropy([2, 3, 4], [[0, 3, 1], [1, 0, 2]], label_smoothing=label_smoothing, ignored_class=1)
+        yield cross_entropy([3, 4], [3, 1, 0], scale=800.0, label_smoothing=label_smoothing)
+    for loss in ("mse", "bce"):
+        yield {"loss": loss, "shape": [4, 3], "scale": 3.0, "hard": False}
+        yield {"loss": loss, "shape": [2, 3, 2], "scale": 3.0, "hard": True}
+    yield {"loss": "bce", "shape": [3, 4], "scale": 30.0, "hard": True}
+    yield {"loss": "bce", "shape": [3, 4], "scale": 900.0, "hard": True}
+
+
+def losses():
+    cases = list(loss_cases())
+    tensors = {}
+    for i, case in enumerate(cases):
+        z = (case["scale"] * numbers(16 * i, *case["shape"])).requires_grad_()
+        if case["loss"] == "cross-entropy":
+            classes = torch.tensor(case["classes"])
+            more = {"label_smoothing": case["label_smoothing"], "ignore_index": case["ignored_class"]}
+            mean = F.cross_entropy(z.movedim(-1, 1), classes, **more)
+            each = F.cross_entropy(z.movedim(-1, 1), classes, **more, reduction="none").reshape(len(z), -1).sum(1)
+        else:
+            function = F.mse_loss if case["loss"] == "mse" else F.binary_cross_entropy_with_logits
+            targets = (numbers(16 * i + 1, *case["shape"]) + 1.0) / 2.0
+            targets = targets.round() if case["hard"] else targets
+            mean = function(z, targets)
+            each = function(z, targets, reduction="none").reshape(len(z), -1).mean(1)
+        gradient, product = derivatives(mean, [z], [numbers(16 * i + 2, *case["shape"])])
+        tensors |= {f"{i}.losses": each, f"{i}.mean": mean, f"{i}.gradient": gradient, f"{i}.hessian": product}
+    write("losses.safetensors", tensors, {"cases": cases})
+
+
+# Models, written as their users write them.
+
+
+class Mlp(nn.Module):
+    def __init__(self, widths, activation, batch_norm):
+        super().__init__()
+        self.layers, self.activation, self.batch_norm = len(widths) - 1, ACTIVATIONS[activation], batch_norm
+        for i in range(1, len(widths)):
+            setattr(self, f"fc{i}", nn.Linear(widths[i - 1], widths[i]))
+            if batch_norm and i < self.layers:
+                setattr(self, f"bn{i}", nn.BatchNorm1d(widths[i]))
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for i in range(1, self.layers):
+            x = getattr(self, f"fc{i}")(x)
+            if self.batch_norm:
+                x = getattr(self, f"bn{i}")(x)
+            x = self.activation(x)
+        return getattr(self, f"fc{self.layers}")(x)
+
+
+class C1(nn.Module):
+    def __init__(self, channels, height, width, outputs):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 64, 5, padding=2)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.conv2 = nn.Conv2d(64, 64, 5, padding=2)
+        self.bn2 = nn.BatchNorm2d(64)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.fc1 = nn.Linear(64 * -(-height // 4) * -(-width // 4), 384)
+        self.bn3 = nn.BatchNorm1d(384)
+        self.fc2 = nn.Linear(384, 192)
+        self.bn4 = nn.BatchNorm1d(192)
+        self.fc3 = nn.Linear(192, outputs)
+
+    def forward(self, x):
+        x = self.pool(F.relu(self.bn1(self.conv1(x))))
+        x = self.pool(F.relu(self.bn2(self.conv2(x))))
+        x = F.relu(self.bn3(self.fc1(x.flatten(1))))
+        x = F.relu(self.bn4(self.fc2(x)))
+        return self.fc3(x)
+
+
+class C2(nn.Module):
+    WIDTHS = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    POOLED = {2, 4, 7, 10, 13}
+
+    def __init__(self, channels, height, width, outputs):
+        super().__init__()
+        for i, out in enumerate(self.WIDTHS, 1):
+            setattr(self, f"conv{i}", nn.Conv2d(channels, out, 3, padding=1))
+            setattr(self, f"bn{i}", nn.BatchNorm2d(out))
+            channels = out
+        self.fc1 = nn.Linear(512 * (height // 32) * (width // 32), 512)
+        self.bn14 = nn.BatchNorm1d(512)
+        self.fc2 = nn.Linear(512, outputs)
+
+    def forward(self, x):
+        for i in range(1, len(self.WIDTHS) + 1):
+            x = F.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x)))
+            if i in self.POOLED:
+                x = F.max_pool2d(x, 2)
+        return self.fc2(F.relu(self.bn14(self.fc1(x.flatten(1)))))
+
+
+def module(spec, shape, outputs):
+    inputs = int(np.prod(shape))
+    if spec in ("f1", "f2"):
+        return Mlp([inputs] + [512] * {"f1": 5, "f2": 7}[spec] + [outputs], "relu", True)
+    if spec in ("c1", "c2"):
+        return {"c1": C1, "c2": C2}[spec](*shape, outputs)
+    widths, activation, batch_norm = re.fullmatch(r"mlp:([\d-]+):([a-z-]+)(:bn)?", spec).groups()
+    return Mlp([int(width) for width in widths.split("-")], activation, batch_norm is not None)
+
+
+def formula(name, shape, stream):
+    """Weights of gain 1 behind a relu, scales and variances around 1, biases and means around 0."""
+    values = numbers(stream, *shape)
+    if len(shape) >= 2:
+        return values * (6.0 / int(np.prod(shape[1:]))) ** 0.5
+    return 1.0 + 0.4 * values if name.endswith(("weight", "running_var")) else 0.2 * values
+
+
+def fill(model):
+    """Sets parameter i to stream i and floating point buffer i to stream 200 + i; returns their names and shapes."""
+    buffers = [(name, buffer) for name, buffer in model.named_buffers() if buffer.is_floating_point()]
+    named = [list(model.named_parameters()), buffers]
+    with torch.no_grad():
+        for first, tensors in zip((0, 200), named):
+            for i, (name, tensor) in enumerate(tensors):
+                tensor.copy_(formula(name, tensor.shape, first + i))
+    return [[[name, list(tensor.shape)] for name, tensor in tensors] for tensors in named]
+
+
+def sample_losses(loss, z, labels):
+    if loss == "cross-entropy":
+        return F.cross_entropy(z, labels, reduction="none")
+    one_hot = F.one_hot(labels, z.shape[1]).to(z.dtype)
+    function = F.mse_loss if loss == "mse" else F.binary_cross_entropy_with_logits
+    return function(z, one_hot, reduction="none").mean(1)
+
+
+def products(model, loss, x, labels, vectors):
+    """Logits, loss, gradient, and the products of Hessian, GGN and empirical Fisher with the vectors."""
+    parameters = list(model.parameters())
+    z = model(x)
+    each = sample_losses(loss, z, labels)
+    gradient, hessian = derivatives(each.mean(), parameters, vectors)
+    # J v, as the derivative in u of (J' u)'v.
+    u = torch.zeros_like(z, requires_grad=True)
+    pulled = torch.autograd.grad(z, parameters, u, create_graph=True)
+    jv = torch.autograd.grad(sum((g * v).sum() for g, v in zip(pulled, vectors)), u)[0]
+    leaf = z.detach().requires_grad_()
+    slope = torch.autograd.grad(sample_losses(loss, leaf, labels).mean(), leaf, create_graph=True)[0]
+    bent = torch.autograd.grad(slope, leaf, jv)[0]
+    gauss_newton = flat(torch.autograd.grad(z, parameters, bent, retain_graph=True))
+    fisher, v = 0.0, flat(vectors)
+    for sample_loss in each:
+        g = flat(torch.autograd.grad(sample_loss, parameters, retain_graph=True))
+        fisher = fisher + g * (g @ v) / len(each)
+    named = {"gradient": gradient, "hessian": hessian, "gauss_newton": gauss_newton, "empirical_fisher": fisher}
+    return z, each.mean(), named
+
+
+def outline(vector, parameters):
+    """For each parameter, the norm of its part of a vector and two projections, on streams 600 + i and 800 + i."""
+    parts = vector.split([p.numel() for p in parameters])
+    rows = [
+        torch.stack([part.norm(), part @ numbers(600 + i, len(part)), part @ numbers(800 + i, len(part))])
+        for i, part in enumerate(parts)
+    ]
+    return torch.stack(rows)
+
+
+def models():
+    def case(model, samples, shape, classes, loss="cross-entropy", training=False):
+        sizes = {"samples": samples, "shape": shape, "classes": classes}
+        return {"model": model, **sizes, "loss": loss, "training": training}
+
+    cases = [case(f"mlp:5-8-6-3:{activation}", 7, [5], 3) for activation in ACTIVATIONS]
+    cases += [case(f"mlp:6-8-3:{activation}:bn", 5, [2, 3], 3) for activation in ("gelu", "relu")]
+    cases += [case("mlp:6-8-7-3:gelu:bn", 5, [6], 3, training=True)]
+    cases += [case("mlp:5-8-6-3:tanh", 7, [5], 3, loss=loss) for loss in ("mse", "bce")]
+    cases += [case("f1", 4, [6], 3), case("f2", 3, [4], 3)]
+    cases += [case("c1", 3, [3, 8, 8], 5), case("c1", 3, [2, 7, 9], 4, training=True)]
+    cases += [case("c2", 2, [3, 32, 32], 4)]
+    tensors = {}
+    for i, case in enumerate(cases):
+        model = module(case["model"], case["shape"], case["classes"])
+        case["parameters"], case["buffers"] = fill(model)
+        model.train(case["training"])
+        x = 1.5 * numbers(400, case["samples"], *case["shape"])
+        labels = torch.arange(case["samples"]) * 2 % case["classes"]
+        vectors = [numbers(500 + j, *p.shape) for j, p in enumerate(model.parameters())]
+        logits, loss, vectors = products(model, case["loss"], x, labels, vectors)
+        tensors |= {f"{i}.logits": logits, f"{i}.loss": loss}
+        tensors |= {f"{i}.{name}": outline(vector, list(model.parameters())) for name, vector in vectors.items()}
+    tensors["state_dict.logits"] = state_dict()
+    write("models.safetensors", tensors, {"cases": cases})
+
+
+def state_dict():
+    """Saves a module trained a little in f32; its logits, computed from the saved weights in f64."""
+    model = module("mlp:6-8-3:gelu:bn", [6], 3).float()
+    fill(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for step in range(3):
+        optimizer.zero_grad()
+        F.cross_entropy(model(numbers(420 + step, 5, 6).float()), torch.arange(5) % 3).backward()
+        optimizer.step()
+    save_file(model.state_dict(), HERE / "state_dict.safetensors")
+    return model.double().eval()(1.5 * numbers(400, 5, 6))
+
+
+# A spectrum.
+
+
+def spectrum():
+    model = module("mlp:4-6-5-3:tanh", [4], 3)
+    fill(model)
+    samples = 20
+    x, labels = 1.5 * numbers(400, samples, 4), torch.arange(samples) * 2 % 3
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(300):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), labels).backward()
+        optimizer.step()
+    theta = nn.utils.parameters_to_vector(model.parameters()).detach()
+    names, shapes = zip(*[(name, p.shape) for name, p in model.named_parameters()])
+
+    def logits(theta):
+        parts = theta.split([shape.numel() for shape in shapes])
+        parts = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes)}
+        return torch.func.functional_call(model, parts, (x,))
+
+    each = lambda theta: F.cross_entropy(logits(theta), labels, reduction="none")
+    hessian = torch.autograd.functional.hessian(lambda theta: each(theta).mean(), theta)
+    jacobian = torch.autograd.functional.jacobian(logits, theta)
+    p = torch.softmax(logits(theta), 1).detach()
+    output_hessians = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+    gauss_newton = torch.einsum("ncp,ncd,ndq->pq", jacobian, output_hessians, jacobian) / samples
+    gradients = torch.autograd.functional.jacobian(each, theta)
+    fisher = gradients.T @ gradients / samples
+    matrices = {"hessian": hessian, "gauss_newton": gauss_newton, "empirical_fisher": fisher}
+    tensors = {name: torch.from_numpy(np.linalg.eigvalsh(matrix)[::-1].copy()) for name, matrix in matrices.items()}
+    sizes = {"model": "mlp:4-6-5-3:tanh", "samples": samples, "shape": [4], "classes": 3}
+    write("spectrum.safetensors", {**tensors, "theta": theta}, sizes)
+
+
+# Optimizers on L = sum of c x^2/2 + x^4/4 + 0.3 x x_next, with c = 1, 2, … and x_next the next element, cyclic; 20 steps
+# from stream 0, with the learning rate halved from step 10 on.
+
+
+def optimizers():
+    sgd = lambda **more: {"name": "sgd", "learning_rate": 0.05, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0, **more}
+    adam = lambda **more: {"name": "adam", "learning_rate": 0.05, "weight_decay": 0.0, **more}
+    settings = [
+        sgd(),
+        sgd(weight_decay=0.1),
+        sgd(momentum=0.9),
+        sgd(momentum=0.9, weight_decay=0.1),
+        sgd(momentum=0.9, nesterov=True, weight_decay=0.1),
+        adam(),
+        adam(weight_decay=0.3),
+        adam(beta1=0.8, beta2=0.95, epsilon=1e-3, weight_decay=0.3),
+        adam(name="adamw"),
+        adam(name="adamw", weight_decay=0.3),
+        adam(name="adamw", beta1=0.8, beta2=0.95, epsilon=1e-3, weight_decay=0.3),
+    ]
+    steps, size = 20, 8
+    tensors = {}
+    for i, case in enumerate(settings):
+        x = numbers(0, size).requires_grad_()
+        if case["name"] == "sgd":
+            more = {key: case[key] for key in ("momentum", "nesterov", "weight_decay")}
+            optimizer = torch.optim.SGD([x], lr=case["learning_rate"], **more)
+        else:
+            kind = torch.optim.Adam if case["name"] == "adam" else torch.optim.AdamW
+            betas = (case.get("beta1", 0.9), case.get("beta2", 0.999))
+            epsilon = case.get("epsilon", 1e-8)
+            optimizer = kind([x], lr=case["learning_rate"], betas=betas, eps=epsilon, weight_decay=case["weight_decay"])
+        trajectory = []
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = case["learning_rate"] * (1.0 if step < 10 else 0.5)
+            optimizer.zero_grad()
+            c = torch.arange(1, size + 1)
+            (c * x**2 / 2 + x**4 / 4 + 0.3 * x * x.roll(-1)).sum().backward()
+            optimizer.step()
+            trajectory.append(x.detach().clone())
+        tensors[f"{i}.trajectory"] = torch.stack(trajectory)
+    write("optimizers.safetensors", tensors, {"settings": settings})
+
+
+# Batches of a batch norm are 2 x + 1 with x from streams 0, 1, …
+
+
+def running_statistics():
+    batch_sizes, channels = [5, 4, 3, 2], 3
+    batch_norm = nn.BatchNorm1d(channels)
+    for stream, size in enumerate(batch_sizes):
+        batch_norm(2.0 * numbers(stream, size, channels) + 1.0)
+    tensors = {"running_mean": batch_norm.running_mean, "running_var": batch_norm.running_var}
+    write("running_statistics.safetensors", tensors, {"batch_sizes": batch_sizes, "channels": channels})
+
+
+if __name__ == "__main__":
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    operations()
+    losses()
+    models()
+    spectrum()
+    optimizers()
+    running_statistics()
