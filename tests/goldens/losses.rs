@@ -18,6 +18,7 @@ struct Case {
     #[serde(flatten)]
     kind: Kind,
     shape: Vec<usize>,
+    /// Of the second sample's outputs.
     scale: f64,
 }
 
@@ -48,6 +49,14 @@ impl Case {
         }
     }
 
+    /// The outputs, all in one vector; those of the second sample are `scale` times as large.
+    fn outputs(&self, stream: u64) -> Tensor {
+        let scales: Vec<f64> = (0..self.shape[0]).map(|sample| if sample == 1 { self.scale } else { 1.0 }).collect();
+        let scales = Tensor::new(scales, &Device::Cpu).unwrap().unsqueeze(1).unwrap();
+        let samples = (numbers(stream, &self.shape) * 3.0).unwrap().flatten_from(1).unwrap();
+        samples.broadcast_mul(&scales).unwrap().flatten_all().unwrap()
+    }
+
     fn targets(&self, stream: u64, dtype: DType) -> Tensor {
         let hard = match &self.kind {
             Kind::CrossEntropy { classes: Classes::Samples(classes), .. } => {
@@ -74,7 +83,7 @@ fn losses_agree_with_pytorch() {
         let mut b = ProgramBuilder::default();
         let z = b.parameter("z", &case.shape);
         let program = b.finish(z).unwrap();
-        let z = (numbers(stream, &case.shape) * case.scale).unwrap().flatten_all().unwrap();
+        let z = case.outputs(stream);
         let v = numbers(stream + 2, z.dims());
         for (dtype, tolerance) in TOLERANCES {
             let point =

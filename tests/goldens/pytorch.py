@@ -9,14 +9,14 @@ from the top of the repository, with torch, numpy and safetensors installed, wri
 | `operations.safetensors` | value, gradient and Hessian product of single operations |
 | `losses.safetensors` | the same of losses at given outputs |
 | `models.safetensors` | logits, loss, gradient and the three products of whole models |
-| `state_dict.safetensors` | the state_dict of a trained module, as a user saves it |
+| `state_dict.safetensors` | the state_dict of a trained module, as a user saves it; its logits stand with the models |
 | `spectrum.safetensors` | all eigenvalues of the Hessian, the GGN and the empirical Fisher of a small trained net |
 | `optimizers.safetensors` | trajectories of `torch.optim` |
 | `running_statistics.safetensors` | what a batch norm keeps of several batches |
 
-Weights, inputs and vectors are not stored: `numbers` below and its twin in Rust give the same bits. What the cases are is
-written here alone; the tests read it from the entry `golden` of a file's metadata, beside the versions of torch and numpy.
-Everything is computed on the CPU, in f64, by one thread.
+Weights, inputs and vectors are not stored: `numbers` below and its twin in Rust give the same bits. What the cases are
+is written here alone; the tests read it from the entry `golden` of a file's metadata, beside the versions of torch and
+numpy. Everything is computed on the CPU, in f64, by one thread, so that the same versions write the same bytes.
 """
 
 import json
@@ -78,7 +78,8 @@ def derivatives(loss, parameters, vectors):
 def operation_cases():
     def conv2d(x, w, bias, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
         shapes = [x, w] + ([w[:1]] if bias else [])
-        return {"op": "conv2d", "shapes": shapes, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        geometry = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return {"op": "conv2d", "shapes": shapes, **geometry}
 
     yield conv2d([2, 2, 5, 4], [3, 2, 3, 3], True)
     yield conv2d([2, 3, 4, 5], [2, 3, 3, 2], True, padding=(1, 1))
@@ -128,11 +129,11 @@ def operation_cases():
     for name in ("relu", "leaky-relu"):
         yield activation(name, grid=True)
     # PyTorch's softplus is linear beyond 20, which differs from log(1 + e^x) by 2e-9; it is compared below that.
-    for name, scale in (("sigmoid", 30.0), ("silu", 30.0), ("softplus", 19.0), ("gelu", 30.0), ("gelu-tanh", 30.0), ("tanh", 30.0)):
-        yield activation(name, scale=scale)
+    for name in ("sigmoid", "silu", "softplus", "gelu", "gelu-tanh", "tanh"):
+        yield activation(name, scale=19.0 if name == "softplus" else 30.0)
 
     yield {"op": "softmax", "shapes": [[2, 3, 4]], "scale": 3.0}
-    yield {"op": "softmax", "shapes": [[3, 4]], "scale": 500.0}
+    yield {"op": "softmax", "shapes": [[3, 4]], "scale": 30.0}
     yield {"op": "embedding", "shapes": [[5, 3]], "indices": [[0, 2, 2], [1, 0, 4]]}
     yield {"op": "linear", "shapes": [[4, 5], [3, 5], [3]]}
     yield {"op": "linear", "shapes": [[2, 3, 4], [2, 4]]}
@@ -190,11 +191,12 @@ def operations():
     write("operations.safetensors", tensors, {"cases": cases})
 
 
-# Losses. Outputs are stream 16 i times `scale`; float targets are (stream 16 i + 1 + 1) / 2, rounded to 0 and 1 if `hard`.
+# Losses. Outputs are stream 16 i times 3, those of the second sample times `scale`, which may saturate it; float targets
+# are stream 16 i + 1 moved to [0, 1), rounded to 0 and 1 if `hard`.
 
 
 def loss_cases():
-    def cross_entropy(shape, classes, scale=3.0, label_smoothing=0.0, ignored_class=-100):
+    def cross_entropy(shape, classes, scale=1.0, label_smoothing=0.0, ignored_class=-100):
         smoothing = {"label_smoothing": label_smoothing, "ignored_class": ignored_class}
         return {"loss": "cross-entropy", "shape": shape, "scale": scale, "classes": classes, **smoothing}
 
@@ -202,19 +204,21 @@ def loss_cases():
         yield cross_entropy([4, 5], [0, 4, 2, 1], label_smoothing=label_smoothing)
         yield cross_entropy([4, 5], [0, -100, 2, 1], label_smoothing=label_smoothing)
         yield cross_entropy([2, 3, 4], [[0, 3, 1], [1, 0, 2]], label_smoothing=label_smoothing, ignored_class=1)
-        yield cross_entropy([3, 4], [3, 1, 0], scale=800.0, label_smoothing=label_smoothing)
+        yield cross_entropy([3, 4], [3, 1, 0], scale=300.0, label_smoothing=label_smoothing)
     for loss in ("mse", "bce"):
-        yield {"loss": loss, "shape": [4, 3], "scale": 3.0, "hard": False}
-        yield {"loss": loss, "shape": [2, 3, 2], "scale": 3.0, "hard": True}
-    yield {"loss": "bce", "shape": [3, 4], "scale": 30.0, "hard": True}
-    yield {"loss": "bce", "shape": [3, 4], "scale": 900.0, "hard": True}
+        yield {"loss": loss, "shape": [4, 3], "scale": 1.0, "hard": False}
+        yield {"loss": loss, "shape": [2, 3, 2], "scale": 1.0, "hard": True}
+    yield {"loss": "bce", "shape": [3, 4], "scale": 10.0, "hard": True}
+    yield {"loss": "bce", "shape": [3, 4], "scale": 300.0, "hard": True}
 
 
 def losses():
     cases = list(loss_cases())
     tensors = {}
     for i, case in enumerate(cases):
-        z = (case["scale"] * numbers(16 * i, *case["shape"])).requires_grad_()
+        z = 3.0 * numbers(16 * i, *case["shape"])
+        z[1] *= case["scale"]
+        z.requires_grad_()
         if case["loss"] == "cross-entropy":
             classes = torch.tensor(case["classes"])
             more = {"label_smoothing": case["label_smoothing"], "ignore_index": case["ignored_class"]}
@@ -231,7 +235,8 @@ def losses():
     write("losses.safetensors", tensors, {"cases": cases})
 
 
-# Models, written as their users write them.
+# Models, written as their users write them. Inputs are stream 400 times 1.5, sample i is of class 2 i modulo their
+# number, and the products are with streams 500, 501, … for the parameters in order.
 
 
 class Mlp(nn.Module):
@@ -373,10 +378,10 @@ def models():
 
     cases = [case(f"mlp:5-8-6-3:{activation}", 7, [5], 3) for activation in ACTIVATIONS]
     cases += [case(f"mlp:6-8-3:{activation}:bn", 5, [2, 3], 3) for activation in ("gelu", "relu")]
-    cases += [case("mlp:6-8-7-3:gelu:bn", 5, [6], 3, training=True)]
+    cases += [case("mlp:6-8-7-3:gelu:bn", 12, [6], 3, training=True)]
     cases += [case("mlp:5-8-6-3:tanh", 7, [5], 3, loss=loss) for loss in ("mse", "bce")]
     cases += [case("f1", 4, [6], 3), case("f2", 3, [4], 3)]
-    cases += [case("c1", 3, [3, 8, 8], 5), case("c1", 3, [2, 7, 9], 4, training=True)]
+    cases += [case("c1", 3, [3, 8, 8], 5), case("c1", 8, [2, 7, 9], 4, training=True)]
     cases += [case("c2", 2, [3, 32, 32], 4)]
     tensors = {}
     for i, case in enumerate(cases):
@@ -441,13 +446,14 @@ def spectrum():
     write("spectrum.safetensors", {**tensors, "theta": theta}, sizes)
 
 
-# Optimizers on L = sum of c x^2/2 + x^4/4 + 0.3 x x_next, with c = 1, 2, … and x_next the next element, cyclic; 20 steps
-# from stream 0, with the learning rate halved from step 10 on.
+# Optimizers on L = sum of c x^2/2 + x^4/4 + 0.3 x x_next, with c = 1, 2, … and x_next the next element, cyclic; 20
+# steps from stream 0, with the learning rate halved from step 10 on.
 
 
 def optimizers():
-    sgd = lambda **more: {"name": "sgd", "learning_rate": 0.05, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0, **more}
-    adam = lambda **more: {"name": "adam", "learning_rate": 0.05, "weight_decay": 0.0, **more}
+    rates = {"learning_rate": 0.05, "weight_decay": 0.0}
+    sgd = lambda **more: {"name": "sgd", **rates, "momentum": 0.0, "nesterov": False, **more}
+    adam = lambda **more: {"name": "adam", **rates, **more}
     settings = [
         sgd(),
         sgd(weight_decay=0.1),

@@ -89,6 +89,6 @@ pub struct Data {
 impl Provenance {
     /// This version of basin at this moment, nothing else known yet.
     pub fn now() -> Self {
-        Self { created: timestamp::now(), basin: env!("CARGO_PKG_VERSION").into(), ..Self::default() }
+        Self { created: timestamp::now(), basin: env!("BASIN_VERSION").into(), ..Self::default() }
     }
 }

@@ -20,6 +20,9 @@ pub(crate) fn all(collection: &Collection) -> Vec<String> {
     if let (Some(a), Some(b)) = (small_test, large_test) {
         findings.push(accuracy(Side { batch_size: small, moments: a }, Side { batch_size: large, moments: b }));
     }
+    if let (Some(a), Some(b)) = (final_train_loss(collection, small), final_train_loss(collection, large)) {
+        findings.extend(unequal_losses(Side { batch_size: small, moments: a }, Side { batch_size: large, moments: b }));
+    }
     let runs = by_run(collection.keskar());
     let (settings, steps) = settings_and_steps(collection);
     for setting in settings {
@@ -46,11 +49,33 @@ struct Side {
     moments: Moments,
 }
 
+/// The train losses at the end of the runs of one batch size.
+fn final_train_loss(collection: &Collection, batch_size: u64) -> Option<Moments> {
+    let runs = collection.trainings();
+    let ends = runs.iter().filter(|(run, _)| run.batch_size == batch_size);
+    let losses: Vec<f64> = ends.filter_map(|(_, m)| m.result.epochs.last()).map(|epoch| epoch.train_loss).collect();
+    Moments::of(&losses)
+}
+
+/// Sharpness at the end of training is no fair comparison where the losses differ, and the reader is told so.
+fn unequal_losses(small: Side, large: Side) -> Option<String> {
+    let ratio = small.moments.mean / large.moments.mean;
+    let unequal = small.moments.overlaps(&large.moments) != Some(true) && !(0.5..=2.0).contains(&ratio);
+    unequal.then(|| {
+        format!(
+            "The runs ended at different training losses ({}). The curvature of a loss such as cross-entropy fades as \
+             the loss falls, so that part of a difference in sharpness at the end of training is a difference in loss; \
+             sharpness against loss along training compares minima at equal loss.",
+            values(small, large)
+        )
+    })
+}
+
 fn accuracy(small: Side, large: Side) -> String {
     let values = values(small, large);
     match small.moments.overlaps(&large.moments) {
         None => single_runs("Test accuracy", &values),
-        Some(true) => no_difference("test accuracy", &values),
+        Some(true) => format!("Test accuracy: {}", no_difference("test accuracy", &values)),
         Some(false) => {
             let apart = small.moments.mean - large.moments.mean;
             let word = if apart > 0.0 { "lower" } else { "higher" };
@@ -107,7 +132,7 @@ fn values(small: Side, large: Side) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Side, accuracy, sharpness};
+    use super::{Side, accuracy, sharpness, unequal_losses};
     use crate::statistics::Moments;
 
     fn side(batch_size: u64, mean: f64, std: Option<f64>) -> Side {
@@ -122,6 +147,13 @@ mod tests {
             "At ε = 1e−3 (full space) the minima of batch size 144 are 3.46 times sharper than those of 16 \
              (batch 144: 12.10\u{a0}±\u{a0}0.80, batch 16: 3.50\u{a0}±\u{a0}0.40; 3 seeds)."
         );
+    }
+
+    #[test]
+    fn unequal_losses_are_told_and_equal_ones_are_not() {
+        let told = |a, b| unequal_losses(side(16, a, Some(1e-3)), side(144, b, Some(1e-3))).is_some();
+        assert!(told(0.01, 0.1) && told(0.1, 0.01));
+        assert!(!told(0.1, 0.11) && !told(1e-4, 2e-4));
     }
 
     #[test]

@@ -51,6 +51,12 @@ pub struct Run {
     pub checkpoint: PathBuf,
     /// The checkpoints along the way, with the epochs after which they were written.
     pub along: Vec<(u64, PathBuf)>,
+    /// The loss that was trained on.
+    pub loss: LossSpec,
+    /// The number of training samples.
+    pub samples: usize,
+    /// The fingerprint of the training samples.
+    pub fingerprint: String,
     /// Why training diverged, if it did; the weights are then those before the step that failed.
     pub diverged: Option<Error>,
 }
@@ -172,6 +178,9 @@ impl Trainer<'_> {
         self.write_checkpoint(state, &checkpoint)?;
         Ok(Run {
             checkpoint,
+            loss: self.problem.loss,
+            samples: self.problem.train.samples(),
+            fingerprint: self.problem.train.fingerprint()?,
             along: self.checkpoints_along(state.epoch),
             history: Training {
                 settings: self.recorded_settings(),

@@ -38,7 +38,6 @@ fn trajectories_agree_with_torch() {
             let learning_rate = settings.learning_rate() * if step < 10 { 1.0 } else { 0.5 };
             optimizer.step(&theta, gradient, learning_rate).unwrap();
             let error = distance(&theta, &trajectory.get(step).unwrap());
-            eprintln!("ERR optimizer {settings:?} {TOLERANCE:e} {error:e}");
             assert!(error <= TOLERANCE, "{settings:?}: off by {error:e} after step {}", step + 1);
         }
     }
@@ -65,7 +64,6 @@ fn adamw_agrees_with_candle() {
         their_adam.backward_step(&loss(&theirs)).unwrap();
         for (ours, theirs) in ours.iter().zip(&theirs) {
             let error = distance(ours, theirs);
-            eprintln!("ERR adamw candle {TOLERANCE:e} {error:e}");
             assert!(error <= TOLERANCE, "off by {error:e} after step {step}");
         }
     }

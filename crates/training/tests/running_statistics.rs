@@ -44,7 +44,6 @@ fn the_formula_is_pytorchs() {
     let found = running_statistics(&batches).unwrap();
     for (found, name) in found.iter().zip(["running_mean", "running_var"]) {
         let error = distance(found, golden.tensor(name));
-        eprintln!("ERR stats {error:e}");
         assert!(error <= TOLERANCE, "{name} is off by {error:e}");
     }
 }
@@ -84,7 +83,6 @@ fn training_moves_them_with_each_batch() {
     let found = Weights::read(&run.checkpoint).unwrap().tensors;
     for (expected, name) in expected.iter().zip(["bn1.running_mean", "bn1.running_var"]) {
         let error = distance(&found[name], expected);
-        eprintln!("ERR stats {error:e}");
         assert!(error <= TOLERANCE, "{name} is off by {error:e}");
     }
 }

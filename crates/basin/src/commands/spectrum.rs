@@ -7,7 +7,7 @@ use std::time::Instant;
 use basin_objective::{Error, Objective, weights};
 use basin_records::spectrum::{Eigenvalue, End, Matrix};
 use basin_records::{Outcome, Record, Spectrum as SpectrumRecord};
-use basin_sharpness::lanczos::{Extremes, Lanczos};
+use basin_sharpness::lanczos::{Extremes, Lanczos, Reason};
 use basin_sharpness::{Curvature, CurvatureMatrix};
 
 use crate::arguments::{MatrixArgument, Spectrum, SpectrumSettings};
@@ -35,10 +35,19 @@ pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
         }
         if extremes.eigenvalues.iter().any(|eigenvalue| !eigenvalue.converged) {
             ended = Ended::NotConverged;
+            eprintln!("hint: {}", advice(extremes.reason));
         }
         emit(&arguments.common, &record, || readable(&subject, &record))?;
     }
     Ok(ended)
+}
+
+/// What helps an eigenvalue that did not converge.
+fn advice(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Rounding => "use `--dtype f64`, or a larger `--tolerance`",
+        _ => "give a larger `--max-basis` and `--memory`, or a larger `--tolerance`",
+    }
 }
 
 /// The library's options of what was typed.

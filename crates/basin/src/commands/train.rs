@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use basin_objective::Error;
-use basin_records::{Outcome, Provenance, Record, Training};
-use basin_training::{AdamSettings, Event, OptimizerSettings, Schedule, Settings, SgdSettings};
+use basin_records::{Outcome, Provenance, Record};
+use basin_training::{AdamSettings, Event, OptimizerSettings, Run, Schedule, Settings, SgdSettings};
 
 use crate::arguments::{DtypeArgument, OptimizerArgument, Train, TrainingSettings};
 use crate::exit::Ended;
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Train) -> anyhow::Result<Ended> {
         interruption::check()
     })?;
     drop(progress);
-    let record = record(&settings, run.history, started);
+    let record = record(&settings, &run, started);
     record.write(&arguments.out.join("training.json"))?;
     let text =
         if arguments.json { record.to_json_line()? } else { readable(&record, &run.checkpoint.display().to_string()) };
@@ -110,16 +110,16 @@ pub(super) fn dtype(dtype: DtypeArgument) -> &'static str {
 }
 
 /// The history as a record.
-pub(super) fn record(settings: &Settings, history: Training, started: Instant) -> Record {
+pub(super) fn record(settings: &Settings, run: &Run, started: Instant) -> Record {
     let provenance = Provenance {
         data: Some(basin_records::Data {
             spec: settings.data.clone(),
             split: "train".into(),
-            samples: settings.samples.unwrap_or_default() as u64,
-            blake3: None,
+            samples: run.samples as u64,
+            blake3: Some(run.fingerprint.clone()),
         }),
         model: Some(settings.model.clone()),
-        loss: settings.loss.clone(),
+        loss: Some(run.loss.to_string()),
         batch_size: Some(settings.batch_size as u64),
         optimizer: Some(settings.optimizer.name().into()),
         training_seed: Some(settings.seed),
@@ -129,7 +129,7 @@ pub(super) fn record(settings: &Settings, history: Training, started: Instant) -
         seconds: Some(started.elapsed().as_secs_f64()),
         ..Provenance::now()
     };
-    Record::new(provenance, Outcome::Training(history))
+    Record::new(provenance, Outcome::Training(run.history.clone()))
 }
 
 fn readable(record: &Record, checkpoint: &str) -> String {

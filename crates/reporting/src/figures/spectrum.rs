@@ -28,10 +28,13 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 }
 
 /// One spectrum per batch size and matrix, that of the lowest seed at the end of training; those of unknown batch size
-/// all.
+/// all. Two eigenvalues of a batch size make no picture of their own: they stand among the others' in `eigenvalues`.
 fn chosen(collection: &Collection) -> Vec<Measured<'_, Spectrum>> {
     let mut spectra = collection.spectra();
-    spectra.retain(|measured| !measured.result.eigenvalues.is_empty());
+    spectra.retain(|measured| {
+        let count = measured.result.eigenvalues.len();
+        count > 2 || (count > 0 && measured.provenance.batch_size.is_none())
+    });
     spectra.sort_by_key(|measured| {
         let Provenance { batch_size, training_seed, .. } = measured.provenance;
         (*batch_size, *training_seed, std::cmp::Reverse(progress(measured.provenance)))

@@ -31,7 +31,7 @@ impl Pool2d {
     /// The number of windows along both axes of a plane.
     ///
     /// # Errors
-    /// When a size is zero, the padding exceeds half of the kernel, or no window fits.
+    /// When a size is zero, the padding exceeds half of the kernel, no window fits, or a dilated one steps over the input.
     pub fn output_size(&self, height: usize, width: usize) -> Result<(usize, usize)> {
         Ok((self.windows(0, height)?, self.windows(1, width)?))
     }
@@ -52,11 +52,15 @@ impl Pool2d {
             .filter(|_| size > 0)
             .ok_or_else(|| Error::shape("pool2d", format!("a padded extent of at least {reach}"), &[size]))?;
         let floor = room / stride + 1;
-        if !self.ceil_mode {
-            return Ok(floor);
-        }
         let ceil = room.div_ceil(stride) + 1;
-        Ok(if (ceil - 1) * stride >= size + padding { ceil - 1 } else { ceil })
+        let windows = if !self.ceil_mode || (ceil - 1) * stride >= size + padding { floor } else { ceil };
+        match (0..windows).find(|&index| self.window(axis, index, size).next().is_none()) {
+            None => Ok(windows),
+            Some(index) => Err(Error::unsupported(
+                "pool2d",
+                format!("window {index} with dilation {dilation} holds no position of an extent of {size}"),
+            )),
+        }
     }
 
     /// The positions of window `index` along an axis which lie inside `0..size`.
@@ -96,6 +100,14 @@ mod tests {
                 Pool2d { kernel: (kernel, 1), stride: (stride, 1), padding: (padding, 0), dilation: (1, 1), ceil_mode };
             assert_eq!(pool.output_size(size, 1).expect("valid").0, expected, "{size} {kernel} {stride} {padding}");
         }
+    }
+
+    #[test]
+    fn windows_that_step_over_the_input_are_refused() {
+        // Positions −1 and 2 of an extent of 2: there is no maximum (PyTorch says −∞).
+        let pool = Pool2d { padding: (1, 1), dilation: (3, 1), stride: (1, 1), ..Pool2d::square(2) };
+        assert!(pool.output_size(2, 8).is_err());
+        assert_eq!(pool.output_size(3, 8).expect("valid"), (2, 9));
     }
 
     #[test]

@@ -109,11 +109,30 @@ pub(super) struct SpectrumSection {
     pub(super) top: usize,
     pub(super) bottom: usize,
     pub(super) tolerance: f64,
+    /// The numbers to compute products in; f32 is faster and leaves small eigenvalues of well-trained nets unresolved.
+    pub(super) dtype: Dtype,
+}
+
+/// f32 or f64.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Dtype {
+    F32,
+    F64,
+}
+
+impl From<Dtype> for DtypeArgument {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::F64 => Self::F64,
+        }
+    }
 }
 
 impl Default for SpectrumSection {
     fn default() -> Self {
-        Self { top: 1, bottom: 1, tolerance: 1e-4 }
+        Self { top: 1, bottom: 1, tolerance: 1e-4, dtype: Dtype::F64 }
     }
 }
 

@@ -87,6 +87,8 @@ impl<'a> Units<'a> {
                 keskar::measure(&subject, &self.settings.keskar_options(), true)
             })?;
             let spectrum = self.once(&format!("spectrum-{}", run.name()), || {
+                let machine = Machine { dtype: self.settings.spectrum.dtype.into(), ..self.machine.clone() };
+                let subject = self.subject_on(&self.last_checkpoint(run), machine)?;
                 Ok(spectrum::measure(&subject, &self.lanczos(), CurvatureMatrix::Hessian, true)?.0)
             })?;
             if matches!(&spectrum.outcome, Outcome::Spectrum(spectrum) if spectrum.unconverged() > 0) {
@@ -127,12 +129,12 @@ impl<'a> Units<'a> {
             }
             interruption::check()
         })?;
-        if let Some(error) = trained.diverged {
+        if let Some(error) = &trained.diverged {
             let message = format!("run {name} diverged: {error}");
             return Err(Error::input(message, error.hint().unwrap_or_default()).into());
         }
         let last = trained.history.epochs.last().map_or(0, |epoch| epoch.epoch);
-        self.once(&format!("training-{name}"), || Ok(train::record(&settings, trained.history, started)))?;
+        self.once(&format!("training-{name}"), || Ok(train::record(&settings, &trained, started)))?;
         Ok(trained.along.into_iter().filter(|(epoch, _)| *epoch < last).map(|(_, path)| path).collect())
     }
 
@@ -203,6 +205,10 @@ impl<'a> Units<'a> {
     }
 
     fn subject(&self, checkpoint: &Path) -> anyhow::Result<Subject> {
+        self.subject_on(checkpoint, self.machine.clone())
+    }
+
+    fn subject_on(&self, checkpoint: &Path, machine: Machine) -> anyhow::Result<Subject> {
         let common = Common {
             model: None,
             data: None,
@@ -210,7 +216,7 @@ impl<'a> Units<'a> {
             loss: None,
             samples: self.settings.training.samples,
             micro_batch: None,
-            machine: self.machine.clone(),
+            machine,
             seed: self.settings.measurement_seed,
             out: None,
             json: false,

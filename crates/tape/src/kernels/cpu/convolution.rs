@@ -9,7 +9,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::matmul::{Matrix, multiply};
-use super::{Element, tensor, with_contiguous};
+use super::{Element, Guard, tensor};
 use crate::Result;
 use crate::ops::Conv2d;
 
@@ -219,18 +219,16 @@ fn group_weights<'a, T>(sizes: &Sizes, group: usize, weights: &'a [T]) -> Matrix
     Matrix::row_major(&weights[group * len..][..len], sizes.depth())
 }
 
+/// The elements of pairs of tensors in row-major order.
+type SlicePairs<'a, T> = [(&'a [T], &'a [T])];
+
 /// Runs `kernel` on the elements of all tensors of a list of pairs.
-fn with_pairs<T: Element, R>(
-    pairs: &[(&Tensor, &Tensor)],
-    slices: &[(&[T], &[T])],
-    kernel: Box<dyn FnOnce(&[(&[T], &[T])]) -> R + '_>,
-) -> Result<R> {
-    match pairs {
-        [] => Ok(kernel(slices)),
-        [(a, b), rest @ ..] => with_contiguous(a, |a| {
-            with_contiguous(b, |b| with_pairs::<T, R>(rest, &[slices, &[(a, b)]].concat(), kernel))
-        }),
-    }
+fn with_pairs<T: Element, R>(pairs: &[(&Tensor, &Tensor)], kernel: impl FnOnce(&SlicePairs<T>) -> R) -> Result<R> {
+    let tensors =
+        pairs.iter().map(|(a, b)| Ok((a.contiguous()?, b.contiguous()?))).collect::<Result<Vec<(Tensor, Tensor)>>>()?;
+    let guards: Vec<_> = tensors.iter().map(|(a, b)| (Guard::new(a), Guard::new(b))).collect();
+    let slices = guards.iter().map(|(a, b)| Ok((a.elements()?, b.elements()?))).collect::<Result<Vec<_>>>()?;
+    Ok(kernel(&slices))
 }
 
 pub(crate) fn conv2d_sum<T: Element>(
@@ -246,36 +244,32 @@ pub(crate) fn conv2d_sum<T: Element>(
         return tensor(output, &shape);
     }
     let bias = bias.map(|bias| bias.to_vec1::<T>()).transpose()?;
-    with_pairs::<T, _>(
-        pairs,
-        &[],
-        Box::new(|pairs: &[(&[T], &[T])]| {
-            output.par_chunks_mut(block * sizes.output_len()).enumerate().for_each_init(
-                || (Vec::new(), Vec::new()),
-                |(patches, product), (index, output)| {
-                    let first = index * block * sizes.input_len();
-                    for group in 0..sizes.groups {
-                        for tile in sizes.tiles(output.len() / sizes.output_len()) {
-                            patches.resize(sizes.depth() * tile.len(), T::ZERO);
-                            product.resize(sizes.output.0 * tile.len(), T::ZERO);
-                            for (i, (x, w)) in pairs.iter().enumerate() {
-                                gather_patches(geometry, &sizes, group, &tile, &x[first..], patches);
-                                multiply(
-                                    product,
-                                    (sizes.output.0, sizes.depth(), tile.len()),
-                                    group_weights(&sizes, group, w),
-                                    Matrix::row_major(patches, tile.len()),
-                                    i > 0,
-                                    Parallelism::None,
-                                );
-                            }
-                            scatter_outputs(&sizes, group, &tile, product, bias.as_deref(), output);
+    with_pairs::<T, _>(pairs, |pairs| {
+        output.par_chunks_mut(block * sizes.output_len()).enumerate().for_each_init(
+            || (Vec::new(), Vec::new()),
+            |(patches, product), (index, output)| {
+                let first = index * block * sizes.input_len();
+                for group in 0..sizes.groups {
+                    for tile in sizes.tiles(output.len() / sizes.output_len()) {
+                        patches.resize(sizes.depth() * tile.len(), T::ZERO);
+                        product.resize(sizes.output.0 * tile.len(), T::ZERO);
+                        for (i, (x, w)) in pairs.iter().enumerate() {
+                            gather_patches(geometry, &sizes, group, &tile, &x[first..], patches);
+                            multiply(
+                                product,
+                                (sizes.output.0, sizes.depth(), tile.len()),
+                                group_weights(&sizes, group, w),
+                                Matrix::row_major(patches, tile.len()),
+                                i > 0,
+                                Parallelism::None,
+                            );
                         }
+                        scatter_outputs(&sizes, group, &tile, product, bias.as_deref(), output);
                     }
-                },
-            );
-        }),
-    )?;
+                }
+            },
+        );
+    })?;
     tensor(output, &shape)
 }
 
@@ -290,36 +284,32 @@ pub(crate) fn conv2d_input_adjoint_sum<T: Element>(
     if input.is_empty() {
         return tensor(input, input_shape);
     }
-    with_pairs::<T, _>(
-        pairs,
-        &[],
-        Box::new(|pairs: &[(&[T], &[T])]| {
-            input.par_chunks_mut(block * sizes.input_len()).enumerate().for_each_init(
-                || (Vec::new(), Vec::new()),
-                |(patches, outputs), (index, input)| {
-                    let first = index * block * sizes.output_len();
-                    for group in 0..sizes.groups {
-                        for tile in sizes.tiles(input.len() / sizes.input_len()) {
-                            patches.resize(sizes.depth() * tile.len(), T::ZERO);
-                            outputs.resize(sizes.output.0 * tile.len(), T::ZERO);
-                            for (i, (w, y)) in pairs.iter().enumerate() {
-                                gather_outputs(&sizes, group, &tile, &y[first..], outputs);
-                                multiply(
-                                    patches,
-                                    (sizes.depth(), sizes.output.0, tile.len()),
-                                    group_weights(&sizes, group, w).transposed(),
-                                    Matrix::row_major(outputs, tile.len()),
-                                    i > 0,
-                                    Parallelism::None,
-                                );
-                            }
-                            scatter_patches(geometry, &sizes, group, &tile, patches, input);
+    with_pairs::<T, _>(pairs, |pairs| {
+        input.par_chunks_mut(block * sizes.input_len()).enumerate().for_each_init(
+            || (Vec::new(), Vec::new()),
+            |(patches, outputs), (index, input)| {
+                let first = index * block * sizes.output_len();
+                for group in 0..sizes.groups {
+                    for tile in sizes.tiles(input.len() / sizes.input_len()) {
+                        patches.resize(sizes.depth() * tile.len(), T::ZERO);
+                        outputs.resize(sizes.output.0 * tile.len(), T::ZERO);
+                        for (i, (w, y)) in pairs.iter().enumerate() {
+                            gather_outputs(&sizes, group, &tile, &y[first..], outputs);
+                            multiply(
+                                patches,
+                                (sizes.depth(), sizes.output.0, tile.len()),
+                                group_weights(&sizes, group, w).transposed(),
+                                Matrix::row_major(outputs, tile.len()),
+                                i > 0,
+                                Parallelism::None,
+                            );
                         }
+                        scatter_patches(geometry, &sizes, group, &tile, patches, input);
                     }
-                },
-            );
-        }),
-    )?;
+                }
+            },
+        );
+    })?;
     tensor(input, input_shape)
 }
 
@@ -332,44 +322,40 @@ pub(crate) fn conv2d_weight_adjoint_sum<T: Element>(
     let len: usize = weight_shape.iter().product();
     let block = sizes.images_per_block();
     let blocks = sizes.images.div_ceil(block);
-    let partial_sums: Vec<Vec<T>> = with_pairs::<T, _>(
-        pairs,
-        &[],
-        Box::new(|pairs: &[(&[T], &[T])]| {
-            (0..PARTIAL_SUMS.min(blocks))
-                .into_par_iter()
-                .map(|part| {
-                    let mut weights = vec![T::ZERO; len];
-                    let (mut patches, mut outputs) = (Vec::new(), Vec::new());
-                    for index in (part..blocks).step_by(PARTIAL_SUMS) {
-                        let images = block.min(sizes.images - index * block);
-                        for (x, y) in pairs {
-                            let (x, y) =
-                                (&x[index * block * sizes.input_len()..], &y[index * block * sizes.output_len()..]);
-                            for group in 0..sizes.groups {
-                                for tile in sizes.tiles(images) {
-                                    patches.resize(sizes.depth() * tile.len(), T::ZERO);
-                                    outputs.resize(sizes.output.0 * tile.len(), T::ZERO);
-                                    gather_patches(geometry, &sizes, group, &tile, x, &mut patches);
-                                    gather_outputs(&sizes, group, &tile, y, &mut outputs);
-                                    let group_len = sizes.output.0 * sizes.depth();
-                                    multiply(
-                                        &mut weights[group * group_len..][..group_len],
-                                        (sizes.output.0, tile.len(), sizes.depth()),
-                                        Matrix::row_major(&outputs, tile.len()),
-                                        Matrix::row_major(&patches, tile.len()).transposed(),
-                                        true,
-                                        Parallelism::None,
-                                    );
-                                }
+    let partial_sums: Vec<Vec<T>> = with_pairs::<T, _>(pairs, |pairs| {
+        (0..PARTIAL_SUMS.min(blocks))
+            .into_par_iter()
+            .map(|part| {
+                let mut weights = vec![T::ZERO; len];
+                let (mut patches, mut outputs) = (Vec::new(), Vec::new());
+                for index in (part..blocks).step_by(PARTIAL_SUMS) {
+                    let images = block.min(sizes.images - index * block);
+                    for (x, y) in pairs {
+                        let (x, y) =
+                            (&x[index * block * sizes.input_len()..], &y[index * block * sizes.output_len()..]);
+                        for group in 0..sizes.groups {
+                            for tile in sizes.tiles(images) {
+                                patches.resize(sizes.depth() * tile.len(), T::ZERO);
+                                outputs.resize(sizes.output.0 * tile.len(), T::ZERO);
+                                gather_patches(geometry, &sizes, group, &tile, x, &mut patches);
+                                gather_outputs(&sizes, group, &tile, y, &mut outputs);
+                                let group_len = sizes.output.0 * sizes.depth();
+                                multiply(
+                                    &mut weights[group * group_len..][..group_len],
+                                    (sizes.output.0, tile.len(), sizes.depth()),
+                                    Matrix::row_major(&outputs, tile.len()),
+                                    Matrix::row_major(&patches, tile.len()).transposed(),
+                                    true,
+                                    Parallelism::None,
+                                );
                             }
                         }
                     }
-                    weights
-                })
-                .collect()
-        }),
-    )?;
+                }
+                weights
+            })
+            .collect()
+    })?;
     let mut weights = vec![T::ZERO; len];
     for part in partial_sums {
         weights.iter_mut().zip(part).for_each(|(sum, w)| *sum += w);

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::{Element, tensor, with_contiguous, with_storage};
+use super::{Element, Guard, tensor, with_contiguous};
 use crate::{Error, Result};
 
 /// A matrix inside a slice: its first element, and the distances of neighbours along rows and columns.
@@ -130,29 +130,27 @@ fn accumulate_product<T: Element>(
     }
     let (a, b) = (walkable(a)?, walkable(b)?);
     let (at, bt) = (layout(&a)?, layout(&b)?);
-    with_storage::<T, _>(&a, |a| {
-        with_storage::<T, _>(&b, |b| {
-            let product = |(i, c): (usize, &mut [T]), parallelism| {
-                let left = Matrix {
-                    elements: &a[at.start + i * at.batch_stride..],
-                    row_stride: at.row_stride,
-                    column_stride: at.column_stride,
-                };
-                let right = Matrix {
-                    elements: &b[bt.start + i * bt.batch_stride..],
-                    row_stride: bt.row_stride,
-                    column_stride: bt.column_stride,
-                };
-                multiply(c, (m, k, n), left, right, add, parallelism);
-            };
-            if c.len() == m * n {
-                product((0, c), Parallelism::Rayon(0));
-            } else {
-                c.par_chunks_mut(m * n).enumerate().for_each(|chunk| product(chunk, Parallelism::None));
-            }
-            Ok(())
-        })
-    })
+    let (a_guard, b_guard) = (Guard::new(&a), Guard::new(&b));
+    let (a, b) = (a_guard.storage::<T>()?, b_guard.storage::<T>()?);
+    let product = |(i, c): (usize, &mut [T]), parallelism| {
+        let left = Matrix {
+            elements: &a[at.start + i * at.batch_stride..],
+            row_stride: at.row_stride,
+            column_stride: at.column_stride,
+        };
+        let right = Matrix {
+            elements: &b[bt.start + i * bt.batch_stride..],
+            row_stride: bt.row_stride,
+            column_stride: bt.column_stride,
+        };
+        multiply(c, (m, k, n), left, right, add, parallelism);
+    };
+    if c.len() == m * n {
+        product((0, c), Parallelism::Rayon(0));
+    } else {
+        c.par_chunks_mut(m * n).enumerate().for_each(|chunk| product(chunk, Parallelism::None));
+    }
+    Ok(())
 }
 
 fn walkable(x: &Tensor) -> Result<Tensor> {

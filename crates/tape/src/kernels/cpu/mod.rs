@@ -13,7 +13,7 @@ pub(crate) use matmul::matmul_sum;
 pub(crate) use pooling::max_pool2d;
 pub(crate) use reduction::sum_axis;
 
-use candle_core::{CpuStorage, Device, Storage, Tensor, WithDType};
+use candle_core::{Device, Storage, StorageRef, Tensor, WithDType};
 
 use crate::{Error, Result};
 
@@ -35,27 +35,35 @@ impl Element for f64 {
     const ONE: Self = 1.0;
 }
 
-/// Runs `kernel` on the elements of a tensor's whole storage; the caller applies the layout.
-pub(super) fn with_storage<T: Element, R>(x: &Tensor, kernel: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
-    let (storage, _) = x.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => kernel(elements(storage)?),
-        _ => Err(Error::unsupported("cpu kernel", "the tensor is not in host memory")),
-    }
+/// Access to the elements of a tensor in host memory for as long as it lives.
+pub(super) struct Guard<'a> {
+    tensor: &'a Tensor,
+    storage: StorageRef<'a>,
 }
 
-fn elements<T: Element>(storage: &CpuStorage) -> Result<&[T]> {
-    Ok(storage.as_slice::<T>()?)
+impl<'a> Guard<'a> {
+    pub(super) fn new(tensor: &'a Tensor) -> Self {
+        Self { tensor, storage: tensor.storage_and_layout().0 }
+    }
+
+    /// The whole storage; the caller applies the layout.
+    pub(super) fn storage<T: Element>(&self) -> Result<&[T]> {
+        match &*self.storage {
+            Storage::Cpu(storage) => Ok(storage.as_slice::<T>()?),
+            _ => Err(Error::unsupported("cpu kernel", "the tensor is not in host memory")),
+        }
+    }
+
+    /// The elements of a contiguous tensor. A view without elements may start behind the end of its storage.
+    pub(super) fn elements<T: Element>(&self) -> Result<&[T]> {
+        let (start, count) = (self.tensor.layout().start_offset(), self.tensor.elem_count());
+        if count == 0 { Ok(&[]) } else { Ok(&self.storage()?[start..start + count]) }
+    }
 }
 
 /// Runs `kernel` on the elements of a tensor in row-major order, copying only when its layout is another.
 pub(super) fn with_contiguous<T: Element, R>(x: &Tensor, kernel: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
-    if x.elem_count() == 0 {
-        return kernel(&[]);
-    }
-    let x = x.contiguous()?;
-    let start = x.layout().start_offset();
-    with_storage(&x, |all| kernel(&all[start..start + x.elem_count()]))
+    kernel(Guard::new(&x.contiguous()?).elements()?)
 }
 
 pub(super) fn tensor<T: Element>(elements: Vec<T>, shape: &[usize]) -> Result<Tensor> {

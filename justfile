@@ -1,0 +1,30 @@
+# What people run. None of it is needed: each recipe is one or two commands that work without `just`.
+
+# List the recipes.
+default:
+    @just --list
+
+# The main job on the digits: train, measure, report.
+study *arguments:
+    cargo run --release -- study {{arguments}}
+
+# All tests.
+test:
+    cargo test --workspace
+
+# What continuous integration runs.
+ci:
+    bash .ci/run
+
+# What products cost in terms of each other.
+bench:
+    cargo bench -p basin-tape --bench products
+
+# Make the golden files again; needs Python with torch, numpy, scipy and safetensors.
+goldens:
+    python tests/goldens/pytorch.py
+    python tests/goldens/lbfgsb.py
+
+# Draw the committed sample report again from its records.
+sample-report:
+    cargo run --release -- report reports/digits
