@@ -33,13 +33,20 @@ impl Subject {
     pub(crate) fn load(path: &Path, common: &Common) -> Result<Self> {
         let weights = Weights::read(path)?;
         let metadata = CheckpointMetadata::read(&weights);
+        named("model", &common.model, &metadata.model, path)?;
+        let data = load_data(named("data", &common.data, &metadata.data, path)?, common.split, common.samples)?;
+        Self::on(weights, data, common)
+    }
+
+    /// A checkpoint on data that is already there.
+    pub(crate) fn on(weights: Weights, data: Dataset, common: &Common) -> Result<Self> {
+        let path = weights.path.as_path();
+        let metadata = CheckpointMetadata::read(&weights);
         let spec = named("model", &common.model, &metadata.model, path)?;
-        let data_spec = named("data", &common.data, &metadata.data, path)?;
         let loss = common.loss.as_ref().or(metadata.loss.as_ref());
 
         let spec: ModelSpec = spec.parse()?;
         let loss: Option<LossSpec> = loss.map(|loss| loss.parse()).transpose()?;
-        let data = load_data(data_spec, common.split, common.samples)?;
         let loss = loss.unwrap_or_else(|| LossSpec::default_for(&data));
         let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
         let options = options(&common.machine, common.micro_batch)?;

@@ -29,6 +29,14 @@ pub enum Error {
         /// Says what to do.
         hint: String,
     },
+    /// The data has no such split; what needs it can go without.
+    #[error("{message}")]
+    NoSplit {
+        /// Names the file and what it holds.
+        message: String,
+        /// Says what to do.
+        hint: String,
+    },
     /// The file system refused.
     // The cause is part of the message, not a `source`, so that one line says all.
     #[error("cannot {action} `{}`: {cause}", .path.display())]
@@ -85,7 +93,7 @@ impl Error {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Input { hint, .. } | Self::Io { hint, .. } => Some(hint),
+            Self::Input { hint, .. } | Self::NoSplit { hint, .. } | Self::Io { hint, .. } => Some(hint),
             Self::Tape(_) | Self::Candle(_) | Self::Interrupted => None,
         }
     }
@@ -93,7 +101,7 @@ impl Error {
     /// Whether what was given is at fault, rather than the program or the machine.
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Input { .. } => true,
+            Self::Input { .. } | Self::NoSplit { .. } => true,
             Self::Io { cause, .. } => matches!(
                 cause.kind(),
                 io::ErrorKind::NotFound

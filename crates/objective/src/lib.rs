@@ -14,7 +14,7 @@ mod suggestion;
 pub mod weights;
 
 pub use error::{Error, Result};
-pub use loss_spec::LossSpec;
+pub use loss_spec::{LossSpec, Outputs};
 pub use network::{Cost, Network, NetworkOptions};
 pub use objective::{Evaluation, Linearized, Objective};
 pub use quadratic::Quadratic;

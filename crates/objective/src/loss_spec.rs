@@ -28,6 +28,38 @@ pub enum LossSpec {
     BinaryCrossEntropy,
 }
 
+/// The number of outputs that targets ask of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outputs {
+    /// One for each class; a model may know more classes than the data shows.
+    AtLeast(usize),
+    /// One for each number of a target.
+    Exactly(usize),
+}
+
+impl From<usize> for Outputs {
+    fn from(count: usize) -> Self {
+        Self::Exactly(count)
+    }
+}
+
+impl Outputs {
+    /// The number of outputs of a model that is sized by the data.
+    pub fn needed(self) -> usize {
+        match self {
+            Self::AtLeast(count) | Self::Exactly(count) => count,
+        }
+    }
+
+    /// Whether a model with so many outputs serves.
+    pub fn allows(self, count: usize) -> bool {
+        match self {
+            Self::AtLeast(least) => count >= least,
+            Self::Exactly(exactly) => count == exactly,
+        }
+    }
+}
+
 const NAMES: [&str; 3] = ["cross-entropy", "mse", "bce"];
 
 impl FromStr for LossSpec {
@@ -64,18 +96,18 @@ impl LossSpec {
         }
     }
 
-    /// The number of outputs a model needs for these targets.
+    /// The outputs a model needs for these targets.
     ///
     /// # Errors
     /// When the loss needs classes and the targets are floats.
-    pub fn outputs(self, data: &Dataset) -> Result<usize> {
+    pub fn outputs(self, data: &Dataset) -> Result<Outputs> {
         match (self, &data.targets) {
-            (_, Targets::Classes { classes, .. }) => Ok(*classes),
+            (_, Targets::Classes { classes, .. }) => Ok(Outputs::AtLeast(*classes)),
             (Self::CrossEntropy, Targets::Real(_)) => Err(Error::input(
                 format!("cross-entropy needs integer classes, the targets of `{}` are floats", data.spec),
                 "use `--loss mse`, or store the classes `y` as integers",
             )),
-            (_, Targets::Real(targets)) => Ok(targets.dims()[1..].iter().product()),
+            (_, Targets::Real(targets)) => Ok(Outputs::Exactly(targets.dims()[1..].iter().product())),
         }
     }
 
@@ -83,12 +115,12 @@ impl LossSpec {
     ///
     /// # Errors
     /// When the loss needs classes and the targets are floats.
-    pub fn targets(self, data: &Dataset, dtype: DType, device: &Device) -> Result<Tensor> {
-        let outputs = self.outputs(data)?;
+    pub fn targets(self, data: &Dataset, outputs: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+        self.outputs(data)?;
         let prepared = match (&data.targets, self) {
             (Targets::Classes { labels, .. }, Self::CrossEntropy) => labels.clone(),
-            (Targets::Classes { labels, classes }, _) => {
-                let numbers = Tensor::arange(0, *classes as i64, labels.device())?;
+            (Targets::Classes { labels, .. }, _) => {
+                let numbers = Tensor::arange(0, outputs as i64, labels.device())?;
                 labels.unsqueeze(D::Minus1)?.broadcast_eq(&numbers)?.to_dtype(dtype)?
             }
             (Targets::Real(targets), _) => targets.reshape((data.samples(), outputs))?.to_dtype(dtype)?,

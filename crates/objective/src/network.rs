@@ -128,7 +128,7 @@ impl<'m> Network<'m> {
         };
         let whole = Batch {
             inputs: data.inputs.to_dtype(dtype)?.to_device(&network.device)?,
-            targets: loss.targets(data, dtype, &network.device)?,
+            targets: loss.targets(data, model.outputs(), dtype, &network.device)?,
         };
         let micro_batch = network.micro_batch(&whole, micro_batch)?;
         network.batches = split(&whole, samples, micro_batch)?;

@@ -168,7 +168,7 @@ fn both_ends_of_a_digits_network() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whole_spectra_are_found(mut values in prop::collection::vec(-10.0_f64..10.0, 1..12), top in 1_usize..5, bottom in 0_usize..5) {

@@ -131,6 +131,74 @@ fn inner(adjoints: &[Option<Tensor>], directions: &[Option<Tensor>]) -> f64 {
     pairs.filter_map(|(a, d)| Some(dot(a.as_ref()?, d.as_ref()?))).sum()
 }
 
+/// Sizes, seeds and geometries at random: the families whose shapes vary most.
+mod properties {
+    use proptest::prelude::*;
+
+    use super::{check, normal};
+    use crate::ops::{
+        AveragePool2d, BilinearRules, Conv2d, Convolution, Linear, LinearRules, Matmul, MaxPool2d, Mul, Normalize,
+        Pool2d, Softmax,
+    };
+
+    fn pair(range: std::ops::Range<usize>) -> impl Strategy<Value = (usize, usize)> {
+        (range.clone(), range)
+    }
+
+    fn convolution() -> impl Strategy<Value = (Conv2d, [usize; 3], (usize, usize))> {
+        let geometry = (pair(1..4), pair(0..3), pair(1..3), 1_usize..4);
+        (geometry, 0_usize..3, 1_usize..3, 1_usize..3, pair(1..4)).prop_map(
+            |((stride, padding, dilation, groups), images, inputs, outputs, kernel)| {
+                let geometry = Conv2d { stride, padding, dilation, groups };
+                (geometry, [images, inputs * groups, outputs * groups], kernel)
+            },
+        )
+    }
+
+    fn pooling() -> impl Strategy<Value = Pool2d> {
+        (pair(1..4), pair(1..4), pair(0..2), any::<bool>()).prop_map(|(kernel, stride, padding, ceil_mode)| Pool2d {
+            kernel,
+            stride,
+            padding: (padding.0.min(kernel.0 / 2), padding.1.min(kernel.1 / 2)),
+            dilation: (1, 1),
+            ceil_mode,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn convolutions((geometry, [images, inputs, outputs], kernel) in convolution(), size in pair(5..9), seed in 0_u64..1000) {
+            let x = normal(&[images, inputs, size.0, size.1], seed);
+            let w = normal(&[outputs, inputs / geometry.groups, kernel.0, kernel.1], seed + 1);
+            let b = normal(&[outputs], seed + 2);
+            check(&BilinearRules(Convolution(geometry)), &[x, w, b], &[true; 3]);
+        }
+
+        #[test]
+        fn pools(geometry in pooling(), size in pair(3..8), count_padding in any::<bool>(), seed in 0_u64..1000) {
+            prop_assume!(geometry.output_size(size.0, size.1).is_ok());
+            let x = normal(&[2, 2, size.0, size.1], seed);
+            check(&MaxPool2d(geometry), std::slice::from_ref(&x), &[true]);
+            check(&LinearRules(AveragePool2d { geometry, count_padding }), &[x], &[true]);
+        }
+
+        #[test]
+        fn products(m in 0_usize..5, k in 1_usize..5, n in 1_usize..5, batch in 1_usize..4, seed in 0_u64..1000) {
+            check(&BilinearRules(Linear), &[normal(&[m, k], seed), normal(&[n, k], seed + 1), normal(&[n], seed + 2)], &[true; 3]);
+            check(&BilinearRules(Matmul), &[normal(&[batch, m, k], seed), normal(&[batch, k, n], seed + 1)], &[true; 2]);
+        }
+
+        #[test]
+        fn broadcasts_and_normalisations(a in 5_usize..8, b in 2_usize..5, c in 1_usize..4, seed in 0_u64..1000) {
+            check(&Mul, &[normal(&[a, b, c], seed), normal(&[b, 1], seed + 1)], &[true; 2]);
+            check(&Normalize { axes: vec![0, 2], epsilon: 1e-3 }, &[normal(&[a, b, c], seed)], &[true]);
+            check(&Softmax, &[normal(&[a, b], seed)], &[true]);
+        }
+    }
+}
+
 /// The same check for several seeded inputs of one shape.
 pub(crate) fn check_unary(op: &dyn Op, shapes: &[&[usize]]) {
     for (seed, shape) in shapes.iter().enumerate() {

@@ -88,18 +88,12 @@ pub fn train(
 
 /// Refuses settings that cannot be trained with, reading the data but writing nothing.
 ///
-/// # Errors
-/// When settings, data and model do not belong together.
-pub fn check(settings: &Settings) -> Result<()> {
-    settings.check()?;
-    Problem::load(settings).map(|_| ())
-}
-
-/// The number of parameters of the settings' model.
+/// The number of parameters of the model is returned.
 ///
 /// # Errors
 /// When settings, data and model do not belong together.
-pub fn parameters(settings: &Settings) -> Result<usize> {
+pub fn check(settings: &Settings) -> Result<usize> {
+    settings.check()?;
     Ok(Problem::load(settings)?.model.parameters().len())
 }
 
@@ -128,8 +122,7 @@ impl Problem {
         }
         let loss = settings.loss()?.unwrap_or_else(|| LossSpec::default_for(&train));
         let model = Model::new(&spec, train.sample_shape(), loss.outputs(&train)?)?;
-        // Data without a test split is trained on all the same; its history then has no test columns.
-        let test = Dataset::load(&data, Split::Test).ok();
+        let test = Dataset::load_if_any(&data, Split::Test)?;
         Ok(Self { model, loss, train, test })
     }
 
@@ -242,7 +235,7 @@ impl Trainer<'_> {
         let positions: Vec<usize> = positions.iter().map(|&position| position as usize).collect();
         let batch = problem.train.select(&positions)?;
         let inputs = batch.inputs.to_dtype(dtype)?;
-        let targets = problem.loss.targets(&batch, dtype, inputs.device())?;
+        let targets = problem.loss.targets(&batch, problem.model.outputs(), dtype, inputs.device())?;
         let point = program.at(&state.theta.as_detached_tensor(), &state.buffers)?;
         let linearization = Linearization::new(program, loss.as_ref(), &point, &[&inputs], &targets)?;
 

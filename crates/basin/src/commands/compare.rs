@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use basin_objective::Objective;
+use basin_objective::data::{Dataset, Split};
 use basin_records::comparison::{Row, Scale};
 use basin_records::spectrum::Eigenvalue;
 use basin_records::{Comparison, Outcome, Record};
@@ -11,10 +12,10 @@ use basin_sharpness::{CurvatureMatrix, KeskarOptions};
 use candle_core::DType;
 
 use super::{keskar, spectrum};
-use crate::arguments::{Common, Compare, SplitArgument};
+use crate::arguments::{Common, Compare};
 use crate::exit::Ended;
 use crate::output::emit;
-use crate::subject::{Subject, load_data};
+use crate::subject::Subject;
 use crate::table::{number, percent, spread, table};
 
 pub(crate) fn run(arguments: &Compare) -> anyhow::Result<Ended> {
@@ -53,7 +54,7 @@ fn measured_row(subject: &Subject, common: &Common, options: &KeskarOptions) -> 
 /// A checkpoint beside its records.
 pub(super) fn row(subject: &Subject, keskar: &Record, spectrum: &Record) -> anyhow::Result<Row> {
     let here = subject.network()?.evaluate(&subject.theta)?;
-    let test = load_data(&subject.data.spec.to_string(), SplitArgument::Test, None).ok();
+    let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
     let test = test.map(|test| subject.network_on(&test)?.evaluate(&subject.theta)).transpose()?;
     let norm = subject.theta.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt();
     let test_accuracy = test.and_then(|test| test.accuracy);

@@ -2,17 +2,18 @@
 
 use std::time::Instant;
 
+use basin_objective::data::{Dataset, Split};
 use basin_objective::{Error, Evaluation, Objective};
 use basin_records::line::Endpoint;
 use basin_records::{Line as LineRecord, Outcome, Record};
 use candle_core::{DType, Tensor};
 
-use crate::arguments::{Line, SplitArgument};
+use crate::arguments::Line;
 use crate::exit::Ended;
 use crate::interruption;
 use crate::output::emit;
 use crate::progress::Progress;
-use crate::subject::{Subject, load_data};
+use crate::subject::Subject;
 use crate::table::{number, percent, table};
 
 pub(crate) fn run(arguments: &Line) -> anyhow::Result<Ended> {
@@ -49,8 +50,7 @@ pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> 
             format!("`{}` is a {}, `{}` a {}", a.path.display(), a.model.spec(), b.path.display(), b.model.spec());
         return Err(Error::input(message, "a line needs two checkpoints of one model").into());
     }
-    let spec = a.data.spec.to_string();
-    let test = load_data(&spec, SplitArgument::Test, None).ok();
+    let test = Dataset::load_if_any(&a.data.spec, Split::Test)?;
     let mut train = a.network()?;
     let mut test = test.as_ref().map(|test| a.network_on(test)).transpose()?;
     let mut progress = Progress::new("line", alphas.len() as u64, quiet);

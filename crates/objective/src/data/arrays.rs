@@ -75,15 +75,17 @@ fn check_present<'a>(x: &str, y: &str, found: impl Iterator<Item = &'a str>, pat
     let Some(missing) = [x, y].into_iter().find(|name| !found.contains(name)) else {
         return Ok(());
     };
+    let message = format!("there is no array `{missing}` in `{}`, found: {}", path.display(), listed(&found));
+    if x == "x_test" && found.contains(&"x") && !NAMES[2..].iter().any(|name| found.contains(name)) {
+        let hint = "add `x_test` and `y_test` to the file, or choose `--split train`".to_owned();
+        return Err(Error::NoSplit { message, hint });
+    }
     let strangers: Vec<&str> = found.iter().copied().filter(|name| !NAMES.contains(name)).collect();
     let hint = match suggestion::nearest(missing, &strangers) {
-        _ if x == "x_test" && found.contains(&"x") => {
-            "add `x_test` and `y_test` to the file, or choose `--split train`".to_owned()
-        }
         Some(near) => format!("did you mean `{near}`? Name the inputs `x` and the targets `y`"),
         None => "name the inputs `x` and the targets `y`; `x_test` and `y_test` make the test split".to_owned(),
     };
-    Err(Error::input(format!("there is no array `{missing}` in `{}`, found: {}", path.display(), listed(&found)), hint))
+    Err(Error::input(message, hint))
 }
 
 fn listed(names: &[&str]) -> String {

@@ -68,6 +68,21 @@ impl Dataset {
         Self::new(spec.clone(), split, inputs, targets)
     }
 
+    /// As [`load`](Self::load), or `None` where the data has no such split, such as a file without `x_test`.
+    ///
+    /// ```
+    /// use basin_objective::data::{Dataset, Split};
+    ///
+    /// assert!(Dataset::load_if_any(&"digits".parse()?, Split::Test)?.is_some());
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    pub fn load_if_any(spec: &DataSpec, split: Split) -> Result<Option<Self>> {
+        match Self::load(spec, split) {
+            Err(Error::NoSplit { .. }) => Ok(None),
+            loaded => loaded.map(Some),
+        }
+    }
+
     /// A dataset of tensors that a program made itself, under a name for its records.
     ///
     /// ```

@@ -11,7 +11,7 @@ pub use spec::{Activation, ModelSpec};
 use basin_tape::{Entry, Layout, Program};
 use candle_core::{DType, Device, Tensor};
 
-use crate::{Error, Result};
+use crate::{Error, Outputs, Result};
 use initial::Initial;
 use layers::Layers;
 
@@ -30,17 +30,20 @@ pub struct Model {
     spec: ModelSpec,
     stored: Program,
     batch: Program,
+    outputs: usize,
     initial_parameters: Vec<Initial>,
     initial_buffers: Vec<Initial>,
 }
 
 impl Model {
-    /// The model that `spec` names, for samples of `input_shape` (without the batch axis) and `outputs` outputs.
+    /// The model that `spec` names, for samples of `input_shape` (without the batch axis) and the outputs that the
+    /// targets ask for.
     ///
     /// ```
+    /// use basin_objective::Outputs;
     /// use basin_objective::models::Model;
     ///
-    /// let model = Model::new(&"mlp:64-100-10:relu".parse()?, &[64], 10)?;
+    /// let model = Model::new(&"mlp:64-100-10:relu".parse()?, &[64], Outputs::AtLeast(10))?;
     /// assert_eq!(model.parameters().len(), 64 * 100 + 100 + 100 * 10 + 10);
     /// assert_eq!(model.parameters().entries()[0].name, "fc1.weight");
     /// # Ok::<(), basin_objective::Error>(())
@@ -48,20 +51,28 @@ impl Model {
     ///
     /// # Errors
     /// When the model cannot take such samples or give so many outputs.
-    pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: usize) -> Result<Self> {
+    pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: impl Into<Outputs>) -> Result<Self> {
+        let outputs = outputs.into();
         let build = |mode| -> Result<_> {
             let mut layers = Layers::new(mode);
             let output = spec.build(&mut layers, input_shape, outputs).map_err(|e| misfit(spec, input_shape, e))?;
-            layers.finish(output)
+            let outputs = output.shape.iter().product();
+            let (program, parameters, buffers) = layers.finish(output)?;
+            Ok((program, parameters, buffers, outputs))
         };
-        let (stored, initial_parameters, initial_buffers) = build(BatchNorm::Stored)?;
+        let (stored, initial_parameters, initial_buffers, outputs) = build(BatchNorm::Stored)?;
         let (batch, ..) = build(BatchNorm::Batch)?;
-        Ok(Self { spec: spec.clone(), stored, batch, initial_parameters, initial_buffers })
+        Ok(Self { spec: spec.clone(), stored, batch, outputs, initial_parameters, initial_buffers })
     }
 
     /// The name it was built from.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
+    }
+
+    /// The number of outputs of a sample.
+    pub fn outputs(&self) -> usize {
+        self.outputs
     }
 
     /// The program for one kind of batch norm; both have the same parameters and buffers.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::layers::{Layer, Layers};
 use super::{convolutional, fully_connected};
-use crate::{Error, Result, suggestion};
+use crate::{Error, Outputs, Result, suggestion};
 
 /// An elementwise function between layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,21 +151,23 @@ impl fmt::Display for ModelSpec {
 }
 
 impl ModelSpec {
-    pub(super) fn build(&self, layers: &mut Layers, input_shape: &[usize], outputs: usize) -> Result<Layer> {
+    pub(super) fn build(&self, layers: &mut Layers, input_shape: &[usize], outputs: Outputs) -> Result<Layer> {
         let x = layers.input(input_shape);
+        let needed = outputs.needed();
         match self {
             Self::Mlp { widths, activation, batch_norm } => {
                 let inputs = input_shape.iter().product::<usize>();
-                if (widths[0], widths[widths.len() - 1]) != (inputs, outputs) {
-                    return Err(self.misfit(widths, inputs, outputs));
+                let last = widths[widths.len() - 1];
+                if widths[0] != inputs || !outputs.allows(last) {
+                    return Err(self.misfit(widths, inputs, needed));
                 }
                 let hidden = &widths[1..widths.len() - 1];
-                Ok(fully_connected::stack(layers, x, hidden, outputs, *activation, *batch_norm))
+                Ok(fully_connected::stack(layers, x, hidden, last, *activation, *batch_norm))
             }
-            Self::F1 => Ok(fully_connected::stack(layers, x, &[512; 5], outputs, Activation::Relu, true)),
-            Self::F2 => Ok(fully_connected::stack(layers, x, &[512; 7], outputs, Activation::Relu, true)),
-            Self::C1 | Self::C3 => convolutional::shallow(layers, x, outputs),
-            Self::C2 | Self::C4 => convolutional::deep(layers, x, outputs),
+            Self::F1 => Ok(fully_connected::stack(layers, x, &[512; 5], needed, Activation::Relu, true)),
+            Self::F2 => Ok(fully_connected::stack(layers, x, &[512; 7], needed, Activation::Relu, true)),
+            Self::C1 | Self::C3 => convolutional::shallow(layers, x, needed),
+            Self::C2 | Self::C4 => convolutional::deep(layers, x, needed),
         }
     }
 
@@ -193,8 +195,9 @@ mod tests {
 
     #[test]
     fn the_papers_networks_have_the_papers_sizes() {
-        let parameters =
-            |spec: &str, shape: &[usize]| Model::new(&spec.parse().unwrap(), shape, 10).unwrap().parameters().len();
+        let parameters = |spec: &str, shape: &[usize]| {
+            Model::new(&spec.parse().unwrap(), shape, Outputs::AtLeast(10)).unwrap().parameters().len()
+        };
         // 784·512 + 4·512² weights, 6 biases, 5 batch norms.
         assert_eq!(parameters("f1", &[1, 28, 28]), 784 * 512 + 4 * 512 * 512 + 512 * 10 + 5 * 512 + 10 + 5 * 1024);
         // Convolutions 3·25·64 and 64·25·64, then 4096-384-192-10.
@@ -205,9 +208,17 @@ mod tests {
 
     #[test]
     fn misfits_name_the_widths_that_fit() {
-        let error = Model::new(&"mlp:60-32-10".parse().unwrap(), &[64], 10).unwrap_err();
+        let error = Model::new(&"mlp:60-32-10".parse().unwrap(), &[64], Outputs::AtLeast(10)).unwrap_err();
         assert_eq!(error.hint(), Some("widths that fit are 64-32-10"));
-        assert!(Model::new(&ModelSpec::C1, &[64], 10).unwrap_err().is_bad_input());
+        assert!(Model::new(&ModelSpec::C1, &[64], Outputs::AtLeast(10)).unwrap_err().is_bad_input());
+    }
+
+    #[test]
+    fn a_model_may_know_more_classes_than_the_data_shows() {
+        let model = |outputs| Model::new(&"mlp:4-10".parse().unwrap(), &[4], outputs);
+        assert_eq!(model(Outputs::AtLeast(3)).unwrap().outputs(), 10);
+        assert!(model(Outputs::AtLeast(11)).is_err());
+        assert!(model(Outputs::Exactly(3)).is_err());
     }
 
     #[test]

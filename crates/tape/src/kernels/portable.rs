@@ -210,7 +210,14 @@ impl Real for Expression {
     }
 
     fn ln_1p(self) -> Self {
-        self.then(|x| (x + 1.0)?.log())
+        // log(u)·x/(u − 1) with u = 1 + x keeps the digits of x that rounding takes from u; where none are left, x itself.
+        self.then(|x| {
+            let u = (&x + 1.0)?;
+            let step = (&u - 1.0)?;
+            let lost = step.eq(&step.zeros_like()?)?;
+            let divisor = lost.where_cond(&step.ones_like()?, &step)?;
+            lost.where_cond(&x, &((u.log()? * &x)? / divisor)?)
+        })
     }
 
     fn recip(self) -> Self {

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 
 use super::linear_map::LinearMap;
 use super::pool_geometry::Pool2d;
-use crate::{Result, kernels};
+use crate::{Error, Result, kernels};
 
 /// Average pooling of (images, channels, height, width).
 #[derive(Debug)]
@@ -49,6 +49,9 @@ impl LinearMap for AveragePool2d {
     }
 
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        if self.geometry.dilation != (1, 1) {
+            return Err(Error::unsupported("avg_pool2d", "windows of an average have no dilation"));
+        }
         let (_, _, height, width) = x.dims4()?;
         let (rows, columns) = self.geometry.output_size(height, width)?;
         Self::both_sides(&self.averages(0, rows, height, x)?, x, &self.averages(1, columns, width, x)?)

@@ -431,6 +431,16 @@ mod tests {
     }
 
     #[test]
+    fn tensor_expressions_of_softplus_keep_a_tiny_tail() {
+        let x = Tensor::new(&[-20.0_f32, -80.0], &Device::Cpu).expect("a new tensor");
+        let y = kernels::portable::map(&Softplus, &x).and_then(|y| Ok(y.to_vec1::<f32>()?)).expect("softplus");
+        assert!(
+            (y[0] / (-20.0_f32).exp() - 1.0).abs() < 1e-6 && (y[1] / (-80.0_f32).exp() - 1.0).abs() < 1e-6,
+            "{y:?}"
+        );
+    }
+
+    #[test]
     fn derivative_of_relu_at_zero_is_zero() {
         assert_eq!(Relu.first(0.0_f64), 0.0);
         assert_eq!(LeakyRelu { slope: 0.25 }.first(0.0_f64), 0.25);

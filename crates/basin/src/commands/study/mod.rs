@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Study) -> anyhow::Result<Ended> {
     let settings = StudySettings::resolve(arguments)?;
     settings.check()?;
     claim(&arguments.out, &settings)?;
-    let units = Units::new(&settings, &arguments.out, &arguments.machine);
+    let units = Units::new(&settings, &arguments.out, &arguments.machine)?;
     let ended = units.work()?;
     write_study_record(&settings, &arguments.out, &units)?;
     basin_reporting::draw(&arguments.out)?;

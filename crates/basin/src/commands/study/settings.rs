@@ -196,11 +196,12 @@ impl StudySettings {
                 Error::input("the batch sizes must be different, at least one", "like `--batch-sizes 16,144`").into()
             );
         }
-        for batch_size in sizes {
-            basin_training::check(&self.run_settings(batch_size, 0))?;
-        }
         line::points(self.line.range[0], self.line.range[1], self.line.points)?;
-        let parameters = basin_training::parameters(&self.run_settings(self.batch_sizes[0], 0))?;
+        for &batch_size in &sizes {
+            self.run_settings(batch_size, 0).check()?;
+        }
+        // The largest batch size asks most of the data.
+        let parameters = basin_training::check(&self.run_settings(sizes[sizes.len() - 1], 0))?;
         Ok(self.keskar_options().check(parameters)?)
     }
 

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use basin_objective::Error;
+use basin_objective::data::Dataset;
+use basin_objective::weights::Weights;
 use basin_records::keskar::Subspace;
 use basin_records::{Outcome, Record};
 use basin_sharpness::lanczos::Lanczos;
@@ -16,7 +18,7 @@ use crate::commands::{compare, keskar, line, spectrum, train};
 use crate::exit::Ended;
 use crate::interruption;
 use crate::progress::Progress;
-use crate::subject::Subject;
+use crate::subject::{Subject, load_data};
 
 /// Progress of one unit.
 const UNIT: u64 = 1000;
@@ -44,11 +46,14 @@ pub(super) struct Units<'a> {
     settings: &'a StudySettings,
     directory: &'a Path,
     machine: &'a Machine,
+    /// The training samples, on which every minimum is measured.
+    data: Dataset,
 }
 
 impl<'a> Units<'a> {
-    pub(super) fn new(settings: &'a StudySettings, directory: &'a Path, machine: &'a Machine) -> Self {
-        Self { settings, directory, machine }
+    pub(super) fn new(settings: &'a StudySettings, directory: &'a Path, machine: &'a Machine) -> anyhow::Result<Self> {
+        let data = load_data(&settings.training.data, SplitArgument::Train, settings.training.samples)?;
+        Ok(Self { settings, directory, machine, data })
     }
 
     /// The runs, the small batch sizes first.
@@ -221,6 +226,6 @@ impl<'a> Units<'a> {
             out: None,
             json: false,
         };
-        Ok(Subject::load(checkpoint, &common)?)
+        Ok(Subject::on(Weights::read(checkpoint)?, self.data.clone(), &common)?)
     }
 }
