@@ -25,20 +25,25 @@ pub(crate) enum Command {
         after_help = "Example: basin study --data mnist:DIR --model f1 --batch-sizes 256,6000 --epochs 20 --out f1-study\n\
         The same command continues an interrupted study."
     )]
+    #[command(allow_negative_numbers = true)]
     Study(Study),
     /// Train one network: checkpoints and history.
     #[command(after_help = "Example: basin train --data digits --batch-size 32 --epochs 50 --out run")]
+    #[command(allow_negative_numbers = true)]
     Train(Train),
     /// Measure Keskar's sharpness: the largest loss in an ε-neighbourhood.
     #[command(after_help = "Example: basin keskar last.safetensors --epsilon 1e-3,5e-4 --subspace full,manifold")]
+    #[command(allow_negative_numbers = true)]
     Keskar(Keskar),
     /// Find the extremal eigenvalues of the Hessian, the Gauss-Newton or the empirical Fisher matrix.
     #[command(
         after_help = "Example: basin spectrum last.safetensors --top 5 --bottom 2 --eigenvectors top.safetensors"
     )]
+    #[command(allow_negative_numbers = true)]
     Spectrum(Spectrum),
     /// Put minima side by side: losses, sharpness, eigenvalues, norms.
     #[command(after_help = "Example: basin compare small.safetensors large.safetensors")]
+    #[command(allow_negative_numbers = true)]
     Compare(Compare),
     /// Evaluate the loss along lines between minima.
     #[command(subcommand)]
@@ -96,7 +101,7 @@ pub(crate) struct Machine {
     #[arg(long, value_enum, default_value_t = DtypeArgument::F32)]
     pub(crate) dtype: DtypeArgument,
     /// Threads on the CPU; the results' bits do not depend on them.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
     /// Memory for what is kept between products, like 2GiB or 500MB.
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
@@ -241,6 +246,7 @@ pub(crate) enum Landscape {
     #[command(
         after_help = "Example: basin landscape line small.safetensors large.safetensors --points 61 --out line.jsonl"
     )]
+    #[command(allow_negative_numbers = true)]
     Line(Line),
 }
 
@@ -365,6 +371,15 @@ pub(crate) struct Inspect {
     pub(crate) data: Option<String>,
 }
 
+/// A number of threads that a machine may have: too many would exhaust it.
+fn threads(text: &str) -> Result<usize, Error> {
+    const MOST: usize = 1024;
+    let threads = text.parse().ok().filter(|threads| (1..=MOST).contains(threads));
+    threads.ok_or_else(|| {
+        Error::input(format!("expected a number from 1 to {MOST}"), "leave it out to use all cores of the machine")
+    })
+}
+
 /// A number of bytes with an optional unit.
 fn bytes(text: &str) -> Result<u64, Error> {
     let wrong = || Error::input(format!("`{text}` is not a size"), "write it like 2GiB, 500MB or 1000000");
@@ -393,6 +408,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn threads_are_bounded() {
+        assert_eq!(threads("2").ok(), Some(2));
+        for text in ["0", "-1", "100000", "two"] {
+            assert!(threads(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Exit codes, and how an error is told: one line, and a hint below it.
 
-use std::io::Write;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use basin_objective::Error as ObjectiveError;
 use basin_training::Error as TrainingError;
+use clap::error::ErrorKind;
 
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,9 @@ fn objective_error(error: &anyhow::Error) -> Option<&ObjectiveError> {
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(ObjectiveError::Interrupted) = objective_error(error) {
+        return Some("run the same command again to go on".into());
+    }
     if let Some(error) = error.downcast_ref::<TrainingError>() {
         return error.hint();
     }
@@ -58,7 +62,6 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         return Some(error.hint());
     }
     match objective_error(error)? {
-        ObjectiveError::Interrupted => Some("run the same command again to go on".into()),
         ObjectiveError::Tape(_) | ObjectiveError::Candle(_) => {
             Some("this is a defect of basin or of the device; run again with `--device cpu` and report it".into())
         }
@@ -68,11 +71,52 @@ fn hint(error: &anyhow::Error) -> Option<String> {
 
 /// Tells an error on stderr and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    let mut stderr = std::io::stderr().lock();
-    // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(stderr, "error: {error:#}");
+    tell(&format!("error: {}", message(error)));
     if let Some(hint) = hint(error) {
-        let _ = writeln!(stderr, "hint: {hint}");
+        tell(&format!("hint: {hint}"));
     }
     ExitCode::from(code(error))
+}
+
+/// The message with its causes; a cause that the message already quotes is not said twice.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |message, cause| {
+        if message.contains(&cause) { message } else { format!("{message}: {cause}") }
+    })
+}
+
+/// Prints a line to stderr. Where that is closed there is nobody to tell.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Tells what is wrong with what was typed, in the form of every other error; or prints the help that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let asked_for_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    if asked_for_help {
+        // As everywhere, a reader that went away is no error.
+        let _ = error.print();
+    } else {
+        let (fault, hint) = fault_and_hint(error);
+        tell(&format!("error: {fault}"));
+        tell(&format!("hint: {hint}"));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Clap says what is wrong in its first paragraph, and below it tips and the usage.
+fn fault_and_hint(error: &clap::Error) -> (String, String) {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let mut paragraphs = text.split("\n\n");
+    let on_one_line = |paragraph: &str| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let fault = on_one_line(paragraphs.next().unwrap_or_default());
+    let ours = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<ObjectiveError>()?.hint());
+    let clap_s = paragraphs
+        .find_map(|paragraph| paragraph.trim().strip_prefix("tip: ").or(paragraph.trim().strip_prefix("Usage: ")));
+    let hint = ours.or(clap_s).map_or_else(|| "see `--help` of the command".into(), on_one_line);
+    (fault, hint)
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::exit::tell;
+
 /// Time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -44,7 +46,7 @@ impl Progress {
             let share = done as f64 / total as f64;
             let left = self.started.elapsed().as_secs_f64() * (1.0 - share) / share.max(1e-9);
             let left = HumanDuration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX));
-            eprintln!("{}: {:.0} %, about {left} left, {message}", self.what, 100.0 * share);
+            tell(&format!("{}: {:.0} %, about {left} left, {message}", self.what, 100.0 * share));
         }
         self.bar.set_message(message);
     }

@@ -6,12 +6,13 @@ use std::time::Instant;
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{Model, ModelSpec};
 use basin_objective::weights::Weights;
-use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result};
+use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result, nearest};
 use basin_records::{Checkpoint, Data, Provenance};
 use basin_training::CheckpointMetadata;
 use candle_core::{DType, Device, Tensor};
 
 use crate::arguments::{Common, DtypeArgument, Machine, SplitArgument};
+use crate::exit::tell;
 
 /// A checkpoint with everything its figures depend on.
 pub(crate) struct Subject {
@@ -50,15 +51,12 @@ impl Subject {
         let loss = loss.unwrap_or_else(|| LossSpec::default_for(&data));
         let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
         let options = options(&common.machine, common.micro_batch)?;
-        let names = |layout: &basin_tape::Layout| {
-            layout.entries().iter().map(|entry| (entry.name.clone(), entry.shape.clone())).collect::<Vec<_>>()
-        };
-        let gathered = weights.gather(&names(model.parameters()), &names(model.buffers()), options.dtype)?;
+        let gathered = model.gather(&weights, options.dtype)?;
         if !common.machine.quiet {
-            gathered.notes.iter().for_each(|note| eprintln!("note: {}: {note}", path.display()));
+            gathered.notes.iter().for_each(|note| tell(&format!("note: {}: {note}", path.display())));
         }
         if common.machine.verbose {
-            eprintln!(
+            tell(&format!(
                 "{}: {spec}, {} parameters, {} samples of {} ({}), {loss}, {} on {}",
                 path.display(),
                 model.parameters().len(),
@@ -67,7 +65,7 @@ impl Subject {
                 data.split,
                 dtype_name(options.dtype),
                 device_name(&options.device),
-            );
+            ));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -188,13 +186,19 @@ fn device(name: &str) -> Result<Device> {
         "cpu" => Ok(Device::Cpu),
         "cuda" => cuda(0),
         "auto" if cfg!(feature = "cuda") => Ok(Device::new_cuda(0).unwrap_or_else(|_| {
-            eprintln!("no CUDA device could be opened; computing on the CPU");
+            tell("no CUDA device could be opened; computing on the CPU");
             Device::Cpu
         })),
         "auto" => Ok(Device::Cpu),
         _ => match name.strip_prefix("cuda:").and_then(|ordinal| ordinal.parse().ok()) {
             Some(ordinal) => cuda(ordinal),
-            None => Err(Error::input(format!("unknown device `{name}`"), "known: auto, cpu, cuda, cuda:N")),
+            None => {
+                let hint = match nearest(name, &["auto", "cpu", "cuda"]) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "known: auto, cpu, cuda, cuda:N".into(),
+                };
+                Err(Error::input(format!("unknown device `{name}`"), hint))
+            }
         },
     }
 }

@@ -20,6 +20,7 @@
 
 mod gather;
 mod sharded;
+mod var_map;
 mod writer;
 
 use std::collections::BTreeMap;

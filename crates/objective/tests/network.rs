@@ -245,3 +245,33 @@ fn the_same_bits_on_one_and_two_threads() {
         assert_eq!(bits(1), bits(2), "{spec}");
     }
 }
+
+#[test]
+fn a_candle_model_handed_over_has_candles_gradient() {
+    use candle_core::Module;
+
+    let data = dataset(6, &[5], 3);
+    let variables = candle_nn::VarMap::new();
+    let builder = candle_nn::VarBuilder::from_varmap(&variables, DType::F64, &Device::Cpu);
+    let fc1 = candle_nn::linear(5, 4, builder.pp("fc1")).unwrap();
+    let fc2 = candle_nn::linear(4, 3, builder.pp("fc2")).unwrap();
+    let output = fc2.forward(&fc1.forward(&data.inputs).unwrap().tanh().unwrap()).unwrap();
+    let Targets::Classes { labels, .. } = &data.targets else { unreachable!() };
+    let loss = candle_nn::loss::cross_entropy(&output, labels).unwrap();
+    let gradients = loss.backward().unwrap();
+
+    let model = Model::new(&"mlp:5-4-3:tanh".parse().unwrap(), &[5], 3).unwrap();
+    let gathered =
+        model.gather(&basin_objective::weights::Weights::from_var_map(&variables).unwrap(), DType::F64).unwrap();
+    let network = Network::new(&model, &gathered.buffers, LossSpec::CrossEntropy, &data, f64_options()).unwrap();
+    let (value, gradient) = network.gradient(&gathered.parameters).unwrap();
+    assert!((value - loss.to_scalar::<f64>().unwrap()).abs() < ROUNDING_TOLERANCE);
+    let variables = variables.data().lock().unwrap();
+    let theirs: Vec<Tensor> = model
+        .parameters()
+        .entries()
+        .iter()
+        .map(|entry| gradients.get(&variables[&entry.name]).unwrap().flatten_all().unwrap())
+        .collect();
+    assert!(distance(&gradient, &Tensor::cat(&theirs, 0).unwrap()) < ROUNDING_TOLERANCE);
+}

@@ -55,6 +55,9 @@ pub enum Problem {
     /// Not JSON at all, or cut off.
     #[error("not valid JSON: {0}")]
     Json(serde_json::Error),
+    /// A line of a file that is no JSON lines.
+    #[error("not a JSON object")]
+    ForeignLine,
     /// JSON without the `schema` that marks a record.
     #[error("not a basin record: it has no `schema`")]
     NotARecord,
@@ -110,6 +113,7 @@ impl Problem {
                 format!("only the last line may be torn; remove line {line} to keep the others")
             }
             (Self::Json(_), None) => "the file is damaged; measure again to write it anew".into(),
+            (Self::ForeignLine, _) => "the file holds something else than records; append them to another one".into(),
             (Self::NotARecord, _) => format!("a record is a JSON object with `\"schema\": \"{SCHEMA}\"`"),
             (Self::Schema { .. }, _) => "read it with the version of basin named in its field `basin`".into(),
             (Self::Field(_) | Self::Outcome { .. }, _) => {

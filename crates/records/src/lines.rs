@@ -25,6 +25,27 @@ pub fn append<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     append_to(path, value).map_err(|source| Error::write(path, source))
 }
 
+/// Refuses a file that does not hold JSON objects, one per line: appending to it would damage it.
+///
+/// # Errors
+/// When the file cannot be read or holds something else.
+pub fn require_objects(path: &Path) -> Result<()> {
+    let bytes = fs::read(path).map_err(|source| Error::read(path, source))?;
+    for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let whole = line.ends_with(b"\n") && !line.iter().all(u8::is_ascii_whitespace);
+        if !may_be_torn(line) || whole && serde_json::from_slice::<IgnoredAny>(line).is_err() {
+            return Err(Error::malformed(path, Some(index + 1), Problem::ForeignLine));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a line without its end may be what a crash left of a JSON object: its beginning, or zeros that a file system
+/// put where the bytes never arrived.
+fn may_be_torn(line: &[u8]) -> bool {
+    line.iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|&first| matches!(first, b'{' | 0))
+}
+
 pub(crate) fn read_with<T>(path: &Path, parse: impl Fn(&[u8]) -> std::result::Result<T, Problem>) -> Result<Vec<T>> {
     let bytes = fs::read(path).map_err(|source| Error::read(path, source))?;
     let mut values = Vec::new();
@@ -69,6 +90,9 @@ fn end_last_line(file: &mut File) -> io::Result<()> {
     let start = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     if serde_json::from_slice::<IgnoredAny>(&bytes[start..]).is_ok() {
         return file.write_all(b"\n");
+    }
+    if !may_be_torn(&bytes[start..]) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its last line is no JSON object"));
     }
     file.set_len(start as u64)?;
     file.seek(SeekFrom::End(0)).map(|_| ())

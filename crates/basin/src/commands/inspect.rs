@@ -118,10 +118,7 @@ fn against_model(weights: &Weights, model: &str, data: &str, loss: Option<&str>)
     let data = Dataset::load(&data.parse()?, Split::Train)?;
     let loss: LossSpec = loss.map(str::parse).transpose()?.unwrap_or_else(|| LossSpec::default_for(&data));
     let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
-    let names = |layout: &basin_tape::Layout| {
-        layout.entries().iter().map(|entry| (entry.name.clone(), entry.shape.clone())).collect::<Vec<_>>()
-    };
-    let gathered = weights.gather(&names(model.parameters()), &names(model.buffers()), DType::F32)?;
+    let gathered = model.gather(weights, DType::F32)?;
     let network = basin_objective::Network::new(&model, &gathered.buffers, loss, &data, Default::default())?;
     let cost = network.cost(&gathered.parameters)?;
     let mut text = format!(

@@ -29,6 +29,9 @@ pub(crate) fn run(arguments: &Line) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
+/// More is a slip of the hand, and would not fit into memory.
+const MOST_POINTS: usize = 1_000_000;
+
 /// `count` evenly spaced numbers from `first` to `last`.
 pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Error> {
     if !(first.is_finite() && last.is_finite() && first < last) {
@@ -37,6 +40,9 @@ pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Er
     }
     if count < 2 {
         return Err(Error::input(format!("the line has {count} points"), "give at least 2"));
+    }
+    if count > MOST_POINTS {
+        return Err(Error::input(format!("the line has {count} points"), format!("give at most {MOST_POINTS}")));
     }
     let step = (last - first) / (count - 1) as f64;
     Ok((0..count).map(|i| if i + 1 == count { last } else { first + step * i as f64 }).collect())

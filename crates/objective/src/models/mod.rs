@@ -11,6 +11,7 @@ pub use spec::{Activation, ModelSpec};
 use basin_tape::{Entry, Layout, Program};
 use candle_core::{DType, Device, Tensor};
 
+use crate::weights::{Gathered, Weights};
 use crate::{Error, Outputs, Result};
 use initial::Initial;
 use layers::Layers;
@@ -91,6 +92,18 @@ impl Model {
     /// Names, shapes and offsets of the buffers, such as running means.
     pub fn buffers(&self) -> &Layout {
         self.stored.buffers()
+    }
+
+    /// The parameters and buffers that a checkpoint holds under the model's names.
+    ///
+    /// # Errors
+    /// When tensors are missing, unexpected, misshapen or not finite; one error lists them all.
+    pub fn gather(&self, weights: &Weights, dtype: DType) -> Result<Gathered> {
+        let named = |layout: &Layout| {
+            let entries = layout.entries().iter();
+            entries.map(|entry| (entry.name.clone(), entry.shape.clone())).collect::<Vec<_>>()
+        };
+        weights.gather(&named(self.parameters()), &named(self.buffers()), dtype)
     }
 
     /// The initial parameter vector, drawn as PyTorch draws it by default, from one stream per (seed, tensor name).
