@@ -97,9 +97,9 @@ pub(crate) struct Machine {
     /// Device: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
-    /// The numbers to compute in.
-    #[arg(long, value_enum, default_value_t = DtypeArgument::F32)]
-    pub(crate) dtype: DtypeArgument,
+    /// The numbers to compute in: f32 when absent; eigenvalues that drown in its rounding are then computed again in f64.
+    #[arg(long, value_enum)]
+    pub(crate) dtype: Option<DtypeArgument>,
     /// Threads on the CPU; the results' bits do not depend on them.
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,

@@ -115,8 +115,11 @@ fn fault_and_hint(error: &clap::Error) -> (String, String) {
     let on_one_line = |paragraph: &str| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let fault = on_one_line(paragraphs.next().unwrap_or_default());
     let ours = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<ObjectiveError>()?.hint());
-    let clap_s = paragraphs
-        .find_map(|paragraph| paragraph.trim().strip_prefix("tip: ").or(paragraph.trim().strip_prefix("Usage: ")));
-    let hint = ours.or(clap_s).map_or_else(|| "see `--help` of the command".into(), on_one_line);
+    let clap_s = paragraphs.find_map(|paragraph| {
+        let paragraph = on_one_line(paragraph);
+        let usage = || paragraph.strip_prefix("Usage: ").map(|usage| format!("write `{usage}`"));
+        paragraph.strip_prefix("tip: ").map(str::to_owned).or_else(usage)
+    });
+    let hint = ours.map(str::to_owned).or(clap_s).unwrap_or_else(|| "see `--help` of the command".into());
     (fault, hint)
 }

@@ -86,6 +86,13 @@ impl Subject {
         })
     }
 
+    /// The same checkpoint and data in f64, read from the file again so that no digit of it is lost.
+    pub(crate) fn in_f64(&self, common: &Common) -> Result<Self> {
+        let machine =
+            Machine { dtype: Some(DtypeArgument::F64), quiet: true, verbose: false, ..common.machine.clone() };
+        Self::on(Weights::read(&self.path)?, self.data.clone(), &Common { machine, ..common.clone() })
+    }
+
     /// The checkpoint's network on its data.
     pub(crate) fn network(&self) -> Result<Network<'_>> {
         self.network_on(&self.data)
@@ -160,7 +167,7 @@ pub(crate) fn load_data(spec: &str, split: SplitArgument, samples: Option<usize>
 pub(crate) fn options(machine: &Machine, micro_batch: Option<usize>) -> Result<NetworkOptions> {
     Ok(NetworkOptions {
         device: device(&machine.device)?,
-        dtype: machine.dtype.into(),
+        dtype: machine.dtype.unwrap_or(DtypeArgument::F32).into(),
         micro_batch,
         memory: machine.memory,
         ..NetworkOptions::default()

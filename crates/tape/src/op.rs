@@ -70,14 +70,22 @@ pub trait Op: std::fmt::Debug + Send + Sync {
     fn adjoint(&self, at: &Node, y_bar: &Tensor, wanted: &[bool]) -> Result<Adjoints>;
 
     /// The derivative of `adjoint` along the tangents `dx` of the inputs and `dy_bar` of the output's adjoint.
+    ///
+    /// What is given here is the rule of operations that are linear in their differentiable inputs: their adjoint does
+    /// not depend on x, so its derivative is the adjoint rule applied to `dy_bar`. All others bring their own.
     fn adjoint_tangent(
         &self,
         at: &Node,
-        dx: &Tangents,
-        y_bar: &Tensor,
+        _dx: &Tangents,
+        _y_bar: &Tensor,
         dy_bar: Option<&Tensor>,
         wanted: &[bool],
-    ) -> Result<Adjoints>;
+    ) -> Result<Adjoints> {
+        match dy_bar {
+            Some(dy_bar) => self.adjoint(at, dy_bar, wanted),
+            None => Ok(vec![None; wanted.len()]),
+        }
+    }
 }
 
 /// The sum of two optional tensors, absent being zero.

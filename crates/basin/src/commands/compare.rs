@@ -47,7 +47,7 @@ fn measured_row(subject: &Subject, common: &Common, options: &KeskarOptions) -> 
     let quiet = common.machine.quiet;
     let lanczos = Lanczos { seed: common.seed, memory: common.machine.memory, ..Lanczos::default() };
     let keskar = keskar::measure(subject, options, quiet)?;
-    let (spectrum, _) = spectrum::measure(subject, &lanczos, CurvatureMatrix::Hessian, quiet)?;
+    let (spectrum, _) = spectrum::measure(subject, common, &lanczos, CurvatureMatrix::Hessian)?;
     row(subject, &keskar, &spectrum)
 }
 

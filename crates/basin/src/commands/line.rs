@@ -8,7 +8,7 @@ use basin_records::line::Endpoint;
 use basin_records::{Line as LineRecord, Outcome, Record};
 use candle_core::{DType, Tensor};
 
-use crate::arguments::Line;
+use crate::arguments::{Line, SplitArgument};
 use crate::exit::Ended;
 use crate::interruption;
 use crate::output::emit;
@@ -22,6 +22,10 @@ pub(crate) fn run(arguments: &Line) -> anyhow::Result<Ended> {
         return Err(Error::input(message, "write it like `--range=-1,2`").into());
     };
     let alphas = points(first, last, arguments.points)?;
+    if arguments.common.split == SplitArgument::Test {
+        let message = "`--split test`: a line is evaluated on the train and on the test split";
+        return Err(Error::input(message, "leave `--split` out").into());
+    }
     let a = Subject::load(&arguments.a, &arguments.common)?;
     let b = Subject::load(&arguments.b, &arguments.common)?;
     let record = measure(&a, &b, &alphas, arguments.common.machine.quiet)?;

@@ -10,7 +10,7 @@ use basin_records::{Outcome, Record, Spectrum as SpectrumRecord};
 use basin_sharpness::lanczos::{Extremes, Lanczos, Reason};
 use basin_sharpness::{Curvature, CurvatureMatrix};
 
-use crate::arguments::{MatrixArgument, Spectrum, SpectrumSettings};
+use crate::arguments::{Common, MatrixArgument, Spectrum, SpectrumSettings};
 use crate::exit::Ended;
 use crate::interruption;
 use crate::output::emit;
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
         let lanczos =
             Lanczos { memory: arguments.common.machine.memory, ..lanczos(&arguments.settings, arguments.common.seed) };
         let matrix = arguments.settings.matrix.into();
-        let (record, extremes) = measure(&subject, &lanczos, matrix, arguments.common.machine.quiet)?;
+        let (record, extremes) = measure(&subject, &arguments.common, &lanczos, matrix)?;
         if let Some(file) = &arguments.eigenvectors {
             write_eigenvectors(file, &subject, &extremes)?;
         }
@@ -62,8 +62,27 @@ fn lanczos(settings: &SpectrumSettings, seed: u64) -> Lanczos {
     }
 }
 
-/// Extremal eigenvalues of a checkpoint's curvature, as a record, and their eigenvectors.
+/// Extremal eigenvalues of a checkpoint's curvature, as a record, and their eigenvectors. Where no dtype is asked for and
+/// the residuals stop at the rounding of f32, f64 is used.
 pub(super) fn measure(
+    subject: &Subject,
+    common: &Common,
+    lanczos: &Lanczos,
+    matrix: CurvatureMatrix,
+) -> anyhow::Result<(Record, Extremes)> {
+    let quiet = common.machine.quiet;
+    let found = measure_once(subject, lanczos, matrix, quiet)?;
+    let drowned = found.1.reason == Reason::Rounding && found.1.eigenvalues.iter().any(|e| !e.converged);
+    if !drowned || common.machine.dtype.is_some() {
+        return Ok(found);
+    }
+    if !quiet {
+        eprintln!("note: residuals stopped at the rounding of f32; computing again in f64");
+    }
+    measure_once(&subject.in_f64(common)?, lanczos, matrix, quiet)
+}
+
+fn measure_once(
     subject: &Subject,
     lanczos: &Lanczos,
     matrix: CurvatureMatrix,

@@ -6,20 +6,20 @@ use basin_objective::Error;
 use basin_records::{Outcome, Provenance, Record};
 use basin_training::{AdamSettings, Event, OptimizerSettings, Run, Schedule, Settings, SgdSettings};
 
-use crate::arguments::{DtypeArgument, OptimizerArgument, Train, TrainingSettings};
+use crate::arguments::{Machine, OptimizerArgument, Train, TrainingSettings};
 use crate::exit::Ended;
 use crate::interruption;
 use crate::output::print;
 use crate::progress::Progress;
+use crate::subject::dtype_name;
 use crate::table::{number, percent, table};
 
 pub(crate) fn run(arguments: &Train) -> anyhow::Result<Ended> {
-    let base = Settings { dtype: dtype(arguments.machine.dtype).into(), ..Settings::default() };
     let settings = Settings {
         batch_size: arguments.batch_size,
         seed: arguments.seed,
         checkpoint_every: arguments.checkpoint_every,
-        ..settings(&arguments.settings, base)?
+        ..settings(&arguments.settings, &arguments.machine, Settings::default())?
     };
     require_cpu(&arguments.machine.device)?;
     let started = Instant::now();
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Train) -> anyhow::Result<Ended> {
 }
 
 /// Settings of what was typed over those of a study file or the defaults.
-pub(super) fn settings(typed: &TrainingSettings, base: Settings) -> Result<Settings, Error> {
+pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settings) -> Result<Settings, Error> {
     let schedule = Schedule {
         decay: typed.schedule.as_deref().map(str::parse).transpose()?.unwrap_or(base.schedule.decay),
         warmup_epochs: typed.warmup.unwrap_or(base.schedule.warmup_epochs),
@@ -61,6 +61,7 @@ pub(super) fn settings(typed: &TrainingSettings, base: Settings) -> Result<Setti
         patience: typed.patience.or(base.patience),
         optimizer: optimizer(typed, base.optimizer)?,
         schedule,
+        dtype: machine.dtype.map_or(base.dtype, |dtype| dtype_name(dtype.into()).into()),
         ..base
     })
 }
@@ -103,10 +104,6 @@ pub(super) fn require_cpu(device: &str) -> Result<(), Error> {
             "use `--device cpu`; checkpoints are analysed on any device",
         )),
     }
-}
-
-pub(super) fn dtype(dtype: DtypeArgument) -> &'static str {
-    crate::subject::dtype_name(dtype.into())
 }
 
 /// The history as a record.

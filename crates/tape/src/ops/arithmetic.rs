@@ -2,7 +2,6 @@
 
 use candle_core::Tensor;
 
-use super::linear_map::adjoint_of_tangent;
 use crate::op::{Adjoints, Node, Op, Tangents, accumulate};
 use crate::{Result, kernels};
 
@@ -37,17 +36,6 @@ impl Op for Add {
     fn adjoint(&self, at: &Node, y_bar: &Tensor, wanted: &[bool]) -> Result<Adjoints> {
         (0..2).map(|j| wanted[j].then(|| reduced(at, j, y_bar)).transpose()).collect()
     }
-
-    fn adjoint_tangent(
-        &self,
-        at: &Node,
-        _dx: &Tangents,
-        _y_bar: &Tensor,
-        dy_bar: Option<&Tensor>,
-        wanted: &[bool],
-    ) -> Result<Adjoints> {
-        adjoint_of_tangent(self, at, dy_bar, wanted)
-    }
 }
 
 /// y = a − b.
@@ -74,17 +62,6 @@ impl Op for Sub {
             wanted[0].then(|| reduced(at, 0, y_bar)).transpose()?,
             wanted[1].then(|| Ok::<_, crate::Error>(reduced(at, 1, y_bar)?.neg()?)).transpose()?,
         ])
-    }
-
-    fn adjoint_tangent(
-        &self,
-        at: &Node,
-        _dx: &Tangents,
-        _y_bar: &Tensor,
-        dy_bar: Option<&Tensor>,
-        wanted: &[bool],
-    ) -> Result<Adjoints> {
-        adjoint_of_tangent(self, at, dy_bar, wanted)
     }
 }
 
@@ -205,17 +182,6 @@ impl Op for Affine {
 
     fn adjoint(&self, _at: &Node, y_bar: &Tensor, _wanted: &[bool]) -> Result<Adjoints> {
         Ok(vec![Some(y_bar.affine(self.scale, 0.0)?)])
-    }
-
-    fn adjoint_tangent(
-        &self,
-        at: &Node,
-        _dx: &Tangents,
-        _y_bar: &Tensor,
-        dy_bar: Option<&Tensor>,
-        wanted: &[bool],
-    ) -> Result<Adjoints> {
-        adjoint_of_tangent(self, at, dy_bar, wanted)
     }
 }
 

@@ -3,7 +3,6 @@
 
 use candle_core::Tensor;
 
-use super::linear_map::adjoint_of_tangent;
 use crate::op::{Adjoints, Node, Op, Tangents};
 use crate::{Error, Result};
 
@@ -46,17 +45,6 @@ impl Op for Standardize {
 
     fn adjoint(&self, at: &Node, y_bar: &Tensor, _wanted: &[bool]) -> Result<Adjoints> {
         Ok(vec![Some(y_bar.broadcast_mul(at.saved(0))?), None, None])
-    }
-
-    fn adjoint_tangent(
-        &self,
-        at: &Node,
-        _dx: &Tangents,
-        _y_bar: &Tensor,
-        dy_bar: Option<&Tensor>,
-        wanted: &[bool],
-    ) -> Result<Adjoints> {
-        adjoint_of_tangent(self, at, dy_bar, wanted)
     }
 }
 

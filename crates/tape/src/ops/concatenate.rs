@@ -2,7 +2,6 @@
 
 use candle_core::Tensor;
 
-use super::linear_map::adjoint_of_tangent;
 use crate::Result;
 use crate::op::{Adjoints, Node, Op, Tangents};
 
@@ -39,17 +38,6 @@ impl Op for Concatenate {
             start += length;
         }
         Ok(adjoints)
-    }
-
-    fn adjoint_tangent(
-        &self,
-        at: &Node,
-        _dx: &Tangents,
-        _y_bar: &Tensor,
-        dy_bar: Option<&Tensor>,
-        wanted: &[bool],
-    ) -> Result<Adjoints> {
-        adjoint_of_tangent(self, at, dy_bar, wanted)
     }
 }
 

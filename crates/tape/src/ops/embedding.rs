@@ -3,7 +3,6 @@
 
 use candle_core::Tensor;
 
-use super::linear_map::adjoint_of_tangent;
 use crate::op::{Adjoints, Node, Op, Tangents};
 use crate::{Error, Result};
 
@@ -36,17 +35,6 @@ impl Op for Embedding {
         let indices = at.input(1).flatten_all()?;
         let rows = y_bar.reshape((indices.elem_count(), at.input(0).dim(1)?))?;
         Ok(vec![Some(at.input(0).zeros_like()?.index_add(&indices, &rows, 0)?), None])
-    }
-
-    fn adjoint_tangent(
-        &self,
-        at: &Node,
-        _dx: &Tangents,
-        _y_bar: &Tensor,
-        dy_bar: Option<&Tensor>,
-        wanted: &[bool],
-    ) -> Result<Adjoints> {
-        adjoint_of_tangent(self, at, dy_bar, wanted)
     }
 }
 

@@ -38,28 +38,4 @@ impl<L: LinearMap> Op for LinearRules<L> {
     fn adjoint(&self, at: &Node, y_bar: &Tensor, _wanted: &[bool]) -> Result<Adjoints> {
         Ok(vec![Some(self.0.transpose(y_bar, at.input(0).dims())?)])
     }
-
-    fn adjoint_tangent(
-        &self,
-        at: &Node,
-        _dx: &Tangents,
-        _y_bar: &Tensor,
-        dy_bar: Option<&Tensor>,
-        wanted: &[bool],
-    ) -> Result<Adjoints> {
-        adjoint_of_tangent(self, at, dy_bar, wanted)
-    }
-}
-
-/// The adjoint's tangent of an operation that is linear in its differentiable inputs: the adjoint rule applied to ȳ̇.
-pub(super) fn adjoint_of_tangent(
-    op: &impl Op,
-    at: &Node,
-    dy_bar: Option<&Tensor>,
-    wanted: &[bool],
-) -> Result<Adjoints> {
-    match dy_bar {
-        Some(dy_bar) => op.adjoint(at, dy_bar, wanted),
-        None => Ok(vec![None; wanted.len()]),
-    }
 }

@@ -3,7 +3,6 @@
 
 use candle_core::{D, Tensor};
 
-use super::linear_map::adjoint_of_tangent;
 use super::pool_geometry::Pool2d;
 use crate::op::{Adjoints, Node, Op, Tangents};
 use crate::{Result, kernels};
@@ -35,17 +34,6 @@ impl Op for MaxPool2d {
         let positions = at.saved(0).flatten(2, 3)?;
         let sums = zeros.scatter_add(&positions, &y_bar.flatten(2, 3)?.contiguous()?, D::Minus1)?;
         Ok(vec![Some(sums.reshape(at.input(0).dims())?)])
-    }
-
-    fn adjoint_tangent(
-        &self,
-        at: &Node,
-        _dx: &Tangents,
-        _y_bar: &Tensor,
-        dy_bar: Option<&Tensor>,
-        wanted: &[bool],
-    ) -> Result<Adjoints> {
-        adjoint_of_tangent(self, at, dy_bar, wanted)
     }
 }
 

@@ -9,7 +9,7 @@ use basin_sharpness::KeskarOptions;
 use basin_training::{OptimizerSettings, Schedule, Settings};
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{DtypeArgument, Study};
+use crate::arguments::Study;
 use crate::commands::{line, train};
 
 /// Everything that determines a study.
@@ -109,30 +109,11 @@ pub(super) struct SpectrumSection {
     pub(super) top: usize,
     pub(super) bottom: usize,
     pub(super) tolerance: f64,
-    /// The numbers to compute products in; f32 is faster and leaves small eigenvalues of well-trained nets unresolved.
-    pub(super) dtype: Dtype,
-}
-
-/// f32 or f64.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Dtype {
-    F32,
-    F64,
-}
-
-impl From<Dtype> for DtypeArgument {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::F32 => Self::F32,
-            Dtype::F64 => Self::F64,
-        }
-    }
 }
 
 impl Default for SpectrumSection {
     fn default() -> Self {
-        Self { top: 1, bottom: 1, tolerance: 1e-4, dtype: Dtype::F64 }
+        Self { top: 1, bottom: 1, tolerance: 1e-4 }
     }
 }
 
@@ -165,10 +146,8 @@ impl StudySettings {
                 Self::parse(&text, path)?
             }
         };
-        settings.training = train::settings(&arguments.settings, settings.training.settings())?.into();
-        if arguments.machine.dtype == DtypeArgument::F64 {
-            settings.training.dtype = train::dtype(arguments.machine.dtype).into();
-        }
+        settings.training =
+            train::settings(&arguments.settings, &arguments.machine, settings.training.settings())?.into();
         settings.batch_sizes = arguments.batch_sizes.clone().unwrap_or(settings.batch_sizes);
         settings.seeds = arguments.seeds.unwrap_or(settings.seeds);
         Ok(settings)

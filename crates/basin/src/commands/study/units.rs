@@ -92,9 +92,7 @@ impl<'a> Units<'a> {
                 keskar::measure(&subject, &self.settings.keskar_options(), true)
             })?;
             let spectrum = self.once(&format!("spectrum-{}", run.name()), || {
-                let machine = Machine { dtype: self.settings.spectrum.dtype.into(), ..self.machine.clone() };
-                let subject = self.subject_on(&self.last_checkpoint(run), machine)?;
-                Ok(spectrum::measure(&subject, &self.lanczos(), CurvatureMatrix::Hessian, true)?.0)
+                Ok(spectrum::measure(&subject, &self.common(), &self.lanczos(), CurvatureMatrix::Hessian)?.0)
             })?;
             if matches!(&spectrum.outcome, Outcome::Spectrum(spectrum) if spectrum.unconverged() > 0) {
                 ended = Ended::NotConverged;
@@ -210,22 +208,22 @@ impl<'a> Units<'a> {
     }
 
     fn subject(&self, checkpoint: &Path) -> anyhow::Result<Subject> {
-        self.subject_on(checkpoint, self.machine.clone())
+        Ok(Subject::on(Weights::read(checkpoint)?, self.data.clone(), &self.common())?)
     }
 
-    fn subject_on(&self, checkpoint: &Path, machine: Machine) -> anyhow::Result<Subject> {
-        let common = Common {
+    /// What the analysing commands would be told; the study has its own progress.
+    fn common(&self) -> Common {
+        Common {
             model: None,
             data: None,
             split: SplitArgument::Train,
             loss: None,
             samples: self.settings.training.samples,
             micro_batch: None,
-            machine,
+            machine: Machine { quiet: true, ..self.machine.clone() },
             seed: self.settings.measurement_seed,
             out: None,
             json: false,
-        };
-        Ok(Subject::on(Weights::read(checkpoint)?, self.data.clone(), &common)?)
+        }
     }
 }

@@ -1,0 +1,16 @@
+//! The binary as its users meet it: what it prints, what it writes, how it ends.
+
+#![expect(clippy::unwrap_used, reason = "a failed test should say where")]
+
+#[path = "end_to_end/bad_input.rs"]
+mod bad_input;
+#[path = "end_to_end/basin.rs"]
+mod basin;
+#[path = "end_to_end/damaged_files.rs"]
+mod damaged_files;
+#[path = "end_to_end/interruption.rs"]
+mod interruption;
+#[path = "end_to_end/measures.rs"]
+mod measures;
+#[path = "end_to_end/study.rs"]
+mod study;
