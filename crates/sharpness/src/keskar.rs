@@ -84,6 +84,14 @@ impl KeskarOptions {
                 "give a positive number; the paper's are 1e-3 and 5e-4",
             ));
         }
+        // The same search twice would count twice in the mean over the draws.
+        let again = |i: usize| self.epsilons[..i].contains(&self.epsilons[i]);
+        if let Some(twice) = (0..self.epsilons.len()).find(|&i| again(i)) {
+            return Err(Error::input(format!("ε {:e} is given twice", self.epsilons[twice]), "give each ε once"));
+        }
+        if (0..self.subspaces.len()).any(|i| self.subspaces[..i].contains(&self.subspaces[i])) {
+            return Err(Error::input("a subspace is given twice", "give each of `full` and `manifold` once"));
+        }
         let manifold = self.subspaces.contains(&Subspace::Manifold);
         let counts = [
             ("half-widths ε", self.epsilons.len(), "give at least one `--epsilon`"),

@@ -71,6 +71,27 @@ fn copies_of_a_multiple_eigenvalue() {
     assert_values(&extremes(&matrix, 4, 3), &[5.0, 5.0, 5.0, 2.0, -1.0, -4.0, -4.0]);
 }
 
+/// A linear layer with squared error has the Hessian I ⊗ XᵀX: every eigenvalue occurs once per output.
+#[test]
+fn copies_in_a_matrix_much_larger_than_its_krylov_spaces() {
+    let values: Vec<f64> = (0..300).map(|i| 1.0 + 5.0 * (-0.05 * i as f64).exp()).collect();
+    let twice: Vec<f64> = values.iter().flat_map(|&value| [value, value]).collect();
+    let expected = [values[0], values[0], values[1], values[1], values[298], values[299], values[299]];
+    let found = Lanczos { top: 4, bottom: 3, tolerance: 1e-9, ..Lanczos::default() };
+    let found = found.extremes(&rotated(&twice), |_| Ok(())).unwrap();
+    for (eigenvalue, expected) in found.eigenvalues.iter().zip(expected) {
+        assert!((eigenvalue.value - expected).abs() < 1e-8 && eigenvalue.converged, "{eigenvalue:?} for {expected}");
+    }
+}
+
+#[test]
+fn a_basis_too_small_for_what_is_asked_is_refused() {
+    let lanczos = Lanczos { top: 3, bottom: 2, memory: Some(1), ..Lanczos::default() };
+    assert!(lanczos.extremes(&diagonal(&[1.0; 10]), |_| Ok(())).unwrap_err().is_bad_input());
+    let lanczos = Lanczos { top: usize::MAX, bottom: usize::MAX, ..Lanczos::default() };
+    assert_eq!(lanczos.extremes(&diagonal(&[3.0, 2.0, 1.0]), |_| Ok(())).unwrap().eigenvalues.len(), 3);
+}
+
 #[test]
 fn rank_one() {
     let u = normal(40, 1, "u");

@@ -3,18 +3,21 @@
 use basin_objective::Result;
 use candle_core::{DType, Device, Tensor};
 
-/// Orthonormal vectors v₁ … v_k, stored as the first rows of a matrix that grows up to a limit.
+/// Orthonormal vectors v₁ … v_k behind locked ones, stored as the first rows of a matrix that grows up to a limit.
 pub(super) struct Basis {
     rows: Tensor,
+    /// Rows before v₁: every vector is orthogonal to them.
+    locked: usize,
     len: usize,
     limit: usize,
 }
 
 impl Basis {
     pub(super) fn new(limit: usize, dimension: usize, dtype: DType, device: &Device) -> Result<Self> {
-        Ok(Self { rows: Tensor::zeros((limit.min(32), dimension), dtype, device)?, len: 0, limit })
+        Ok(Self { rows: Tensor::zeros((limit.min(32), dimension), dtype, device)?, locked: 0, len: 0, limit })
     }
 
+    /// k, without the locked vectors.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -23,26 +26,39 @@ impl Basis {
         self.rows.dtype()
     }
 
-    /// Appends a vector, making room where there is none.
+    /// Appends a vector to which all later ones are orthogonal; before any is pushed.
+    pub(super) fn lock(&mut self, v: &Tensor) -> Result<()> {
+        self.append(v)?;
+        self.locked += 1;
+        Ok(())
+    }
+
+    /// Appends a vector.
     pub(super) fn push(&mut self, v: &Tensor) -> Result<()> {
+        self.append(v)?;
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Writes a vector behind the last one, making room where there is none.
+    fn append(&mut self, v: &Tensor) -> Result<()> {
         let (room, dimension) = self.rows.dims2()?;
-        if self.len == room {
+        let at = self.locked + self.len;
+        if at == room {
             let larger = (2 * room).min(self.limit).max(room + 1);
             let rows = Tensor::zeros((larger, dimension), self.dtype(), self.rows.device())?;
             rows.slice_set(&self.rows, 0, 0)?;
             self.rows = rows;
         }
-        self.rows.slice_set(&v.unsqueeze(0)?.contiguous()?, 0, self.len)?;
-        self.len += 1;
-        Ok(())
+        Ok(self.rows.slice_set(&v.unsqueeze(0)?.contiguous()?, 0, at)?)
     }
 
-    /// w − V Vᵀ w, in two matrix-vector products.
+    /// w − V Vᵀ w, locked vectors included, in two matrix-vector products.
     pub(super) fn orthogonalize(&self, w: &Tensor) -> Result<Tensor> {
-        if self.len == 0 {
+        if self.locked + self.len == 0 {
             return Ok(w.clone());
         }
-        let rows = self.rows.narrow(0, 0, self.len)?;
+        let rows = self.rows.narrow(0, 0, self.locked + self.len)?;
         let coefficients = rows.matmul(&w.unsqueeze(1)?)?;
         let along = coefficients.t()?.matmul(&rows)?.squeeze(0)?;
         Ok((w - along)?)
@@ -50,7 +66,7 @@ impl Basis {
 
     /// Σ sᵢ vᵢ.
     pub(super) fn combine(&self, s: &[f64]) -> Result<Tensor> {
-        let rows = self.rows.narrow(0, 0, s.len())?;
+        let rows = self.rows.narrow(0, self.locked, s.len())?;
         let s = Tensor::new(s, self.rows.device())?.to_dtype(self.dtype())?.unsqueeze(0)?;
         Ok(s.matmul(&rows)?.squeeze(0)?)
     }

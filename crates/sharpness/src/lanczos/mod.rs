@@ -10,9 +10,11 @@
 //! eigenvalue appears twice. The basis is not restarted: the lower end of a trained network's Hessian is a cluster that
 //! restarts resolve very slowly and one long basis quickly.
 //!
-//! Where the basis spans an invariant subspace (β = 0) a new random vector orthogonal to it starts another block, so that
-//! copies of a multiple eigenvalue and matrices of low rank come out right. The residuals reported are measured at the
-//! end with one more product per eigenpair, not taken from the recurrence.
+//! One start vector finds one copy of each eigenvalue, and no more than the dimension of the smallest invariant subspace
+//! that holds it (β = 0). Where more than one eigenvalue of an end is asked for, or not enough were found, what was found
+//! is locked and another sweep starts orthogonal to it, until a sweep finds nothing that belongs among the extremes: so
+//! copies of a multiple eigenvalue and matrices of low rank come out right. The residuals reported are measured at the end
+//! of a sweep with one more product per eigenpair, not taken from the recurrence.
 
 mod basis;
 mod tridiagonal;
@@ -60,7 +62,7 @@ impl Default for Lanczos {
 pub enum Reason {
     /// All eigenvalues asked for have converged.
     Converged,
-    /// The basis spans the whole space: T has all eigenvalues.
+    /// The basis spans the whole space, so that all eigenvalues are known.
     WholeSpace,
     /// The basis is as large as it may be.
     BasisLimit,
@@ -88,7 +90,7 @@ pub struct Extremes {
     pub eigenvectors: Tensor,
     /// Products with the operator.
     pub products: usize,
-    /// Vectors in the basis.
+    /// Vectors in the largest basis.
     pub basis: usize,
     /// Why the iteration ended.
     pub reason: Reason,
@@ -130,52 +132,37 @@ impl Lanczos {
     ) -> Result<Extremes> {
         self.check()?;
         let dimension = operator.dimension();
-        let (dtype, limit) = self.basis_plan(operator);
+        let (dtype, limit) = self.basis_plan(operator)?;
         let wanted = Wanted::new(self.top, self.bottom, dimension);
-        let mut run = Run::new(self, operator, dtype, limit)?;
-        let mut next_test = wanted.count().max(8);
-        let mut last_measured = f64::INFINITY;
-        let mut before_block: Option<Vec<f64>> = None;
+        let mut found = Found::default();
+        let mut seeking = wanted;
         loop {
-            let basis = run.step()?;
-            let ended = if basis == dimension {
-                Some(Reason::WholeSpace)
-            } else if basis == limit {
-                Some(Reason::BasisLimit)
-            } else {
-                None
-            };
-            if ended.is_none() && basis < next_test && !run.at_block_end() {
-                continue;
+            let mut sweep = Sweep::new(self, operator, &found, dtype, limit)?;
+            let pairs = sweep.run(seeking, &mut observe)?;
+            let before = found.values(wanted);
+            found.add(pairs, &sweep);
+            let enough = found.pairs.len() >= wanted.count();
+            let no_copies = wanted.ignores_copies() || self.same(&before, &found.values(wanted), found.magnitude);
+            let exhausted = found.pairs.len() == dimension || found.reason != Reason::Converged;
+            if exhausted || (enough && no_copies) {
+                return found.extremes(wanted, dimension);
             }
-            next_test = basis + (basis / 8).max(4);
-            let pairs = wanted.select(run.tridiagonal.ritz_pairs()?);
-            let worst = pairs.iter().map(|(pair, _)| run.relative_residual(pair)).fold(0.0, f64::max);
-            observe(Progress { basis, limit, residual: worst })?;
-            let values: Vec<f64> = pairs.iter().map(|(pair, _)| pair.value).collect();
-            let settled = worst <= self.tolerance
-                && pairs.len() == wanted.count()
-                && (wanted.ignores_copies() || run.no_further_copies(before_block.as_deref(), &values));
-            if run.at_block_end() {
-                before_block = Some(values);
-            }
-            if ended.is_none() && !settled {
-                continue;
-            }
-            let found = run.measure(pairs, ended.unwrap_or(Reason::Converged))?;
-            let measured = found.eigenvalues.iter().map(|e| e.residual / run.scale_of(e.value)).fold(0.0, f64::max);
-            if ended.is_some() || measured <= self.tolerance {
-                return Ok(found);
-            }
-            if measured > 0.5 * last_measured {
-                return Ok(Extremes { reason: Reason::Rounding, ..found });
-            }
-            last_measured = measured;
+            seeking = Wanted::new(1, 1, dimension - found.pairs.len());
         }
     }
 
-    fn check(&self) -> Result<()> {
-        if self.top + self.bottom == 0 {
+    /// Whether two lists of extremes are the same up to the tolerance.
+    fn same(&self, before: &[f64], after: &[f64], magnitude: f64) -> bool {
+        let close = |(a, b): (&f64, &f64)| (a - b).abs() <= self.tolerance * magnitude;
+        before.len() == after.len() && before.iter().zip(after).all(close)
+    }
+
+    /// Refuses what cannot be sought.
+    ///
+    /// # Errors
+    /// When no eigenvalue is asked for, or the tolerance is no positive number.
+    pub fn check(&self) -> Result<()> {
+        if self.top == 0 && self.bottom == 0 {
             return Err(Error::input("no eigenvalue is asked for", "give `--top` or `--bottom` at least 1"));
         }
         if !(self.tolerance > 0.0 && self.tolerance.is_finite()) {
@@ -189,12 +176,20 @@ impl Lanczos {
 
     /// The basis is kept in f64 where it fits, for it is orthogonalised there at no cost in products, and else in the
     /// operator's own numbers; and the number of vectors it may hold.
-    fn basis_plan(&self, operator: &dyn SymmetricOperator) -> (DType, usize) {
+    fn basis_plan(&self, operator: &dyn SymmetricOperator) -> Result<(DType, usize)> {
         let memory = self.memory.unwrap_or(DEFAULT_MEMORY);
         let vectors = |dtype: DType| (memory / (operator.dimension() * dtype.size_in_bytes()).max(1) as u64) as usize;
-        let largest = self.max_basis.max(self.top + self.bottom + 1).min(operator.dimension());
+        let least = self.top.saturating_add(self.bottom).saturating_add(1).min(operator.dimension());
+        let largest = self.max_basis.max(least).min(operator.dimension());
         let dtype = if vectors(DType::F64) >= largest { DType::F64 } else { operator.dtype() };
-        (dtype, vectors(dtype).clamp(2.min(operator.dimension()), largest))
+        let limit = vectors(dtype).min(largest);
+        if limit < least {
+            return Err(Error::input(
+                format!("{memory} bytes hold a basis of {limit} vectors, {least} are needed"),
+                format!("give `--memory` at least {} bytes", least * operator.dimension() * dtype.size_in_bytes()),
+            ));
+        }
+        Ok((dtype, limit))
     }
 }
 
@@ -221,20 +216,75 @@ impl Wanted {
         self.top <= 1 && self.bottom <= 1
     }
 
-    /// The extremal pairs among all Ritz pairs, which come sorted descending.
-    fn select(self, pairs: Vec<RitzPair>) -> Vec<(RitzPair, End)> {
-        let len = pairs.len();
-        let ends = pairs.into_iter().enumerate().filter_map(|(i, pair)| match i {
-            i if i < self.top => Some((pair, End::Top)),
-            i if i + self.bottom >= len => Some((pair, End::Bottom)),
+    /// The extremes of a list sorted descending.
+    fn select<T>(self, sorted: Vec<T>) -> Vec<(T, End)> {
+        let len = sorted.len();
+        let ends = sorted.into_iter().enumerate().filter_map(|(i, item)| match i {
+            i if i < self.top => Some((item, End::Top)),
+            i if i + self.bottom >= len => Some((item, End::Bottom)),
             _ => None,
         });
         ends.collect()
     }
 }
 
-/// A growing basis with its tridiagonal matrix.
-struct Run<'a> {
+/// An eigenvalue with its measured residual and its unit vector.
+struct Pair {
+    value: f64,
+    residual: f64,
+    converged: bool,
+    vector: Tensor,
+}
+
+/// What the sweeps have found so far, sorted descending.
+struct Found {
+    pairs: Vec<Pair>,
+    products: usize,
+    basis: usize,
+    /// The largest |α|, β or |λ| seen, which sets the rounding of a product.
+    magnitude: f64,
+    sweeps: usize,
+    reason: Reason,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { pairs: Vec::new(), products: 0, basis: 0, magnitude: 0.0, sweeps: 0, reason: Reason::Converged }
+    }
+}
+
+impl Found {
+    fn add(&mut self, pairs: Vec<Pair>, sweep: &Sweep) {
+        self.pairs.extend(pairs);
+        self.pairs.sort_by(|a, b| b.value.total_cmp(&a.value));
+        self.products += sweep.products;
+        self.basis = self.basis.max(sweep.basis.len());
+        self.magnitude = sweep.magnitude();
+        self.sweeps += 1;
+        self.reason = sweep.reason;
+    }
+
+    fn values(&self, wanted: Wanted) -> Vec<f64> {
+        wanted.select(self.pairs.iter().map(|pair| pair.value).collect()).into_iter().map(|(value, _)| value).collect()
+    }
+
+    fn extremes(self, wanted: Wanted, dimension: usize) -> Result<Extremes> {
+        let whole = self.basis == dimension && self.reason == Reason::Converged;
+        let reason = if whole { Reason::WholeSpace } else { self.reason };
+        let (products, basis) = (self.products, self.basis);
+        let selected = wanted.select(self.pairs);
+        let eigenvalue = |(pair, end): &(Pair, End)| {
+            let Pair { value, residual, converged, .. } = *pair;
+            Eigenvalue { value, residual, converged, end: *end }
+        };
+        let eigenvalues = selected.iter().map(eigenvalue).collect();
+        let rows: Vec<Tensor> = selected.into_iter().map(|(pair, _)| pair.vector).collect();
+        Ok(Extremes { eigenvalues, eigenvectors: Tensor::stack(&rows, 0)?, products, basis, reason })
+    }
+}
+
+/// One sweep: a basis grown from one start vector orthogonal to what is locked, with its tridiagonal matrix.
+struct Sweep<'a> {
     settings: &'a Lanczos,
     operator: &'a dyn SymmetricOperator,
     basis: Basis,
@@ -242,35 +292,73 @@ struct Run<'a> {
     /// The vector that the next step multiplies.
     next: Tensor,
     products: usize,
-    /// Invariant subspaces found so far.
-    blocks: usize,
+    /// The magnitude known from earlier sweeps.
+    known_magnitude: f64,
+    /// Vectors that this sweep may add.
+    limit: usize,
+    /// Whether that is all the room there is beside the locked vectors.
+    whole_space: bool,
+    reason: Reason,
 }
 
-impl<'a> Run<'a> {
-    fn new(settings: &'a Lanczos, operator: &'a dyn SymmetricOperator, dtype: DType, limit: usize) -> Result<Self> {
-        let basis = Basis::new(limit, operator.dimension(), dtype, operator.device())?;
-        let mut run = Self {
+impl<'a> Sweep<'a> {
+    fn new(
+        settings: &'a Lanczos,
+        operator: &'a dyn SymmetricOperator,
+        found: &Found,
+        dtype: DType,
+        limit: usize,
+    ) -> Result<Self> {
+        let dimension = operator.dimension();
+        let room = dimension - found.pairs.len();
+        let mut basis = Basis::new(limit + found.pairs.len(), dimension, dtype, operator.device())?;
+        found.pairs.iter().try_for_each(|pair| basis.lock(&pair.vector))?;
+        let next = start(settings.seed, found.sweeps, &basis, operator)?;
+        Ok(Self {
             settings,
             operator,
             basis,
             tridiagonal: Tridiagonal::default(),
-            next: Tensor::zeros(0, dtype, operator.device())?,
+            next,
             products: 0,
-            blocks: 0,
-        };
-        run.next = run.random_direction()?;
-        Ok(run)
+            known_magnitude: found.magnitude,
+            limit: limit.min(room),
+            whole_space: limit >= room,
+            reason: Reason::Converged,
+        })
     }
 
-    /// A seeded unit vector orthogonal to the basis.
-    fn random_direction(&mut self) -> Result<Tensor> {
-        let mut rng = random::stream(self.settings.seed, "lanczos start", &self.blocks.to_string());
-        let normal: Vec<f64> = (0..self.operator.dimension()).map(|_| StandardNormal.sample(&mut rng)).collect();
-        let start = Tensor::new(normal, self.operator.device())?.to_dtype(self.basis.dtype())?;
-        let start = self.basis.orthogonalize(&(&start / self.basis.norm(&start)?)?)?;
-        let start = self.basis.orthogonalize(&start)?;
-        let norm = self.basis.norm(&start)?;
-        Ok((start / norm)?)
+    /// Grows the basis until the extremes sought have converged or it can grow no further, and measures them.
+    fn run(&mut self, wanted: Wanted, observe: &mut impl FnMut(Progress) -> Result<()>) -> Result<Vec<Pair>> {
+        let mut next_test = wanted.count().max(8);
+        let mut last_measured = f64::INFINITY;
+        loop {
+            let invariant = self.step()?;
+            let basis = self.basis.len();
+            let full = basis == self.limit;
+            if !(invariant || full || basis >= next_test) {
+                continue;
+            }
+            next_test = basis + (basis / 8).max(4);
+            let pairs = wanted.select(self.tridiagonal.ritz_pairs()?);
+            let worst = pairs.iter().map(|(pair, _)| pair.residual / self.scale_of(pair.value)).fold(0.0, f64::max);
+            observe(Progress { basis, limit: self.limit, residual: worst })?;
+            let settled = worst <= self.settings.tolerance && pairs.len() == wanted.count();
+            if !(invariant || full || settled) {
+                continue;
+            }
+            let pairs = pairs.into_iter().map(|(pair, _)| self.measure(&pair)).collect::<Result<Vec<_>>>()?;
+            let measured = pairs.iter().map(|pair| pair.residual / self.scale_of(pair.value)).fold(0.0, f64::max);
+            if full && !self.whole_space && measured > self.settings.tolerance {
+                self.reason = Reason::BasisLimit;
+            } else if measured > self.settings.tolerance && (measured > 0.5 * last_measured || invariant || full) {
+                self.reason = Reason::Rounding;
+            } else if measured > self.settings.tolerance {
+                last_measured = measured;
+                continue;
+            }
+            return Ok(pairs);
+        }
     }
 
     /// H x in the basis's numbers, counted.
@@ -280,8 +368,8 @@ impl<'a> Run<'a> {
         Ok(product.to_dtype(self.basis.dtype())?)
     }
 
-    /// Adds one vector to the basis and returns its size.
-    fn step(&mut self) -> Result<usize> {
+    /// Adds one vector to the basis; whether it now spans an invariant subspace.
+    fn step(&mut self) -> Result<bool> {
         let v = self.next.clone();
         self.basis.push(&v)?;
         let product = self.product(&v)?;
@@ -301,68 +389,44 @@ impl<'a> Run<'a> {
             residual = self.basis.orthogonalize(&residual)?;
             beta = self.basis.norm(&residual)?;
         }
-        self.tridiagonal.push_diagonal(alpha);
-        let scale = self.tridiagonal.magnitude().max(beta);
-        if beta <= ROUNDING * epsilon(self.operator.dtype()) * scale {
-            self.blocks += 1;
-            self.tridiagonal.push_coupling(0.0);
-            if self.basis.len() < self.operator.dimension() {
-                self.next = self.random_direction()?;
-            }
-        } else {
-            self.tridiagonal.push_coupling(beta);
+        self.tridiagonal.push(alpha, beta);
+        let invariant = beta <= ROUNDING * epsilon(self.operator.dtype()) * self.magnitude();
+        if !invariant {
             self.next = (residual / beta)?;
         }
-        Ok(self.basis.len())
+        Ok(invariant)
     }
 
-    /// Whether the last step ended a block: the basis spans an invariant subspace.
-    fn at_block_end(&self) -> bool {
-        self.tridiagonal.last_coupling() == 0.0
+    fn magnitude(&self) -> f64 {
+        self.tridiagonal.magnitude().max(self.known_magnitude)
     }
 
     /// What a residual is compared with: |λ|, or the part of the largest |λ| at which products round.
     fn scale_of(&self, value: f64) -> f64 {
-        let floor = ROUNDING * epsilon(self.operator.dtype()) * self.tridiagonal.magnitude() / self.settings.tolerance;
+        let floor = ROUNDING * epsilon(self.operator.dtype()) * self.magnitude() / self.settings.tolerance;
         value.abs().max(floor).max(f64::MIN_POSITIVE)
     }
 
-    fn relative_residual(&self, pair: &RitzPair) -> f64 {
-        pair.residual / self.scale_of(pair.value)
+    /// A Ritz pair with its unit vector and its measured residual.
+    fn measure(&mut self, pair: &RitzPair) -> Result<Pair> {
+        let x = self.basis.combine(&pair.vector)?;
+        let x = (&x / self.basis.norm(&x)?)?;
+        let product = self.product(&x)?;
+        let value = self.basis.dot(&x, &product)?;
+        let residual = self.basis.norm(&(product - (&x * value)?)?)?;
+        let converged = residual <= self.settings.tolerance * self.scale_of(value);
+        Ok(Pair { value, residual, converged, vector: x })
     }
+}
 
-    /// A block finds one copy of each eigenvalue. Once one has ended, another of at least its length must leave the
-    /// extremes `before` it as they were, to show that there are no further copies among them.
-    fn no_further_copies(&self, before: Option<&[f64]>, values: &[f64]) -> bool {
-        if self.blocks == 0 {
-            return true;
-        }
-        let start = self.tridiagonal.last_block_start();
-        let explored = self.at_block_end() || self.basis.len() - start >= start;
-        let unchanged = |before: &[f64]| {
-            let same = |(a, b): (&f64, &f64)| (a - b).abs() <= self.settings.tolerance * self.scale_of(*a);
-            before.len() == values.len() && before.iter().zip(values).all(same)
-        };
-        explored && before.is_some_and(unchanged)
-    }
-
-    /// The selected pairs with eigenvectors and measured residuals.
-    fn measure(&mut self, pairs: Vec<(RitzPair, End)>, reason: Reason) -> Result<Extremes> {
-        let mut eigenvalues = Vec::with_capacity(pairs.len());
-        let mut rows = Vec::with_capacity(pairs.len());
-        for (pair, end) in pairs {
-            let x = self.basis.combine(&pair.vector)?;
-            let x = (&x / self.basis.norm(&x)?)?;
-            let product = self.product(&x)?;
-            let value = self.basis.dot(&x, &product)?;
-            let residual = self.basis.norm(&(product - (&x * value)?)?)?;
-            let converged = residual <= self.settings.tolerance * self.scale_of(value);
-            eigenvalues.push(Eigenvalue { value, residual, converged, end });
-            rows.push(x);
-        }
-        let eigenvectors = Tensor::stack(&rows, 0)?;
-        Ok(Extremes { eigenvalues, eigenvectors, products: self.products, basis: self.basis.len(), reason })
-    }
+/// A seeded random unit vector orthogonal to the locked ones, another for each sweep.
+fn start(seed: u64, sweep: usize, basis: &Basis, operator: &dyn SymmetricOperator) -> Result<Tensor> {
+    let mut rng = random::stream(seed, "lanczos start", &sweep.to_string());
+    let normal: Vec<f64> = (0..operator.dimension()).map(|_| StandardNormal.sample(&mut rng)).collect();
+    let start = Tensor::new(normal, operator.device())?.to_dtype(basis.dtype())?;
+    let start = basis.orthogonalize(&(&start / basis.norm(&start)?)?)?;
+    let start = basis.orthogonalize(&start)?;
+    Ok((&start / basis.norm(&start)?)?)
 }
 
 /// The distance of 1 to the next number.

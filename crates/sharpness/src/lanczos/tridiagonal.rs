@@ -23,22 +23,10 @@ pub(super) struct Tridiagonal {
 }
 
 impl Tridiagonal {
-    pub(super) fn push_diagonal(&mut self, alpha: f64) {
+    /// The next row: α, and the β that leads on from it.
+    pub(super) fn push(&mut self, alpha: f64, beta: f64) {
         self.diagonal.push(alpha);
-    }
-
-    pub(super) fn push_coupling(&mut self, beta: f64) {
         self.couplings.push(beta);
-    }
-
-    pub(super) fn last_coupling(&self) -> f64 {
-        self.couplings.last().copied().unwrap_or(0.0)
-    }
-
-    /// Where the last block starts: behind the last zero coupling inside T.
-    pub(super) fn last_block_start(&self) -> usize {
-        let inner = &self.couplings[..self.couplings.len().saturating_sub(1)];
-        inner.iter().rposition(|&beta| beta == 0.0).map_or(0, |i| i + 1)
     }
 
     /// A lower bound of the spectral radius: the largest |α| and β.
@@ -63,7 +51,7 @@ impl Tridiagonal {
                 "try another `--seed`",
             )
         })?;
-        let beta = self.last_coupling();
+        let beta = self.couplings.last().copied().unwrap_or(0.0);
         let pair = |i: usize| {
             let vector: Vec<f64> = eigen.eigenvectors.column(i).iter().copied().collect();
             RitzPair { value: eigen.eigenvalues[i], residual: (beta * vector[k - 1]).abs(), vector }
