@@ -17,7 +17,8 @@ const TRAIN: [&str; 12] =
 /// What must not depend on kills: checkpoints, byte for byte, and records without times and paths.
 fn outcome(basin: &Basin, directory: &str) -> BTreeMap<String, Vec<u8>> {
     let files = basin.files(directory).into_iter();
-    let lasting = files.filter(|(name, _)| !name.ends_with('/') && !name.starts_with("figures/") && name != "index.html");
+    let lasting =
+        files.filter(|(name, _)| !name.ends_with('/') && !name.starts_with("figures/") && name != "index.html");
     lasting
         .map(|(name, bytes)| match name.ends_with(".json") {
             false => (name, bytes),
@@ -62,7 +63,9 @@ fn a_killed_run_goes_on_to_the_same_bits() {
         let moment = |_: &Basin, elapsed: Duration| elapsed >= Duration::from_millis(milliseconds);
         hits += usize::from(killed(&basin, &TRAIN, moment));
     }
-    for file in ["run/settings.json", "run/history.jsonl", "run/state.safetensors", "run/checkpoints/epoch-00003.safetensors"] {
+    for file in
+        ["run/settings.json", "run/history.jsonl", "run/state.safetensors", "run/checkpoints/epoch-00003.safetensors"]
+    {
         let basin = Basin::new();
         hits += usize::from(killed(&basin, &TRAIN, |basin, _| basin.path(file).exists()));
         basin.done(&TRAIN);

@@ -120,7 +120,7 @@ fn the_figures_name_their_axes() {
     for (figure, axes) in [
         ("accuracy-curves", &["epoch", "accuracy"][..]),
         ("line", &["α", "loss", "accuracy"]),
-        ("sharpness-along-training", &["loss", "sharpness"]),
+        ("sharpness-along-training", &["cross-entropy", "sharpness"]),
         ("eigenvalues-hessian", &["batch size", "λ"]),
     ] {
         let svg = basin.text(&format!("study/figures/{figure}.svg")).to_lowercase();
@@ -185,7 +185,13 @@ fn results_use_the_names_of_the_contract() {
         ),
         (
             "spectrum-b16-s0.json",
-            &["matrix", "eigenvalues.0.value", "eigenvalues.0.residual", "eigenvalues.0.converged", "eigenvalues.0.end"],
+            &[
+                "matrix",
+                "eigenvalues.0.value",
+                "eigenvalues.0.residual",
+                "eigenvalues.0.converged",
+                "eigenvalues.0.end",
+            ],
         ),
         ("line-b16-s0-b100-s0.json", &["alpha.4", "train_loss.4", "test_loss.4", "train_accuracy.4", "distance"]),
         (
@@ -225,8 +231,7 @@ fn csv_files_hold_the_numbers_of_the_records() {
             epochs.as_array().unwrap().iter().map(|epoch| epoch[column].as_f64().unwrap()).collect();
         assert_eq!(numbers(&run, column), recorded, "{column}");
     }
-    let largest: Vec<_> =
-        csv(&basin, "eigenvalues-hessian").into_iter().filter(|row| row["end"] == "λ_max").collect();
+    let largest: Vec<_> = csv(&basin, "eigenvalues-hessian").into_iter().filter(|row| row["end"] == "λ_max").collect();
     let recorded: Vec<f64> = ["b16-s0", "b16-s1", "b100-s0", "b100-s1"]
         .map(|run| result(&format!("spectrum-{run}.json"), "eigenvalues.0.value").as_f64().unwrap())
         .to_vec();
@@ -275,7 +280,11 @@ fn a_study_that_is_done_is_not_done_again() {
     let basin = studied();
     let stamps = || -> BTreeMap<String, std::time::SystemTime> {
         let names = basin.files("study/records").into_keys();
-        names.map(|name| (name.clone(), fs::metadata(basin.path("study/records").join(name)).unwrap().modified().unwrap())).collect()
+        names
+            .map(|name| {
+                (name.clone(), fs::metadata(basin.path("study/records").join(name)).unwrap().modified().unwrap())
+            })
+            .collect()
     };
     let (before, stamped) = (basin.files("study"), stamps());
     let ended = basin.run(&["study", "small.toml", "--out", "study"]);
@@ -296,10 +305,9 @@ fn another_study_is_refused_with_the_difference() {
         "training.epochs is 4 there and 5 now",
         "another directory",
     ]);
-    basin.run(&["study", "small.toml", "--out", "study", "--seeds", "3", "--batch-sizes", "16"]).assert_refused(&[
-        "batch_sizes is [16,100] there and [16] now",
-        "seeds is 2 there and 3 now",
-    ]);
+    basin
+        .run(&["study", "small.toml", "--out", "study", "--seeds", "3", "--batch-sizes", "16"])
+        .assert_refused(&["batch_sizes is [16,100] there and [16] now", "seeds is 2 there and 3 now"]);
     assert_eq!(before, basin.files("study"));
 }
 
@@ -307,9 +315,11 @@ fn another_study_is_refused_with_the_difference() {
 fn typed_options_win_over_the_study_file() {
     let basin = Basin::new();
     basin.write("small.toml", SMALL);
-    let ended = basin.run(&["study", "small.toml", "--batch-sizes", "50", "--seeds", "1", "--epochs", "2", "--out", "o"]);
+    let ended =
+        basin.run(&["study", "small.toml", "--batch-sizes", "50", "--seeds", "1", "--epochs", "2", "--out", "o"]);
     assert!(matches!(ended.code, 0 | 3), "{ended:?}");
-    let runs: Vec<String> = basin.files("o/runs").into_keys().filter(|name| name.ends_with("last.safetensors")).collect();
+    let runs: Vec<String> =
+        basin.files("o/runs").into_keys().filter(|name| name.ends_with("last.safetensors")).collect();
     assert_eq!(runs, ["b50-s0/checkpoints/last.safetensors"]);
     let training = basin.json("o/records/training-b50-s0.json");
     assert_eq!(field(&training, "result.epochs").as_array().unwrap().len(), 2);

@@ -165,7 +165,7 @@ pub(crate) enum OptimizerArgument {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct KeskarSettings {
     /// Half-widths of the neighbourhood: |step| ≤ ε (|weight| + 1).
-    #[arg(long, value_delimiter = ',', default_value = "1e-3,5e-4")]
+    #[arg(long, value_delimiter = ',', default_value = "1e-3,5e-4", allow_hyphen_values = true)]
     pub(crate) epsilon: Vec<f64>,
     /// Where the maximum is sought.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "full,manifold")]
@@ -204,11 +204,11 @@ pub(crate) struct SpectrumSettings {
     /// Largest eigenvalues to find.
     #[arg(long, default_value_t = 1)]
     pub(crate) top: usize,
-    /// Smallest eigenvalues to find.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) bottom: usize,
-    /// An eigenvalue λ has converged when ‖Hv − λv‖ ≤ tolerance · |λ|.
-    #[arg(long, default_value_t = 1e-4)]
+    /// Smallest eigenvalues to find; 1 of the Hessian and 0 of the other matrices, which have none below 0, when absent.
+    #[arg(long)]
+    pub(crate) bottom: Option<usize>,
+    /// An eigenvalue λ has converged when ‖Hv − λv‖ ≤ tolerance · |λ|, or at the rounding of a product, 4 ε max |λ|.
+    #[arg(long, default_value_t = 1e-4, allow_hyphen_values = true)]
     pub(crate) tolerance: f64,
     /// Largest Krylov basis.
     #[arg(long, default_value_t = 1000, value_name = "N")]
@@ -291,22 +291,22 @@ pub(crate) struct TrainingSettings {
     #[arg(long, value_enum)]
     pub(crate) optimizer: Option<OptimizerArgument>,
     /// Full learning rate; 0.1 for sgd and 0.001 for adam and adamw when absent.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) learning_rate: Option<f64>,
     /// Momentum of sgd.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) momentum: Option<f64>,
     /// Take sgd's gradient after Nesterov.
     #[arg(long)]
     pub(crate) nesterov: bool,
     /// Weight decay.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) weight_decay: Option<f64>,
     /// Decay of the learning rate: constant, step:EPOCHS:FACTOR or cosine.
     #[arg(long)]
     pub(crate) schedule: Option<String>,
     /// Epochs over which the learning rate rises to its full value.
-    #[arg(long, value_name = "EPOCHS")]
+    #[arg(long, value_name = "EPOCHS", allow_hyphen_values = true)]
     pub(crate) warmup: Option<f64>,
 }
 

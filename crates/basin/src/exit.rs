@@ -50,7 +50,10 @@ fn objective_error(error: &anyhow::Error) -> Option<&ObjectiveError> {
 
 fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(ObjectiveError::Interrupted) = objective_error(error) {
-        return Some("run the same command again to go on".into());
+        return Some(
+            "run the same command again: studies and training runs go on where they stopped, measurements start anew"
+                .into(),
+        );
     }
     if let Some(error) = error.downcast_ref::<TrainingError>() {
         return error.hint();

@@ -21,6 +21,9 @@ pub(crate) fn emit(common: &Common, record: &Record, readable: impl FnOnce() -> 
 pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
     if path.is_file() {
         lines::require_objects(path)?;
+    } else if path.exists() && !path.is_dir() {
+        let message = format!("cannot append records to `{}`: it is no regular file", path.display());
+        return Err(Error::input(message, "name a file; `--json` prints the record").into());
     }
     let refused = |cause: io::Error| {
         Error::input(

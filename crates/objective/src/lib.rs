@@ -1,5 +1,6 @@
 //! Models, losses, data and weights: an objective that can be evaluated and differentiated.
 
+mod batch_statistics;
 pub mod data;
 mod error;
 mod file;
@@ -13,6 +14,7 @@ mod stored;
 mod suggestion;
 pub mod weights;
 
+pub use batch_statistics::batch_statistics;
 pub use error::{Error, Result};
 pub use loss_spec::{LossSpec, Outputs};
 pub use network::{Cost, Network, NetworkOptions};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use basin_tape::losses::{BinaryCrossEntropy, CrossEntropy, Loss, SquaredError};
 use candle_core::{D, DType, Device, Tensor};
 
-use crate::data::{Dataset, Targets};
+use crate::data::{Dataset, IGNORED, Targets};
 use crate::{Error, Result, suggestion};
 
 /// The loss of a sample.
@@ -99,10 +99,29 @@ impl LossSpec {
     /// The outputs a model needs for these targets.
     ///
     /// # Errors
-    /// When the loss needs classes and the targets are floats.
+    /// When the loss needs classes and the targets are floats, when there is a class per position instead of one per
+    /// sample, or when a loss other than cross-entropy meets ignored labels.
     pub fn outputs(self, data: &Dataset) -> Result<Outputs> {
         match (self, &data.targets) {
-            (_, Targets::Classes { classes, .. }) => Ok(Outputs::AtLeast(*classes)),
+            (_, Targets::Classes { labels, .. }) if labels.rank() != 1 => Err(Error::input(
+                format!(
+                    "the classes of `{}` have shape {:?}: models give one answer per sample, not one per position",
+                    data.spec,
+                    labels.dims()
+                ),
+                "give one class per sample, an array of shape (N,)",
+            )),
+            (Self::CrossEntropy, Targets::Classes { classes, .. }) => Ok(Outputs::AtLeast(*classes)),
+            (_, Targets::Classes { labels, classes }) => {
+                let ignored = labels.to_vec1::<i64>()?.into_iter().filter(|&label| label == IGNORED).count();
+                if ignored == 0 {
+                    return Ok(Outputs::AtLeast(*classes));
+                }
+                Err(Error::input(
+                    format!("{ignored} labels of `{}` are {IGNORED}, which `{self}` cannot leave out", data.spec),
+                    "use `--loss cross-entropy`, or remove these samples",
+                ))
+            }
             (Self::CrossEntropy, Targets::Real(_)) => Err(Error::input(
                 format!("cross-entropy needs integer classes, the targets of `{}` are floats", data.spec),
                 "use `--loss mse`, or store the classes `y` as integers",
@@ -114,9 +133,23 @@ impl LossSpec {
     /// The targets as the loss takes them: i64 classes, or numbers of the given dtype of shape (N, outputs).
     ///
     /// # Errors
-    /// When the loss needs classes and the targets are floats.
+    /// As [`outputs`](Self::outputs), and when a class or a target's length is not one of a model with so many outputs.
     pub fn targets(self, data: &Dataset, outputs: usize, dtype: DType, device: &Device) -> Result<Tensor> {
-        self.outputs(data)?;
+        let needed = self.outputs(data)?;
+        match &data.targets {
+            Targets::Classes { labels, .. } => check_classes(labels, outputs, data)?,
+            Targets::Real(_) if needed.allows(outputs) => {}
+            Targets::Real(_) => {
+                return Err(Error::input(
+                    format!(
+                        "a target of `{}` holds {} numbers, the model has {outputs} outputs",
+                        data.spec,
+                        needed.needed()
+                    ),
+                    "use a model with one output for each number of a target",
+                ));
+            }
+        }
         let prepared = match (&data.targets, self) {
             (Targets::Classes { labels, .. }, Self::CrossEntropy) => labels.clone(),
             (Targets::Classes { labels, .. }, _) => {
@@ -126,5 +159,28 @@ impl LossSpec {
             (Targets::Real(targets), _) => targets.reshape((data.samples(), outputs))?.to_dtype(dtype)?,
         };
         Ok(prepared.to_device(device)?)
+    }
+
+    /// The sum of the weights of targets as [`targets`](Self::targets) gives them, for a model with so many outputs: what
+    /// the mean loss divides by, 0 where all are ignored.
+    ///
+    /// # Errors
+    /// When the targets are not of this loss.
+    pub fn weight(self, targets: &Tensor, outputs: usize) -> Result<f64> {
+        // Weights depend on the shape of the outputs alone; expanding one zero takes no memory.
+        let zeros = Tensor::zeros((1, 1), DType::F64, targets.device())?.broadcast_as((targets.dim(0)?, outputs))?;
+        Ok(self.build().weights(&zeros, targets)?.to_dtype(DType::F64)?.sum_all()?.to_scalar()?)
+    }
+}
+
+/// Each label must be the number of an output, or the mark of what a loss leaves out.
+fn check_classes(labels: &Tensor, outputs: usize, data: &Dataset) -> Result<()> {
+    let fits = |label: i64| label == IGNORED || usize::try_from(label).is_ok_and(|label| label < outputs);
+    match labels.to_vec1::<i64>()?.into_iter().enumerate().find(|&(_, label)| !fits(label)) {
+        None => Ok(()),
+        Some((position, label)) => Err(Error::input(
+            format!("label {label} at position {position} of `{}` is none of the model's {outputs} outputs", data.spec),
+            "number the classes from 0 (-100 marks what the loss leaves out), and use a model with an output for each",
+        )),
     }
 }

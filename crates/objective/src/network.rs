@@ -6,7 +6,8 @@ use basin_tape::losses::Loss;
 use basin_tape::{Linearization, Point, Program};
 use candle_core::{D, DType, Device, Tensor};
 
-use crate::data::{Dataset, Targets};
+use crate::batch_statistics::batch_statistics;
+use crate::data::{Dataset, IGNORED, Targets};
 use crate::loss_spec::LossSpec;
 use crate::models::{BatchNorm, Model};
 use crate::objective::{Evaluation, Linearized, Objective};
@@ -18,6 +19,8 @@ const MICRO_BATCH_BYTES: usize = 128 << 20;
 const MICRO_BATCH_SAMPLES: usize = 1024;
 /// Bytes of linearizations that are kept when no budget is given.
 const DEFAULT_MEMORY: u64 = 4 << 30;
+/// Samples of one batch whose statistics are averaged: fixed, because the average depends on it.
+const STATISTICS_BATCH: usize = 256;
 
 /// How a network is evaluated.
 #[derive(Clone, Debug)]
@@ -65,11 +68,16 @@ struct Batch {
 /// ```
 #[derive(Debug)]
 pub struct Network<'m> {
+    model: &'m Model,
     program: &'m Program,
     buffers: Tensor,
     loss: Box<dyn Loss>,
+    /// Of all samples; the batches are parts of it.
+    inputs: Tensor,
     batches: Vec<Batch>,
     samples: usize,
+    /// Σᵢ wᵢ: what the mean loss divides by.
+    weight: f64,
     accuracy: Accuracy,
     device: Device,
     dtype: DType,
@@ -100,7 +108,8 @@ impl<'m> Network<'m> {
     /// A model with a loss on a data set; `buffers` are the model's constants such as running means.
     ///
     /// # Errors
-    /// When data, loss and model do not belong together, or the micro-batch is 0 or larger than the data.
+    /// When data, loss and model do not belong together, all samples are ignored, or the micro-batch is 0 or not the
+    /// whole data although batch norm uses batch statistics.
     pub fn new(
         model: &'m Model,
         buffers: &Tensor,
@@ -112,12 +121,26 @@ impl<'m> Network<'m> {
         let program = model.program(batch_norm);
         let buffers = buffers.to_dtype(dtype)?.to_device(&device)?;
         let samples = data.samples();
+        let whole = Batch {
+            inputs: data.inputs.to_dtype(dtype)?.to_device(&device)?,
+            targets: loss.targets(data, model.outputs(), dtype, &device)?,
+        };
+        let weight = loss.weight(&whole.targets, model.outputs())?;
+        if weight == 0.0 {
+            return Err(Error::input(
+                format!("all {samples} labels of `{}` are {IGNORED}, so that no sample counts", data.spec),
+                "label at least one of the analysed samples",
+            ));
+        }
         let mut network = Self {
+            model,
             program,
             buffers,
             loss: loss.build(),
+            inputs: whole.inputs.clone(),
             batches: Vec::new(),
             samples,
+            weight,
             accuracy: match data.targets {
                 Targets::Classes { .. } => Accuracy::LargestOutput,
                 Targets::Real(_) => Accuracy::None,
@@ -125,10 +148,6 @@ impl<'m> Network<'m> {
             device,
             dtype,
             memory: memory.unwrap_or(DEFAULT_MEMORY),
-        };
-        let whole = Batch {
-            inputs: data.inputs.to_dtype(dtype)?.to_device(&network.device)?,
-            targets: loss.targets(data, model.outputs(), dtype, &network.device)?,
         };
         let micro_batch = network.micro_batch(&whole, micro_batch)?;
         network.batches = split(&whole, samples, micro_batch)?;
@@ -145,6 +164,37 @@ impl<'m> Network<'m> {
         Ok(())
     }
 
+    /// The model's constants with the statistics of its batch norms computed at θ on all samples, as PyTorch's
+    /// `torch.optim.swa_utils.update_bn` does: averages over consecutive batches of 256 samples, each normalised by its
+    /// own statistics, of the batch's mean and unbiased variance. Batches count by their samples, so a short last one
+    /// counts less (PyTorch counts all alike). Other constants stay, as do the statistics where no batch has a variance.
+    ///
+    /// # Errors
+    /// When θ does not have the network's length, or the device fails.
+    pub fn recomputed_statistics(&self, theta: &Tensor) -> Result<Tensor> {
+        let program = self.model.program(BatchNorm::Batch);
+        if program.batch_statistics().is_empty() {
+            return Ok(self.buffers.clone());
+        }
+        let point = program.at(theta, &self.buffers)?;
+        let views = program.buffers().views(&self.buffers)?;
+        let mut sums: Vec<(f64, VectorSum)> = views.iter().map(|_| (0.0, VectorSum::default())).collect();
+        for start in (0..self.samples).step_by(STATISTICS_BATCH) {
+            let samples = STATISTICS_BATCH.min(self.samples - start);
+            let tape = program.record(&point, &[&self.inputs.narrow(0, start, samples)?])?;
+            for (index, statistics) in batch_statistics(&tape)? {
+                let (weight, sum) = &mut sums[index];
+                *weight += samples as f64;
+                sum.add((statistics.to_dtype(DType::F64)? * samples as f64)?)?;
+            }
+        }
+        let recomputed = views.into_iter().zip(sums).map(|(view, (weight, sum))| match weight {
+            0.0 => Ok(Some(view)),
+            weight => Ok(Some(sum.divided_by(weight, self.dtype)?)),
+        });
+        Ok(program.buffers().join(recomputed.collect::<Result<_>>()?, self.dtype, &self.device)?)
+    }
+
     fn micro_batch(&self, whole: &Batch, asked: Option<usize>) -> Result<usize> {
         let coupled = !self.program.batch_statistics().is_empty();
         match asked {
@@ -153,7 +203,7 @@ impl<'m> Network<'m> {
                 format!(
                     "batch norm uses the statistics of the batch, so a sample's loss depends on the {} others: \
                      micro-batches of {size} would be another function",
-                    self.samples
+                    self.samples - 1
                 ),
                 "leave the micro-batch out, analyse fewer samples with `--samples`, or use stored statistics",
             )),
@@ -271,32 +321,32 @@ impl Objective for Network<'_> {
 
     fn evaluate(&self, theta: &Tensor) -> Result<Evaluation> {
         let point = self.at(theta)?;
-        let (mut total, mut weight, mut correct) = (0.0, 0.0, 0.0);
+        let (mut total, mut correct) = (0.0, 0.0);
         for batch in &self.batches {
             let output = self.program.evaluate(&point, &[&batch.inputs])?;
             total += sum(&self.loss.losses(&output, &batch.targets)?)?;
-            weight += sum(&self.loss.weights(&output, &batch.targets)?)?;
             if matches!(self.accuracy, Accuracy::LargestOutput) {
                 correct += self.correct(&output, &batch.targets)?;
             }
         }
         let accuracy = match self.accuracy {
-            Accuracy::LargestOutput => Some(correct / weight),
+            // The largest of outputs that are NaN would be the first class.
+            Accuracy::LargestOutput if total.is_nan() => Some(f64::NAN),
+            Accuracy::LargestOutput => Some(correct / self.weight),
             Accuracy::None => None,
         };
-        Ok(Evaluation { loss: total / weight, accuracy })
+        Ok(Evaluation { loss: total / self.weight, accuracy })
     }
 
     fn gradient(&self, theta: &Tensor) -> Result<(f64, Tensor)> {
         let point = self.at(theta)?;
-        let (mut total, mut weight, mut gradient) = (0.0, 0.0, VectorSum::default());
+        let (mut total, mut gradient) = (0.0, VectorSum::default());
         for batch in &self.batches {
             let linearization = self.linearize_batch(&point, batch)?;
             total += sum(&linearization.losses()?)?;
-            weight += sum(&self.loss.weights(linearization.tape().output(), &batch.targets)?)?;
             gradient.add(linearization.gradient()?)?;
         }
-        Ok((total / weight, gradient.divided_by(weight, self.dtype)?))
+        Ok((total / self.weight, gradient.divided_by(self.weight, self.dtype)?))
     }
 
     fn sample_losses(&self, theta: &Tensor) -> Result<Vec<f64>> {
@@ -311,17 +361,17 @@ impl Objective for Network<'_> {
 
     fn linearize<'a>(&'a self, theta: &Tensor) -> Result<Box<dyn Linearized + 'a>> {
         let point = self.at(theta)?;
-        let (mut kept, mut weight, mut bytes) = (Vec::new(), 0.0, 0);
-        for (i, batch) in self.batches.iter().enumerate() {
+        let (mut kept, mut bytes) = (Vec::new(), 0);
+        for batch in &self.batches {
             let linearization = self.linearize_batch(&point, batch)?;
-            weight += sum(&self.loss.weights(linearization.tape().output(), &batch.targets)?)?;
             // The first Hessian product adds the adjoints, which are about as large as the values.
             bytes += 2 * linearization.bytes() as u64;
-            if kept.len() == i && bytes <= self.memory {
-                kept.push(linearization);
+            if bytes > self.memory {
+                break;
             }
+            kept.push(linearization);
         }
-        Ok(Box::new(AtPoint { network: self, point, kept, weight }))
+        Ok(Box::new(AtPoint { network: self, point, kept }))
     }
 }
 
@@ -330,7 +380,6 @@ struct AtPoint<'a> {
     network: &'a Network<'a>,
     point: Point,
     kept: Vec<Linearization<'a>>,
-    weight: f64,
 }
 
 impl AtPoint<'_> {
@@ -342,11 +391,16 @@ impl AtPoint<'_> {
         for batch in &self.network.batches[self.kept.len()..] {
             sum.add(product(&self.network.linearize_batch(&self.point, batch)?)?)?;
         }
-        sum.divided_by(self.weight, self.network.dtype)
+        sum.divided_by(self.network.weight, self.network.dtype)
     }
 }
 
 impl Linearized for AtPoint<'_> {
+    fn kept_share(&self) -> f64 {
+        let kept: usize = self.network.batches[..self.kept.len()].iter().map(|batch| batch.inputs.dims()[0]).sum();
+        kept as f64 / self.network.samples as f64
+    }
+
     fn gradient(&self) -> Result<Tensor> {
         self.mean(|linearization| linearization.gradient())
     }

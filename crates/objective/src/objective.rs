@@ -57,6 +57,10 @@ pub trait Objective: Sync {
 
 /// The derivatives of an objective at a fixed θ. Products are those of the mean over all samples.
 pub trait Linearized: Send + Sync {
+    /// The share of samples whose linearization is kept, from 0 to 1: the forward sweep and the first adjoints of the
+    /// others are computed anew for each product. It says what a product costs.
+    fn kept_share(&self) -> f64;
+
     /// ∇L.
     ///
     /// # Errors

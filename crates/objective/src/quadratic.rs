@@ -89,6 +89,10 @@ struct AtPoint<'a> {
 }
 
 impl Linearized for AtPoint<'_> {
+    fn kept_share(&self) -> f64 {
+        1.0
+    }
+
     fn gradient(&self) -> Result<Tensor> {
         Ok(self.gradient.clone())
     }

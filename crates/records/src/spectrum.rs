@@ -28,7 +28,8 @@ pub struct Spectrum {
     /// Iterations of the eigensolver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iterations: Option<u64>,
-    /// Relative residual at which an eigenvalue counts as converged: ‖A v − λ v‖ ≤ tolerance · |λ|.
+    /// Relative residual at which an eigenvalue counts as converged: ‖A v − λ v‖ ≤ tolerance · |λ|, or at the rounding of a
+    /// product, 4 ε max |λ| with the ε of the record's dtype.
     #[serde(default, with = "float::optional", skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
     /// Why the eigensolver stopped.

@@ -272,3 +272,33 @@ fn no_bytes_make_a_reader_panic() {
     }
     assert!(Record::from_json(&[b'['; 100_000]).is_err(), "deep nesting must not exhaust the stack");
 }
+
+/// Regression: appending cut everything behind the last line end of a file that held no JSON lines, such as a checkpoint.
+#[test]
+fn a_file_that_holds_no_json_lines_is_not_appended_to() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("checkpoint.safetensors");
+    for foreign in [&b"\x40\0\0\0\0\0\0\0{\"a\": 1}"[..], b"a note", b"{}\na note"] {
+        fs::write(&path, foreign).unwrap();
+        assert!(lines::require_objects(&path).is_err());
+        assert!(Record::new(provenance(), study()).append_line(&path).is_err());
+        assert_eq!(fs::read(&path).unwrap(), foreign);
+    }
+    for torn in [&b""[..], b"{}\n", b"{}\n{\"schem", b"{}\n\0\0\0"] {
+        fs::write(&path, torn).unwrap();
+        lines::require_objects(&path).unwrap();
+    }
+}
+
+/// Regression: a kill while a file was written left its temporary file behind for good.
+#[test]
+fn only_leftovers_are_removed() {
+    let directory = tempdir().unwrap();
+    for name in [".basin-a1B2c3.tmp", "a.tmp", "last.safetensors"] {
+        fs::write(directory.path().join(name), "").unwrap();
+    }
+    basin_records::file::remove_leftovers(directory.path()).unwrap();
+    let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["a.tmp", "last.safetensors"]);
+}

@@ -27,6 +27,9 @@ const RANDOM_STARTS: [f64; 2] = [0.1, 1.0];
 /// What numbers that are not finite mean at θ.
 const DIVERGED: &str = "training has diverged, or the checkpoint is damaged: `basin inspect` shows its tensors";
 
+/// More draws, columns or iterations are a slip of the hand.
+const MOST: usize = 1_000_000;
+
 /// What is measured.
 ///
 /// ```
@@ -92,6 +95,14 @@ impl KeskarOptions {
         if (0..self.subspaces.len()).any(|i| self.subspaces[..i].contains(&self.subspaces[i])) {
             return Err(Error::input("a subspace is given twice", "give each of `full` and `manifold` once"));
         }
+        let mut epsilons = self.epsilons.clone();
+        epsilons.sort_by(f64::total_cmp);
+        if epsilons.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Error::input("an ε is given twice", "give each ε once: repetitions are no draws"));
+        }
+        if self.subspaces.iter().enumerate().any(|(i, subspace)| self.subspaces[..i].contains(subspace)) {
+            return Err(Error::input("a subspace is given twice", "give `full`, `manifold` or both, each once"));
+        }
         let manifold = self.subspaces.contains(&Subspace::Manifold);
         let counts = [
             ("half-widths ε", self.epsilons.len(), "give at least one `--epsilon`"),
@@ -103,6 +114,9 @@ impl KeskarOptions {
         ];
         if let Some((what, _, hint)) = counts.into_iter().find(|(_, count, _)| *count == 0) {
             return Err(Error::input(format!("the number of {what} is 0"), hint));
+        }
+        if let Some((what, count, _)) = counts.into_iter().find(|(_, count, _)| *count > MOST) {
+            return Err(Error::input(format!("the number of {what} is {count}"), format!("give at most {MOST}")));
         }
         if manifold && self.dimension > parameters {
             return Err(Error::input(

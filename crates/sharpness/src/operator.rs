@@ -56,12 +56,15 @@ impl From<CurvatureMatrix> for Matrix {
 }
 
 impl CurvatureMatrix {
-    /// What one product costs on a kept linearization, in gradients on the same samples (design §3: 6 and 4 of 3).
-    pub fn gradient_equivalents(self) -> f64 {
-        match self {
-            Self::Hessian => 2.0,
-            Self::GaussNewton | Self::EmpiricalFisher => 4.0 / 3.0,
-        }
+    /// What one product costs in gradients on the same samples, by the matrix products of a linear layer (gradient = 3):
+    /// on a kept linearization 6 for the Hessian and 4 for the others; elsewhere forward sweep (1) and, for the Hessian,
+    /// first adjoints (2) come on top.
+    fn gradient_equivalents(self, kept_share: f64) -> f64 {
+        let (kept, anew) = match self {
+            Self::Hessian => (6.0, 3.0),
+            Self::GaussNewton | Self::EmpiricalFisher => (4.0, 1.0),
+        };
+        (kept + (1.0 - kept_share) * anew) / 3.0
     }
 }
 
@@ -91,6 +94,13 @@ impl<'a> Curvature<'a> {
             device: objective.device().clone(),
             dtype: objective.dtype(),
         })
+    }
+}
+
+impl Curvature<'_> {
+    /// What one product costs, in gradients on the same samples.
+    pub fn gradient_equivalents(&self) -> f64 {
+        self.matrix.gradient_equivalents(self.at.kept_share())
     }
 }
 

@@ -9,6 +9,9 @@ use candle_core::Tensor;
 
 use crate::Result;
 
+/// The key that says that basin wrote a file, with its version.
+const WRITER: &str = "basin";
+
 /// What a checkpoint notes about itself, in the metadata of its file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckpointMetadata {
@@ -28,11 +31,16 @@ pub struct CheckpointMetadata {
     pub optimizer: Option<String>,
     /// The run's seed.
     pub seed: Option<u64>,
+    /// How many of the first training samples were trained on, where not on all.
+    pub samples: Option<u64>,
 }
 
 impl CheckpointMetadata {
-    /// What a file's metadata holds; a file of another program's holds nothing of it.
+    /// What a file's metadata holds; a file that another program wrote holds nothing of it, whatever its keys are.
     pub fn read(weights: &Weights) -> Self {
+        if !weights.metadata.contains_key(WRITER) {
+            return Self::default();
+        }
         let text = |key: &str| weights.metadata.get(key).cloned();
         let number = |key: &str| weights.metadata.get(key).and_then(|value| value.parse().ok());
         Self {
@@ -44,6 +52,7 @@ impl CheckpointMetadata {
             batch_size: number("batch_size"),
             optimizer: text("optimizer"),
             seed: number("seed"),
+            samples: number("samples"),
         }
     }
 
@@ -58,7 +67,8 @@ impl CheckpointMetadata {
             ("batch_size", number(self.batch_size)),
             ("optimizer", self.optimizer.clone()),
             ("seed", number(self.seed)),
-            ("basin", Some(env!("CARGO_PKG_VERSION").into())),
+            ("samples", number(self.samples)),
+            (WRITER, Some(env!("CARGO_PKG_VERSION").into())),
         ];
         entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
@@ -74,5 +84,33 @@ impl CheckpointMetadata {
             tensors.extend(layout.entries().iter().map(|entry| entry.name.clone()).zip(views));
         }
         Ok(weights::write(path, &tensors, &self.entries())?)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn metadata_is_read_back_and_believed_of_basins_own_files_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let model = Model::new(&"mlp:2-2".parse().unwrap(), &[2], 2).unwrap();
+        let vectors = (model.initial_parameters(0, DType::F32).unwrap(), model.initial_buffers(DType::F32).unwrap());
+        let metadata = CheckpointMetadata {
+            model: Some("mlp:2-2".into()),
+            seed: Some(7),
+            samples: Some(100),
+            ..CheckpointMetadata::default()
+        };
+        metadata.write(&path, &model, &vectors.0, &vectors.1).unwrap();
+        assert_eq!(CheckpointMetadata::read(&Weights::read(&path).unwrap()), metadata);
+
+        let foreign = BTreeMap::from([("seed".to_owned(), "7".to_owned()), ("model".to_owned(), "bert".to_owned())]);
+        let tensors = [("a".to_owned(), Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap())];
+        weights::write(&path, &tensors, &foreign).unwrap();
+        assert_eq!(CheckpointMetadata::read(&Weights::read(&path).unwrap()), CheckpointMetadata::default());
     }
 }

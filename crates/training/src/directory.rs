@@ -1,6 +1,7 @@
 //! The files of a run, written so that a kill at any instant loses at most the work since the last saved state.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use basin_objective::Error as ObjectiveError;
@@ -21,7 +22,8 @@ impl RunDirectory {
     /// Opens a new or an interrupted run.
     ///
     /// # Errors
-    /// When the directory holds a run with other settings, or cannot be written.
+    /// When the directory holds a run with other settings, its settings cannot be read or are missing beside a saved
+    /// state, or it cannot be written.
     pub fn open(path: &Path, settings: &Settings) -> Result<Self> {
         let directory = Self { path: path.to_owned() };
         fs::create_dir_all(directory.path.join("checkpoints")).map_err(|cause| {
@@ -41,6 +43,25 @@ impl RunDirectory {
                     )
                 })?;
                 directory.require_equal(&found, &wanted)?;
+                file::remove_leftovers(&directory.path)?;
+                file::remove_leftovers(&directory.path.join("checkpoints"))?;
+            }
+            Err(cause) if cause.kind() != ErrorKind::NotFound => {
+                return Err(ObjectiveError::input(
+                    format!("cannot read the settings of the run, `{}`: {cause}", file.display()),
+                    "make the file readable, or use another directory",
+                )
+                .into());
+            }
+            Err(_) if directory.state().exists() => {
+                return Err(ObjectiveError::input(
+                    format!(
+                        "`{}` holds the state of a run, but not its settings `settings.json`",
+                        directory.path.display()
+                    ),
+                    "put the settings back to continue the run, or use another directory",
+                )
+                .into());
             }
             Err(_) => {
                 let text = serde_json::to_string_pretty(&wanted).map_err(internal)?;

@@ -23,7 +23,7 @@ pub enum Error {
     Diverged {
         /// NaN or an infinity.
         loss: f64,
-        /// The optimizer step that produced it, counted from 1.
+        /// The step before whose update it was seen, or the last one of an epoch after which it was; counted from 1.
         step: u64,
         /// The epoch, counted from 1.
         epoch: u64,

@@ -22,8 +22,13 @@ pub(crate) struct State {
     pub(crate) epoch: u64,
     /// Batches done in the current epoch.
     pub(crate) batch: usize,
-    /// Optimizer steps done.
+    /// Steps done, those on batches without a counted label included.
     pub(crate) step: u64,
+    /// Updates of the optimizer done.
+    pub(crate) updates: u64,
+    /// θ and the buffers before the last step, until the end of the epoch shows that its loss is a number: what is left
+    /// of a run that diverged.
+    pub(crate) before: Option<(Tensor, Tensor)>,
     /// The lowest train loss so far that counted as an improvement, and the epoch in which it was reached.
     pub(crate) best: (f64, u64),
 }
@@ -34,17 +39,23 @@ impl State {
         let theta = Var::from_tensor(&model.initial_parameters(settings.seed, dtype)?)?;
         let optimizer = Optimizer::new(&theta, &settings.optimizer)?;
         let buffers = model.initial_buffers(dtype)?;
-        Ok(Self { theta, buffers, optimizer, epoch: 0, batch: 0, step: 0, best: (f64::INFINITY, 0) })
+        let best = (f64::INFINITY, 0);
+        Ok(Self { theta, buffers, optimizer, epoch: 0, batch: 0, step: 0, updates: 0, before: None, best })
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let mut tensors =
             vec![("theta".to_owned(), self.theta.as_detached_tensor()), ("buffers".to_owned(), self.buffers.clone())];
         tensors.extend(self.optimizer.state().into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)));
+        if let Some((theta, buffers)) = &self.before {
+            tensors
+                .extend([("before.theta".to_owned(), theta.clone()), ("before.buffers".to_owned(), buffers.clone())]);
+        }
         let metadata = BTreeMap::from([
             ("epoch".to_owned(), self.epoch.to_string()),
             ("batch".to_owned(), self.batch.to_string()),
             ("step".to_owned(), self.step.to_string()),
+            ("updates".to_owned(), self.updates.to_string()),
             ("best_loss".to_owned(), self.best.0.to_bits().to_string()),
             ("best_epoch".to_owned(), self.best.1.to_string()),
         ]);
@@ -74,8 +85,13 @@ impl State {
         state.epoch = number("epoch")?;
         state.batch = number("batch")? as usize;
         state.step = number("step")?;
+        state.updates = number("updates")?;
+        if state.batch > 0 {
+            state.before = Some((vector("before.theta", &state.theta)?, vector("before.buffers", &state.buffers)?));
+        }
         state.best = (f64::from_bits(number("best_loss")?), number("best_epoch")?);
-        state.optimizer.restore(state.step, |name| weights.tensors.get(&format!("optimizer.{name}")).cloned());
+        let theta = state.theta.as_detached_tensor();
+        state.optimizer.restore(state.updates, |name| vector(&format!("optimizer.{name}"), &theta))?;
         Ok(state)
     }
 }

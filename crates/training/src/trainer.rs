@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec};
-use basin_objective::{Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, random};
+use basin_objective::{
+    Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, batch_statistics, random,
+};
 use basin_records::Training;
 use basin_records::training::{Epoch, Settings as RecordedSettings};
-use basin_tape::ops::Normalize;
 use basin_tape::{Linearization, Tape};
 use candle_core::{DType, Tensor};
 use rand::seq::SliceRandom;
@@ -29,13 +30,14 @@ const SAVE_EVERY: Duration = Duration::from_secs(30);
 /// What a run reports while it goes on.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// An optimizer step was taken.
+    /// A step was taken.
     Step {
         /// Steps done, over all epochs.
         step: u64,
         /// Steps of the whole run, should it last for all its epochs.
         steps: u64,
-        /// The mean loss of the batch before the step.
+        /// The mean loss of the batch before the step; NaN for a batch whose labels are all ignored, which changes no
+        /// weight.
         loss: f64,
     },
     /// An epoch ended.
@@ -47,7 +49,8 @@ pub enum Event<'a> {
 pub struct Run {
     /// What happened, epoch by epoch.
     pub history: Training,
-    /// The weights at its end.
+    /// The weights at its end. A run that diverged ends with the weights before its last step: the last ones on which a
+    /// loss that is a number was seen. They are always finite.
     pub checkpoint: PathBuf,
     /// The checkpoints along the way, with the epochs after which they were written.
     pub along: Vec<(u64, PathBuf)>,
@@ -57,7 +60,9 @@ pub struct Run {
     pub samples: usize,
     /// The fingerprint of the training samples.
     pub fingerprint: String,
-    /// Why training diverged, if it did; the weights are then those before the step that failed.
+    /// The steps that this call took: 0 when the run was already finished.
+    pub steps_taken: u64,
+    /// Why training diverged, if it did, see [`Run::checkpoint`].
     pub diverged: Option<Error>,
 }
 
@@ -82,7 +87,7 @@ pub fn train(
         false => State::initial(&problem.model, settings)?,
     };
     let epochs = directory.resume_history(state.epoch)?;
-    Trainer { settings, problem: &problem, directory: &directory, epochs, saved: Instant::now() }
+    Trainer { settings, problem: &problem, directory: &directory, epochs, steps_taken: 0, saved: Instant::now() }
         .run(&mut state, observe)
 }
 
@@ -137,6 +142,7 @@ struct Trainer<'a> {
     problem: &'a Problem,
     directory: &'a RunDirectory,
     epochs: Vec<Epoch>,
+    steps_taken: u64,
     saved: Instant,
 }
 
@@ -149,19 +155,15 @@ impl Trainer<'_> {
         let mut reason = self.finished(state);
         let mut diverged = None;
         while reason.is_none() {
-            match self.epoch(state, observe) {
+            match self.epoch(state, observe).and_then(|()| self.end_epoch(state, &mut train, test.as_mut())) {
                 Err(error @ Error::Diverged { .. }) => {
                     reason = Some("diverged".into());
                     diverged = Some(error);
+                    state.go_back()?;
                     break;
                 }
                 other => other?,
             }
-            train.set_buffers(&state.buffers)?;
-            if let Some(test) = &mut test {
-                test.set_buffers(&state.buffers)?;
-            }
-            self.end_epoch(state, &train, test.as_ref())?;
             if let Some(epoch) = self.epochs.last() {
                 observe(&Event::Epoch(epoch))?;
             }
@@ -180,6 +182,7 @@ impl Trainer<'_> {
                 epochs: self.epochs,
                 reason: reason.unwrap_or_default(),
             },
+            steps_taken: self.steps_taken,
             diverged,
         })
     }
@@ -227,7 +230,7 @@ impl Trainer<'_> {
     }
 
     /// One optimizer step on the samples at `positions`; the mean loss before it.
-    fn step(&self, state: &mut State, positions: &[u32]) -> Result<f64> {
+    fn step(&mut self, state: &mut State, positions: &[u32]) -> Result<f64> {
         let dtype = self.settings.dtype()?;
         let problem = self.problem;
         let program = problem.model.program(BatchNorm::Batch);
@@ -236,10 +239,13 @@ impl Trainer<'_> {
         let batch = problem.train.select(&positions)?;
         let inputs = batch.inputs.to_dtype(dtype)?;
         let targets = problem.loss.targets(&batch, problem.model.outputs(), dtype, inputs.device())?;
+        let weight = problem.loss.weight(&targets, problem.model.outputs())?;
+        if weight == 0.0 {
+            self.count(state);
+            return Ok(f64::NAN);
+        }
         let point = program.at(&state.theta.as_detached_tensor(), &state.buffers)?;
         let linearization = Linearization::new(program, loss.as_ref(), &point, &[&inputs], &targets)?;
-
-        let weight = total(&loss.weights(linearization.tape().output(), &targets)?)?;
         let mean_loss = total(&linearization.losses()?)? / weight;
         let learning_rate = self.learning_rate(state.step);
         if !mean_loss.is_finite() {
@@ -248,20 +254,40 @@ impl Trainer<'_> {
         }
         let gradient = (linearization.gradient()? / weight)?;
         let buffers = updated_statistics(linearization.tape(), &state.buffers)?;
+        state.before = Some((state.theta.as_detached_tensor().copy()?, state.buffers.clone()));
         state.optimizer.step(&state.theta, gradient, learning_rate)?;
         state.buffers = buffers;
-        state.step += 1;
-        state.batch += 1;
+        state.updates += 1;
+        self.count(state);
         Ok(mean_loss)
     }
 
+    fn count(&mut self, state: &mut State) {
+        state.step += 1;
+        state.batch += 1;
+        self.steps_taken += 1;
+    }
+
     /// Measures, notes and saves the end of an epoch. The state is written last: a kill before it repeats the epoch.
-    fn end_epoch(&mut self, state: &mut State, train: &Network, test: Option<&Network>) -> Result<()> {
+    fn end_epoch(&mut self, state: &mut State, train: &mut Network, test: Option<&mut Network>) -> Result<()> {
         let theta = state.theta.as_detached_tensor();
+        train.set_buffers(&state.buffers)?;
         let measured = train.evaluate(&theta)?;
-        let tested = test.map(|test| test.evaluate(&theta)).transpose()?;
+        if !measured.loss.is_finite() {
+            let learning_rate = self.learning_rate(state.step.saturating_sub(1));
+            let (loss, step, epoch) = (measured.loss, state.step, state.epoch + 1);
+            return Err(Error::Diverged { loss, step, epoch, learning_rate });
+        }
+        let tested = match test {
+            Some(test) => {
+                test.set_buffers(&state.buffers)?;
+                Some(test.evaluate(&theta)?)
+            }
+            None => None,
+        };
         state.epoch += 1;
         state.batch = 0;
+        state.before = None;
         if measured.loss < state.best.0 * (1.0 - IMPROVEMENT) {
             state.best = (measured.loss, state.epoch);
         }
@@ -301,6 +327,7 @@ impl Trainer<'_> {
             batch_size: Some(self.settings.batch_size as u64),
             optimizer: Some(self.settings.optimizer.name().into()),
             seed: Some(self.settings.seed),
+            samples: self.settings.samples.map(|samples| samples as u64),
         };
         metadata.write(path, &self.problem.model, &state.theta.as_detached_tensor(), &state.buffers)
     }
@@ -333,19 +360,10 @@ fn total(x: &Tensor) -> Result<f64> {
 fn updated_statistics(tape: &Tape, buffers: &Tensor) -> Result<Tensor> {
     let program = tape.program();
     let mut views: Vec<Option<Tensor>> = program.buffers().views(buffers)?.into_iter().map(Some).collect();
-    for statistics in program.batch_statistics() {
-        let saved = tape.saved(statistics.normalized);
-        let (mean, variance) = (saved[Normalize::MEAN].flatten_all()?, saved[Normalize::VARIANCE].flatten_all()?);
-        let count = tape.value(statistics.normalized).elem_count() / mean.elem_count();
-        if count < 2 {
-            continue;
-        }
-        let unbiased = (variance * (count as f64 / (count - 1) as f64))?;
-        for (index, batch) in [(statistics.mean, mean), (statistics.variance, unbiased)] {
-            if let Some(running) = views[index].take() {
-                let moved = ((running * (1.0 - STATISTICS_MOMENTUM))? + (batch * STATISTICS_MOMENTUM)?)?;
-                views[index] = Some(moved);
-            }
+    for (index, batch) in batch_statistics(tape)? {
+        if let Some(running) = views[index].take() {
+            let moved = ((running * (1.0 - STATISTICS_MOMENTUM))? + (batch * STATISTICS_MOMENTUM)?)?;
+            views[index] = Some(moved);
         }
     }
     Ok(program.buffers().join(views, buffers.dtype(), buffers.device())?)

@@ -23,15 +23,17 @@ pub(crate) fn run(arguments: &Compare) -> anyhow::Result<Ended> {
     let common = &arguments.common;
     let options = keskar::options(&arguments.keskar, common.seed);
     let mut rows = Vec::with_capacity(arguments.checkpoints.len());
-    let mut provenance = None;
-    for path in &arguments.checkpoints {
-        let subject = Subject::load(path, common)?;
-        rows.push(measured_row(&subject, common, &options)?);
-        provenance = Some(subject.provenance(started)?);
+    let subjects =
+        arguments.checkpoints.iter().map(|path| Subject::load(path, common)).collect::<Result<Vec<_>, _>>()?;
+    for subject in &subjects {
+        super::line::require_one_subject(&subjects[0], subject)?;
     }
-    let mut provenance = provenance.unwrap_or_default();
+    for subject in &subjects {
+        rows.push(measured_row(subject, common, &options)?);
+    }
+    let mut provenance = subjects[0].provenance(started)?;
     (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
-    (provenance.epoch, provenance.step) = (None, None);
+    (provenance.epoch, provenance.step, provenance.optimizer, provenance.model) = (None, None, None, None);
     let converged = |e: &Option<Eigenvalue>| e.is_none_or(|e| e.converged);
     let ended = match rows.iter().all(|row| converged(&row.lambda_max) && converged(&row.lambda_min)) {
         true => Ended::Done,
@@ -53,7 +55,12 @@ fn measured_row(subject: &Subject, common: &Common, options: &KeskarOptions) -> 
 
 /// A checkpoint beside its records.
 pub(super) fn row(subject: &Subject, keskar: &Record, spectrum: &Record) -> anyhow::Result<Row> {
-    let here = subject.network()?.evaluate(&subject.theta)?;
+    // Sharpness may be measured on the test split; the train loss stays that of the train split.
+    let train = match subject.data.split {
+        Split::Train => None,
+        Split::Test => Some(Dataset::load(&subject.data.spec, Split::Train)?),
+    };
+    let here = subject.network_on(train.as_ref().unwrap_or(&subject.data))?.evaluate(&subject.theta)?;
     let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
     let test = test.map(|test| subject.network_on(&test)?.evaluate(&subject.theta)).transpose()?;
     let norm = subject.theta.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt();
@@ -70,7 +77,10 @@ pub(super) fn row(subject: &Subject, keskar: &Record, spectrum: &Record) -> anyh
         test_loss: test.map(|test| test.loss),
         train_accuracy: here.accuracy,
         test_accuracy,
-        generalization_gap: here.accuracy.zip(test_accuracy).map(|(train, test)| train - test),
+        generalization_gap: match (here.accuracy, test_accuracy) {
+            (Some(train), Some(test)) => Some(train - test),
+            _ => test.map(|test| test.loss - here.loss),
+        },
         keskar: match &keskar.outcome {
             Outcome::Keskar(keskar) => keskar.summary.clone(),
             _ => Vec::new(),
@@ -109,7 +119,10 @@ fn readable(record: &Record) -> String {
         line("test loss", &|row| number(row.test_loss)),
         line("train accuracy", &|row| percent(row.train_accuracy)),
         line("test accuracy", &|row| percent(row.test_accuracy)),
-        line("generalization gap", &|row| percent(row.generalization_gap)),
+        line("generalization gap", &|row| match row.train_accuracy {
+            Some(_) => percent(row.generalization_gap),
+            None => number(row.generalization_gap),
+        }),
     ];
     for (i, summary) in comparison.rows.first().map(|row| row.keskar.as_slice()).unwrap_or_default().iter().enumerate()
     {

@@ -36,7 +36,9 @@ pub(crate) fn run(arguments: &Inspect) -> anyhow::Result<Ended> {
 }
 
 fn is_data(subject: &str) -> bool {
-    ["safetensors:", "npz:", "synthetic:", "mnist:", "cifar"].iter().any(|prefix| subject.starts_with(prefix))
+    ["safetensors:", "npz:", "synthetic:", "mnist:", "cifar10:", "cifar100:"]
+        .iter()
+        .any(|prefix| subject.starts_with(prefix))
         || subject == "digits"
 }
 
@@ -107,7 +109,11 @@ fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
     let model = arguments.model.as_ref().or(metadata.model.as_ref());
     let data = arguments.data.as_ref().or(metadata.data.as_ref());
     if let (Some(model), Some(data)) = (model, data) {
-        text += &against_model(&weights, model, data, metadata.loss.as_deref())?;
+        // What the file holds is told whether or not it fits.
+        text += &match against_model(&weights, model, data, metadata.loss.as_deref()) {
+            Ok(text) => text,
+            Err(error) => format!("\nnot analysed: {error}"),
+        };
     }
     Ok(text)
 }

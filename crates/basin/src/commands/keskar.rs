@@ -27,11 +27,9 @@ pub(crate) fn run(arguments: &Keskar) -> anyhow::Result<Ended> {
 
 /// The library's options of what was typed.
 pub(super) fn options(settings: &KeskarSettings, seed: u64) -> KeskarOptions {
-    let mut subspaces: Vec<Subspace> = settings.subspace.iter().map(|&subspace| subspace.into()).collect();
-    subspaces.dedup();
     KeskarOptions {
         epsilons: settings.epsilon.clone(),
-        subspaces,
+        subspaces: settings.subspace.iter().map(|&subspace| subspace.into()).collect(),
         dimension: settings.dimension,
         columns: settings.columns.into(),
         draws: settings.draws,

@@ -38,7 +38,7 @@ const MOST_POINTS: usize = 1_000_000;
 
 /// `count` evenly spaced numbers from `first` to `last`.
 pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Error> {
-    if !(first.is_finite() && last.is_finite() && first < last) {
+    if !((last - first).is_finite() && first < last) {
         let message = format!("the range runs from {first} to {last}, expected two numbers in ascending order");
         return Err(Error::input(message, "write it like `--range=-1,2`"));
     }
@@ -61,6 +61,7 @@ pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> 
         return Err(Error::input(message, "a line needs two checkpoints of one model").into());
     }
     let test = Dataset::load_if_any(&a.data.spec, Split::Test)?;
+    require_one_subject(a, b)?;
     let mut train = a.network()?;
     let mut test = test.as_ref().map(|test| a.network_on(test)).transpose()?;
     let mut progress = Progress::new("line", alphas.len() as u64, quiet);
@@ -89,7 +90,21 @@ pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> 
     };
     let mut provenance = a.provenance(started)?;
     (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
+    (provenance.epoch, provenance.step, provenance.optimizer) = (None, None, None);
     Ok(Record::new(provenance, Outcome::Line(line)))
+}
+
+/// Two checkpoints are compared on one data set and one loss.
+pub(super) fn require_one_subject(a: &Subject, b: &Subject) -> Result<(), Error> {
+    let differing =
+        [("data", a.data.spec.to_string(), b.data.spec.to_string()), ("loss", a.loss.to_string(), b.loss.to_string())];
+    match differing.into_iter().find(|(_, a, b)| a != b) {
+        None => Ok(()),
+        Some((what, of_a, of_b)) => Err(Error::input(
+            format!("`{}` names the {what} {of_a}, `{}` {of_b}", a.path.display(), b.path.display()),
+            format!("name one for both with `--{what}`"),
+        )),
+    }
 }
 
 fn between(a: &Tensor, b: &Tensor, alpha: f64) -> candle_core::Result<Tensor> {

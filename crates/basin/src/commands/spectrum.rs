@@ -54,7 +54,7 @@ fn advice(reason: Reason) -> &'static str {
 fn lanczos(settings: &SpectrumSettings, seed: u64) -> Lanczos {
     Lanczos {
         top: settings.top,
-        bottom: settings.bottom,
+        bottom: settings.bottom.unwrap_or(usize::from(settings.matrix == MatrixArgument::Hessian)),
         tolerance: settings.tolerance,
         max_basis: settings.max_basis,
         seed,
@@ -79,7 +79,17 @@ pub(super) fn measure(
     if !quiet {
         eprintln!("note: residuals stopped at the rounding of f32; computing again in f64");
     }
-    measure_once(&subject.in_f64(common)?, lanczos, matrix, quiet)
+    let (mut record, extremes) = measure_once(&subject.in_f64(common)?, lanczos, matrix, quiet)?;
+    add_cost(&mut record, &found.0);
+    Ok((record, extremes))
+}
+
+/// Counts the work of an attempt that was given up among that of the final one.
+fn add_cost(record: &mut Record, attempt: &Record) {
+    let (total, attempt) = (&mut record.provenance, &attempt.provenance);
+    total.products = total.products.zip(attempt.products).map(|(a, b)| a + b);
+    total.seconds = total.seconds.zip(attempt.seconds).map(|(a, b)| a + b);
+    total.gradient_equivalents = total.gradient_equivalents.zip(attempt.gradient_equivalents).map(|(a, b)| a + b);
 }
 
 fn measure_once(
@@ -106,7 +116,7 @@ fn measure_once(
     let mut provenance = subject.provenance(started)?;
     provenance.products = Some(extremes.products as u64);
     // Linearizing costs a gradient.
-    provenance.gradient_equivalents = Some(1.0 + matrix.gradient_equivalents() * extremes.products as f64);
+    provenance.gradient_equivalents = Some(1.0 + operator.gradient_equivalents() * extremes.products as f64);
     Ok((Record::new(provenance, Outcome::Spectrum(spectrum)), extremes))
 }
 

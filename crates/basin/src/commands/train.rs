@@ -67,11 +67,14 @@ pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settin
 }
 
 fn optimizer(typed: &TrainingSettings, base: OptimizerSettings) -> Result<OptimizerSettings, Error> {
-    let base = match typed.optimizer {
-        None => base,
-        Some(OptimizerArgument::Sgd) => OptimizerSettings::Sgd(SgdSettings::default()),
-        Some(OptimizerArgument::Adam) => OptimizerSettings::Adam(AdamSettings::default()),
-        Some(OptimizerArgument::Adamw) => {
+    let base = match (typed.optimizer, base) {
+        (None, base)
+        | (Some(OptimizerArgument::Sgd), base @ OptimizerSettings::Sgd(_))
+        | (Some(OptimizerArgument::Adam), base @ OptimizerSettings::Adam(_))
+        | (Some(OptimizerArgument::Adamw), base @ OptimizerSettings::AdamW(_)) => base,
+        (Some(OptimizerArgument::Sgd), _) => OptimizerSettings::Sgd(SgdSettings::default()),
+        (Some(OptimizerArgument::Adam), _) => OptimizerSettings::Adam(AdamSettings::default()),
+        (Some(OptimizerArgument::Adamw), _) => {
             OptimizerSettings::AdamW(AdamSettings { weight_decay: 0.01, ..AdamSettings::default() })
         }
     };

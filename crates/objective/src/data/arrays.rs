@@ -128,7 +128,12 @@ fn samples(arrays: &BTreeMap<String, Stored<'_>>, x: &str, y: &str, other_y: &st
     if is_float {
         return Ok((inputs, Targets::Real(targets.to_tensor()?)));
     }
-    if targets.shape().len() > 2 {
+    // (N, 1) holds one class per sample all the same.
+    let shape = match targets.shape() {
+        [samples, 1] => &[*samples][..],
+        shape => shape,
+    };
+    if shape.len() > 2 {
         return Err(Error::input(
             format!("`{y}` in `{}` holds integers of shape {:?}", path.display(), targets.shape()),
             "give classes as one integer per sample or per position; for other targets use f32",
@@ -139,7 +144,7 @@ fn samples(arrays: &BTreeMap<String, Stored<'_>>, x: &str, y: &str, other_y: &st
     if let Some(others) = others {
         classes = classes.max(count(&self::labels(others, other_y, path)?));
     }
-    let labels = Tensor::from_vec(labels, targets.shape(), &Device::Cpu)?;
+    let labels = Tensor::from_vec(labels, shape, &Device::Cpu)?;
     Ok((inputs, Targets::Classes { labels, classes }))
 }
 

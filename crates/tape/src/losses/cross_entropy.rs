@@ -10,6 +10,12 @@ use super::{Loss, sample_sums};
 use crate::{Error, Result, kernels};
 
 /// Cross-entropy with integer classes, as PyTorch's, which averages over all positions that are not ignored.
+///
+/// # Precondition
+/// Each class is the ignored one or at least 0 and below K, the extent of the last axis of z. It is not checked here,
+/// because that would read the classes back from the device in every sweep: any other class has no term in the sum, so
+/// its position gets the loss 0 (with smoothing: the smoothed part alone) and yet weighs 1. `basin-objective` checks it
+/// once, when a network is made of a model and data; who uses the loss on its own must do the same.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
     /// The share of probability spread evenly over all classes, 0 by default.

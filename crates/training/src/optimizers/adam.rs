@@ -49,11 +49,10 @@ impl Adam {
         self.moments.iter().flat_map(|(m, v)| [("first_moment", m.clone()), ("second_moment", v.clone())]).collect()
     }
 
-    pub(super) fn restore(&mut self, steps: u64, state: impl Fn(&str) -> Option<Tensor>) {
-        if let (Some(m), Some(v)) = (state("first_moment"), state("second_moment")) {
-            self.moments = vec![(m, v)];
-            self.steps = steps;
-        }
+    pub(super) fn restore(&mut self, steps: u64, state: impl Fn(&str) -> crate::Result<Tensor>) -> crate::Result<()> {
+        self.moments = vec![(state("first_moment")?, state("second_moment")?)];
+        self.steps = steps;
+        Ok(())
     }
 }
 

@@ -134,10 +134,14 @@ impl Optimizer {
         }
     }
 
-    /// Puts back what [`state`](Self::state) gave after `steps` updates.
-    pub fn restore(&mut self, steps: u64, state: impl Fn(&str) -> Option<Tensor>) {
+    /// Puts back what [`state`](Self::state) gave after `steps` updates: each vector that the next update depends on is
+    /// asked of `state` by its name.
+    ///
+    /// # Errors
+    /// The one that `state` gives for a vector it does not have.
+    pub fn restore(&mut self, steps: u64, state: impl Fn(&str) -> Result<Tensor>) -> Result<()> {
         match self {
-            Self::Sgd(sgd) => sgd.restore(state),
+            Self::Sgd(sgd) => sgd.restore(steps, state),
             Self::Adam(adam) => adam.restore(steps, state),
         }
     }

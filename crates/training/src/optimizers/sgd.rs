@@ -38,8 +38,11 @@ impl Sgd {
         self.velocities.iter().flatten().map(|velocity| ("velocity", velocity.clone())).collect()
     }
 
-    pub(super) fn restore(&mut self, state: impl Fn(&str) -> Option<Tensor>) {
-        self.velocities = vec![state("velocity")];
+    /// There is no velocity without momentum, and none before the first step.
+    pub(super) fn restore(&mut self, steps: u64, state: impl Fn(&str) -> crate::Result<Tensor>) -> crate::Result<()> {
+        let moves = steps > 0 && self.settings.momentum != 0.0;
+        self.velocities = vec![moves.then(|| state("velocity")).transpose()?];
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use basin_objective::Error;
 use basin_records::study::{Run, Setting, Study as StudyRecord};
 use basin_records::{Comparison, Outcome, Provenance, Record, file};
-use basin_training::Error as TrainingError;
+use basin_training::{Error as TrainingError, OptimizerSettings};
 
 use crate::arguments::Study;
 use crate::exit::Ended;
@@ -50,6 +50,11 @@ fn claim(directory: &Path, settings: &StudySettings) -> anyhow::Result<()> {
             let directory = directory.display().to_string();
             return Err(TrainingError::OtherSettings { directory, difference: difference.join(", ") }.into());
         }
+        for written in [directory.to_owned(), directory.join("records"), directory.join("figures")] {
+            if written.is_dir() {
+                file::remove_leftovers(&written)?;
+            }
+        }
         return Ok(());
     }
     file::replace(&path, toml::to_string_pretty(settings)?.as_bytes())?;
@@ -74,9 +79,14 @@ fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units)
             setting("model", training.model.clone()),
             setting("data", training.data.clone()),
             setting("trained for", ending),
-            setting("optimizer", training.optimizer.name().into()),
-            setting("learning rate", training.optimizer.learning_rate().to_string()),
-            setting("schedule", training.schedule.decay.to_string()),
+            setting("loss", units.loss()),
+            setting("training samples", units.samples().to_string()),
+            setting("optimizer", optimizer(&training.optimizer)),
+            setting(
+                "schedule",
+                format!("{}, {} epochs of warm-up", training.schedule.decay, training.schedule.warmup_epochs),
+            ),
+            setting("numbers", training.dtype.clone()),
             setting("seeds", (0..settings.seeds).map(|seed| seed.to_string()).collect::<Vec<_>>().join(", ")),
         ],
         runs: units
@@ -92,6 +102,28 @@ fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units)
     };
     Record::new(Provenance::now(), Outcome::Study(study)).write(&directory.join("study.json"))?;
     Ok(())
+}
+
+/// An optimizer with all its settings, as text.
+fn optimizer(settings: &OptimizerSettings) -> String {
+    match settings {
+        OptimizerSettings::Sgd(sgd) => format!(
+            "sgd, learning rate {}, momentum {}{}, weight decay {}",
+            sgd.learning_rate,
+            sgd.momentum,
+            if sgd.nesterov { " (Nesterov)" } else { "" },
+            sgd.weight_decay
+        ),
+        OptimizerSettings::Adam(adam) | OptimizerSettings::AdamW(adam) => format!(
+            "{}, learning rate {}, β₁ {}, β₂ {}, ε {}, weight decay {}",
+            settings.name(),
+            adam.learning_rate,
+            adam.beta1,
+            adam.beta2,
+            adam.epsilon,
+            adam.weight_decay
+        ),
+    }
 }
 
 /// A record of all minima side by side.

@@ -6,11 +6,15 @@ use std::path::Path;
 use basin_objective::Error;
 use basin_records::keskar::{Columns, Subspace};
 use basin_sharpness::KeskarOptions;
+use basin_sharpness::lanczos::Lanczos;
 use basin_training::{OptimizerSettings, Schedule, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Study;
 use crate::commands::{line, train};
+
+/// More is a slip of the hand.
+const MOST_SEEDS: u64 = 10_000;
 
 /// Everything that determines a study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +26,7 @@ pub(super) struct StudySettings {
     pub(super) batch_sizes: Vec<usize>,
     /// Seeds 0 to seeds − 1 for each batch size.
     pub(super) seeds: u64,
-    /// Minima measured along each run, evenly spread over its epochs, beside the last one.
+    /// Points measured along each run, evenly spread over its epochs, beside the last one.
     pub(super) along: u64,
     /// Seed of the measurements' random directions.
     pub(super) measurement_seed: u64,
@@ -165,8 +169,9 @@ impl StudySettings {
 
     /// Refuses what cannot be run, before anything is written.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        if self.seeds == 0 {
-            return Err(Error::input("the number of seeds is 0", "give at least 1; 3 show the spread").into());
+        if !(1..=MOST_SEEDS).contains(&self.seeds) {
+            let message = format!("the number of seeds is {}", self.seeds);
+            return Err(Error::input(message, format!("give 1 to {MOST_SEEDS}; 3 show the spread")).into());
         }
         let mut sizes = self.batch_sizes.clone();
         sizes.sort_unstable();
@@ -181,6 +186,8 @@ impl StudySettings {
         }
         // The largest batch size asks most of the data.
         let parameters = basin_training::check(&self.run_settings(sizes[sizes.len() - 1], 0))?;
+        let SpectrumSection { top, bottom, tolerance, .. } = self.spectrum;
+        Lanczos { top, bottom, tolerance, ..Lanczos::default() }.check()?;
         Ok(self.keskar_options().check(parameters)?)
     }
 

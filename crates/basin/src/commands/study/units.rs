@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use basin_objective::Error;
+use basin_objective::LossSpec;
 use basin_objective::data::Dataset;
 use basin_objective::weights::Weights;
 use basin_records::keskar::Subspace;
@@ -13,7 +13,7 @@ use basin_sharpness::{CurvatureMatrix, KeskarOptions};
 use basin_training::Event;
 
 use super::settings::StudySettings;
-use crate::arguments::{Common, Machine, SplitArgument};
+use crate::arguments::{Common, DtypeArgument, Machine, SplitArgument};
 use crate::commands::{compare, keskar, line, spectrum, train};
 use crate::exit::Ended;
 use crate::interruption;
@@ -64,6 +64,16 @@ impl<'a> Units<'a> {
         sizes.into_iter().flat_map(move |batch_size| (0..seeds).map(move |seed| TrainingRun { batch_size, seed }))
     }
 
+    /// The loss of all runs.
+    pub(super) fn loss(&self) -> String {
+        self.settings.training.loss.clone().unwrap_or_else(|| LossSpec::default_for(&self.data).to_string())
+    }
+
+    /// The number of samples trained and measured on.
+    pub(super) fn samples(&self) -> usize {
+        self.data.samples()
+    }
+
     /// The record files of the study, relative to its directory.
     pub(super) fn records(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
@@ -84,7 +94,10 @@ impl<'a> Units<'a> {
         let mut rows = Vec::new();
         for (i, run) in runs.iter().enumerate() {
             let done = 3 * i as u64 * UNIT;
-            let along = self.train(run, done, &mut progress)?;
+            let Some(along) = self.train(run, done, &mut progress)? else {
+                ended = Ended::NotConverged;
+                continue;
+            };
             self.measure_along(run, &along, done + UNIT, &mut progress)?;
             let subject = self.subject(&self.last_checkpoint(run))?;
             progress.set(done + 2 * UNIT, format!("measuring {}", run.name()));
@@ -121,8 +134,8 @@ impl<'a> Units<'a> {
         self.directory.join(run.directory()).join("checkpoints/last.safetensors")
     }
 
-    /// Trains a run, or finds it done; the checkpoints along the way.
-    fn train(&self, run: &TrainingRun, done: u64, progress: &mut Progress) -> anyhow::Result<Vec<PathBuf>> {
+    /// Trains a run, or finds it done; the checkpoints along the way, none of a run that diverged.
+    fn train(&self, run: &TrainingRun, done: u64, progress: &mut Progress) -> anyhow::Result<Option<Vec<PathBuf>>> {
         let started = Instant::now();
         let settings = self.settings.run_settings(run.batch_size, run.seed);
         let name = run.name();
@@ -132,13 +145,13 @@ impl<'a> Units<'a> {
             }
             interruption::check()
         })?;
-        if let Some(error) = &trained.diverged {
-            let message = format!("run {name} diverged: {error}");
-            return Err(Error::input(message, error.hint().unwrap_or_default()).into());
-        }
         let last = trained.history.epochs.last().map_or(0, |epoch| epoch.epoch);
         self.once(&format!("training-{name}"), || Ok(train::record(&settings, &trained, started)))?;
-        Ok(trained.along.into_iter().filter(|(epoch, _)| *epoch < last).map(|(_, path)| path).collect())
+        if let Some(error) = trained.diverged {
+            eprintln!("run {name} diverged and is left out: {error}");
+            return Ok(None);
+        }
+        Ok(Some(trained.along.into_iter().filter(|(epoch, _)| *epoch < last).map(|(_, path)| path).collect()))
     }
 
     /// Keskar's sharpness in the full space at the largest ε, along the way: how sharpness moves as the loss falls.
@@ -164,7 +177,9 @@ impl<'a> Units<'a> {
 
     /// The line from a minimum of the smallest batch size to one of the largest, of the first seed.
     fn line(&self) -> anyhow::Result<()> {
-        let first_seed: Vec<TrainingRun> = self.runs().filter(|run| run.seed == 0).collect();
+        let ended_well =
+            |run: &TrainingRun| self.directory.join(format!("records/keskar-{}.json", run.name())).exists();
+        let first_seed: Vec<TrainingRun> = self.runs().filter(|run| run.seed == 0 && ended_well(run)).collect();
         let [small, .., large] = first_seed.as_slice() else { return Ok(()) };
         let section = &self.settings.line;
         let alphas = line::points(section.range[0], section.range[1], section.points)?;
@@ -211,6 +226,11 @@ impl<'a> Units<'a> {
         Ok(Subject::on(Weights::read(checkpoint)?, self.data.clone(), &self.common())?)
     }
 
+    /// What was trained in f64 is measured in f64; else f32 is used where it suffices.
+    fn dtype(&self) -> Option<DtypeArgument> {
+        (self.settings.training.dtype == "f64").then_some(DtypeArgument::F64).or(self.machine.dtype)
+    }
+
     /// What the analysing commands would be told; the study has its own progress.
     fn common(&self) -> Common {
         Common {
@@ -220,7 +240,7 @@ impl<'a> Units<'a> {
             loss: None,
             samples: self.settings.training.samples,
             micro_batch: None,
-            machine: Machine { quiet: true, ..self.machine.clone() },
+            machine: Machine { quiet: true, dtype: self.dtype(), ..self.machine.clone() },
             seed: self.settings.measurement_seed,
             out: None,
             json: false,
