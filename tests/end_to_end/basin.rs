@@ -64,7 +64,7 @@ impl Basin {
 
     /// Trains the small network; its last checkpoint, relative to the directory.
     pub(crate) fn train(&self, out: &str, more: &[&str]) -> String {
-        let settings = ["train", "--model", MODEL, "--samples", "200", "--epochs", "2", "-q", "--out", out];
+        let settings = ["train", "--model", MODEL, "--epochs", "2", "-q", "--out", out];
         self.done(&[&settings[..], more].concat());
         format!("{out}/checkpoints/last.safetensors")
     }

@@ -276,7 +276,7 @@ fn a_run_whose_files_are_damaged_is_not_continued() {
     ] {
         let basin = Basin::trained();
         basin.write(&format!("run/{file}"), bytes);
-        let again = ["train", "--model", MODEL, "--samples", "200", "--epochs", "2", "-q", "--out", "run"];
+        let again = ["train", "--model", MODEL, "--epochs", "2", "-q", "--out", "run"];
         assert_all_refused(&basin, &[(&again, expected)]);
     }
 }

@@ -153,7 +153,7 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     let ended = interrupted(&basin, &TRAIN, "run/history.jsonl");
     assert_eq!(ended.code, 130, "{ended:?}");
     assert_eq!(ended.stdout, "");
-    assert_eq!(ended.stderr, "error: interrupted\nhint: run the same command again to go on\n");
+    assert!(ended.stderr.starts_with("error: interrupted\nhint: run the same command again"), "{ended:?}");
     assert!(basin.path("run/state.safetensors").exists());
     basin.done(&TRAIN);
     assert_same(&outcome(&basin, "run"), &outcome(&undisturbed, "run"));
@@ -167,7 +167,7 @@ fn an_interrupted_study_keeps_its_records() {
     let study = ["study", "small.toml", "-q", "--out", "study"];
     let ended = interrupted(&basin, &study, "study/records/training-b16-s0.json");
     assert_eq!(ended.code, 130, "{ended:?}");
-    assert!(ended.stderr.ends_with("hint: run the same command again to go on\n"), "{ended:?}");
+    assert!(ended.stderr.contains("error: interrupted\nhint: run the same command again"), "{ended:?}");
     let kept = basin.read("study/records/training-b16-s0.json");
     assert!(matches!(basin.run(&study).code, 0 | 3));
     assert_eq!(basin.read("study/records/training-b16-s0.json"), kept);

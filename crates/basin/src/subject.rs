@@ -35,7 +35,10 @@ impl Subject {
         let weights = Weights::read(path)?;
         let metadata = CheckpointMetadata::read(&weights);
         named("model", &common.model, &metadata.model, path)?;
-        let data = load_data(named("data", &common.data, &metadata.data, path)?, common.split, common.samples)?;
+        // A checkpoint that was trained on the first samples only is analysed on these.
+        let own = common.data.is_none() && common.split == SplitArgument::Train;
+        let samples = common.samples.or(metadata.samples.filter(|_| own).map(|samples| samples as usize));
+        let data = load_data(named("data", &common.data, &metadata.data, path)?, common.split, samples)?;
         Self::on(weights, data, common)
     }
 
@@ -101,11 +104,6 @@ impl Subject {
     /// The checkpoint's network on other data, such as the test split.
     pub(crate) fn network_on(&self, data: &Dataset) -> Result<Network<'_>> {
         Network::new(&self.model, &self.buffers, self.loss, data, self.options.clone())
-    }
-
-    /// The model's constants, such as running means.
-    pub(crate) fn buffers(&self) -> &Tensor {
-        &self.buffers
     }
 
     /// The checkpoint in a record.

@@ -218,7 +218,8 @@ fn batch_statistics_forbid_splitting() {
     let build = |micro_batch| {
         Network::new(&case.model, &case.buffers, LossSpec::CrossEntropy, &case.data, options(micro_batch))
     };
-    assert!(build(Some(3)).unwrap_err().is_bad_input());
+    let error = build(Some(3)).unwrap_err();
+    assert!(error.is_bad_input() && error.to_string().contains("depends on the 6 others"), "{error}");
     let network = build(None).unwrap();
     let v = normal(network.dimension(), "v");
     let moved = |t: f64| network.gradient(&(&case.theta + (&v * t).unwrap()).unwrap()).unwrap().1;
@@ -274,4 +275,148 @@ fn a_candle_model_handed_over_has_candles_gradient() {
         .map(|entry| gradients.get(&variables[&entry.name]).unwrap().flatten_all().unwrap())
         .collect();
     assert!(distance(&gradient, &Tensor::cat(&theirs, 0).unwrap()) < ROUNDING_TOLERANCE);
+}
+
+/// Pre-activations of the first layer, (N, hidden).
+fn first_layer(case: &Case, theta: &Tensor) -> Vec<Vec<f64>> {
+    let views = case.model.parameters().views(theta).unwrap();
+    let layer = case.data.inputs.matmul(&views[0].t().unwrap()).unwrap().broadcast_add(&views[1]).unwrap();
+    layer.to_vec2().unwrap()
+}
+
+#[test]
+fn recomputed_statistics_are_means_of_the_moments_of_batches_of_256() {
+    let case = Case::new("mlp:5-4-3:tanh:bn", 600, &[5], 3);
+    let network = case.network(LossSpec::CrossEntropy, NetworkOptions { micro_batch: Some(7), ..f64_options() });
+    // Far outside of where the stored statistics were taken.
+    let theta = (&case.theta * -3.0).unwrap();
+    let rows = first_layer(&case, &theta);
+    let (mut means, mut variances) = (vec![0.0; 4], vec![0.0; 4]);
+    for batch in rows.chunks(256) {
+        let n = batch.len() as f64;
+        for j in 0..4 {
+            let mean = batch.iter().map(|row| row[j]).sum::<f64>() / n;
+            let variance = batch.iter().map(|row| (row[j] - mean).powi(2)).sum::<f64>() / (n - 1.0);
+            means[j] += mean * n / 600.0;
+            variances[j] += variance * n / 600.0;
+        }
+    }
+    let found = network.recomputed_statistics(&theta).unwrap();
+    let views = case.model.buffers().views(&found).unwrap();
+    for (entry, view) in case.model.buffers().entries().iter().zip(views) {
+        let expected = match entry.name.as_str() {
+            "bn1.running_mean" => &means,
+            "bn1.running_var" => &variances,
+            other => unreachable!("{other}"),
+        };
+        let expected = Tensor::new(expected.as_slice(), &Device::Cpu).unwrap();
+        assert!(distance(&view, &expected) < ROUNDING_TOLERANCE, "{}", entry.name);
+    }
+    assert!(variances.iter().all(|&variance| variance > 0.0));
+    let whole = case.network(LossSpec::CrossEntropy, f64_options()).recomputed_statistics(&theta).unwrap();
+    assert_eq!(whole.to_vec1::<f64>().unwrap(), found.to_vec1::<f64>().unwrap());
+}
+
+#[test]
+fn recomputed_variances_stay_positive_at_an_extrapolated_point() {
+    let case = Case::new("mlp:6-5-4-3:relu:bn", 40, &[6], 3);
+    let other = case.model.initial_parameters(2, DType::F64).unwrap();
+    // A point of the line through two minima, outside of them, where extrapolated variances may be negative.
+    let theta = ((&case.theta * 2.5).unwrap() - (other * 1.5).unwrap()).unwrap();
+    let mut network = case.network(LossSpec::CrossEntropy, f64_options());
+    let statistics = network.recomputed_statistics(&theta).unwrap();
+    for (entry, view) in case.model.buffers().entries().iter().zip(case.model.buffers().views(&statistics).unwrap()) {
+        if entry.name.ends_with("running_var") {
+            assert!(view.flatten_all().unwrap().to_vec1::<f64>().unwrap().iter().all(|&x| x > 0.0), "{}", entry.name);
+        }
+    }
+    network.set_buffers(&statistics).unwrap();
+    assert!(network.evaluate(&theta).unwrap().loss.is_finite());
+}
+
+#[test]
+fn models_without_batch_norm_keep_their_buffers() {
+    let case = Case::new("mlp:5-4-3:tanh", 7, &[5], 3);
+    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    assert_eq!(network.recomputed_statistics(&case.theta).unwrap().dims(), case.buffers.dims());
+}
+
+#[test]
+fn one_sample_has_no_variance_and_leaves_the_statistics() {
+    let case = Case::new("mlp:5-4-3:tanh:bn", 1, &[5], 3);
+    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let found = network.recomputed_statistics(&case.theta).unwrap();
+    assert_eq!(found.to_vec1::<f64>().unwrap(), case.buffers.to_vec1::<f64>().unwrap());
+}
+
+#[test]
+fn where_the_loss_is_nan_the_accuracy_is_nan() {
+    let case = Case::new("mlp:5-3", 6, &[5], 3);
+    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let evaluation = network.evaluate(&(&case.theta * f64::NAN).unwrap()).unwrap();
+    assert!(evaluation.loss.is_nan() && evaluation.accuracy.unwrap().is_nan());
+}
+
+#[test]
+fn the_kept_share_follows_the_memory_budget() {
+    let case = Case::new("mlp:5-4-3:tanh", 7, &[5], 3);
+    let kept_share = |memory| {
+        let options = NetworkOptions { micro_batch: Some(2), memory: Some(memory), ..f64_options() };
+        case.network(LossSpec::CrossEntropy, options).linearize(&case.theta).unwrap().kept_share()
+    };
+    assert_eq!((kept_share(0), kept_share(u64::MAX)), (0.0, 1.0));
+    let shares: Vec<f64> = (0..16).map(|power| kept_share(1 << power)).collect();
+    assert!(shares.is_sorted(), "{shares:?}");
+    assert!(shares.iter().any(|share| (0.1..0.9).contains(share)), "{shares:?}");
+}
+
+/// A dataset whose labels are as given, over classes that may be more than a model's outputs.
+fn labelled(labels: &[i64], shape: &[usize], classes: usize) -> Dataset {
+    let inputs = normal(shape[0] * 5, "inputs").reshape((shape[0], 5)).unwrap();
+    let labels = Tensor::from_vec(labels.to_vec(), shape, &Device::Cpu).unwrap();
+    Dataset::from_tensors("test", inputs, Targets::Classes { labels, classes }).unwrap()
+}
+
+fn refusal(data: &Dataset, loss: LossSpec) -> String {
+    let model = Model::new(&"mlp:5-3".parse().unwrap(), &[5], 3).unwrap();
+    let buffers = model.initial_buffers(DType::F64).unwrap();
+    let error = Network::new(&model, &buffers, loss, data, f64_options()).unwrap_err();
+    assert!(error.is_bad_input() && error.hint().is_some(), "{error:?}");
+    error.to_string()
+}
+
+#[test]
+fn data_whose_labels_are_all_ignored_is_refused() {
+    let data = labelled(&[-100, -100, 1], &[3], 3).take(2).unwrap();
+    assert!(refusal(&data, LossSpec::CrossEntropy).contains("all 2 labels"));
+}
+
+#[test]
+fn ignored_labels_need_cross_entropy() {
+    let data = labelled(&[0, -100, 1], &[3], 3);
+    for loss in [LossSpec::SquaredError, LossSpec::BinaryCrossEntropy] {
+        assert!(refusal(&data, loss).contains("1 labels of `memory:test` are -100"));
+    }
+}
+
+#[test]
+fn classes_that_are_no_output_of_the_model_are_refused() {
+    let data = labelled(&[0, -100, 3], &[3], 4);
+    assert!(refusal(&data, LossSpec::CrossEntropy).contains("label 3 at position 2"));
+    let mut negative = labelled(&[0, 1, 2], &[3], 3);
+    negative.targets = Targets::Classes { labels: Tensor::new(&[0_i64, -1, 2], &Device::Cpu).unwrap(), classes: 3 };
+    assert!(refusal(&negative, LossSpec::SquaredError).contains("label -1 at position 1"));
+}
+
+#[test]
+fn one_class_per_position_is_refused_with_its_shape() {
+    let data = labelled(&[0, 1, 2, 0], &[2, 2], 3);
+    assert!(refusal(&data, LossSpec::CrossEntropy).contains("have shape [2, 2]"));
+}
+
+#[test]
+fn targets_of_another_length_than_the_outputs_are_refused() {
+    let targets = Targets::Real(normal(8, "targets").reshape((4, 2)).unwrap());
+    let data = Dataset::from_tensors("test", normal(20, "inputs").reshape((4, 5)).unwrap(), targets).unwrap();
+    assert!(refusal(&data, LossSpec::SquaredError).contains("holds 2 numbers, the model has 3 outputs"));
 }

@@ -14,6 +14,10 @@ pub struct Line {
     /// True displacement ‖θ_B − θ_A‖₂ between α = 0 and α = 1; α · distance is the axis in parameter space.
     #[serde(with = "float")]
     pub distance: f64,
+    /// Where the model has batch norm: how its statistics were had at each point, for those of the ends do not belong to
+    /// the points between and beyond.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_norm: Option<String>,
     /// Positions α, ascending.
     #[serde(with = "float::list")]
     pub alpha: Vec<f64>,

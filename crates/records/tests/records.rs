@@ -83,6 +83,7 @@ fn line() -> Outcome {
         from: end(Some(16)),
         to: end(None),
         distance: 2.5,
+        batch_norm: None,
         alpha: vec![-1.0, 2.0],
         train_loss: vec![f64::NAN, f64::NEG_INFINITY],
         train_accuracy: vec![0.5, 1.0],

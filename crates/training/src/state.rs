@@ -5,11 +5,19 @@ use std::path::Path;
 
 use basin_objective::weights::{self, Weights};
 use basin_objective::{Error as ObjectiveError, models::Model};
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 
 use crate::Result;
 use crate::optimizers::Optimizer;
 use crate::settings::Settings;
+
+/// What a run that diverged goes back to.
+#[derive(Debug)]
+pub(crate) struct Before {
+    theta: Tensor,
+    buffers: Tensor,
+    step: u64,
+}
 
 /// Everything the next step depends on, beside the settings. Shuffling is drawn anew for each epoch from the seed, so
 /// that the position in the epoch stands for the state of the generator.
@@ -26,9 +34,9 @@ pub(crate) struct State {
     pub(crate) step: u64,
     /// Updates of the optimizer done.
     pub(crate) updates: u64,
-    /// θ and the buffers before the last step, until the end of the epoch shows that its loss is a number: what is left
-    /// of a run that diverged.
-    pub(crate) before: Option<(Tensor, Tensor)>,
+    /// What was before the last update, until the end of the epoch shows that its loss is a number: what is left of a
+    /// run that diverged. It is saved too, so that a run stopped in between ends with the same weights.
+    pub(crate) before: Option<Before>,
     /// The lowest train loss so far that counted as an improvement, and the epoch in which it was reached.
     pub(crate) best: (f64, u64),
 }
@@ -43,15 +51,39 @@ impl State {
         Ok(Self { theta, buffers, optimizer, epoch: 0, batch: 0, step: 0, updates: 0, before: None, best })
     }
 
+    /// Notes what is there before an update.
+    pub(crate) fn remember(&mut self) -> Result<()> {
+        let theta = self.theta.as_detached_tensor().copy()?;
+        self.before = Some(Before { theta, buffers: self.buffers.clone(), step: self.step });
+        Ok(())
+    }
+
+    /// Puts back weights and buffers as they were before the last update; the state can be looked at but not continued.
+    pub(crate) fn go_back(&mut self) -> Result<()> {
+        if let Some(Before { theta, buffers, step }) = self.before.take() {
+            self.theta.set(&theta)?;
+            (self.buffers, self.step) = (buffers, step);
+        }
+        Ok(())
+    }
+
+    /// Whether weights and buffers are numbers.
+    pub(crate) fn is_finite(&self) -> Result<bool> {
+        for vector in [&self.theta.as_detached_tensor(), &self.buffers] {
+            // 0 x is 0, or NaN where x is NaN or infinite.
+            let of_zeros = |x: &Tensor| (x * 0.0)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>();
+            if vector.elem_count() > 0 && of_zeros(vector)?.is_nan() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let mut tensors =
             vec![("theta".to_owned(), self.theta.as_detached_tensor()), ("buffers".to_owned(), self.buffers.clone())];
         tensors.extend(self.optimizer.state().into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)));
-        if let Some((theta, buffers)) = &self.before {
-            tensors
-                .extend([("before.theta".to_owned(), theta.clone()), ("before.buffers".to_owned(), buffers.clone())]);
-        }
-        let metadata = BTreeMap::from([
+        let mut metadata = BTreeMap::from([
             ("epoch".to_owned(), self.epoch.to_string()),
             ("batch".to_owned(), self.batch.to_string()),
             ("step".to_owned(), self.step.to_string()),
@@ -59,6 +91,11 @@ impl State {
             ("best_loss".to_owned(), self.best.0.to_bits().to_string()),
             ("best_epoch".to_owned(), self.best.1.to_string()),
         ]);
+        if let Some(Before { theta, buffers, step }) = &self.before {
+            tensors.push(("before.theta".to_owned(), theta.clone()));
+            tensors.push(("before.buffers".to_owned(), buffers.clone()));
+            metadata.insert("before_step".to_owned(), step.to_string());
+        }
         Ok(weights::write(path, &tensors, &metadata)?)
     }
 
@@ -86,8 +123,12 @@ impl State {
         state.batch = number("batch")? as usize;
         state.step = number("step")?;
         state.updates = number("updates")?;
-        if state.batch > 0 {
-            state.before = Some((vector("before.theta", &state.theta)?, vector("before.buffers", &state.buffers)?));
+        if weights.metadata.contains_key("before_step") {
+            state.before = Some(Before {
+                theta: vector("before.theta", &state.theta)?,
+                buffers: vector("before.buffers", &state.buffers)?,
+                step: number("before_step")?,
+            });
         }
         state.best = (f64::from_bits(number("best_loss")?), number("best_epoch")?);
         let theta = state.theta.as_detached_tensor();

@@ -49,8 +49,8 @@ pub enum Event<'a> {
 pub struct Run {
     /// What happened, epoch by epoch.
     pub history: Training,
-    /// The weights at its end. A run that diverged ends with the weights before its last step: the last ones on which a
-    /// loss that is a number was seen. They are always finite.
+    /// The weights at its end, always finite. A run that diverged ends with the weights before its last step: the last
+    /// ones of which a loss that is a number was seen.
     pub checkpoint: PathBuf,
     /// The checkpoints along the way, with the epochs after which they were written.
     pub along: Vec<(u64, PathBuf)>,
@@ -254,11 +254,16 @@ impl Trainer<'_> {
         }
         let gradient = (linearization.gradient()? / weight)?;
         let buffers = updated_statistics(linearization.tape(), &state.buffers)?;
-        state.before = Some((state.theta.as_detached_tensor().copy()?, state.buffers.clone()));
+        state.remember()?;
         state.optimizer.step(&state.theta, gradient, learning_rate)?;
         state.buffers = buffers;
         state.updates += 1;
         self.count(state);
+        if !state.is_finite()? {
+            // Not every such weight shows in the loss: max(NaN, 0) may be 0.
+            let (step, epoch) = (state.step, state.epoch + 1);
+            return Err(Error::Diverged { loss: f64::NAN, step, epoch, learning_rate });
+        }
         Ok(mean_loss)
     }
 

@@ -1,10 +1,15 @@
 //! Runs that are stopped and continued end with the same bits as runs that are not.
 #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use basin_objective::weights::Weights;
-use basin_training::{AdamSettings, Decay, Error, Event, OptimizerSettings, Schedule, Settings, SgdSettings, train};
+use basin_objective::models::Model;
+use basin_objective::weights::{self, Weights};
+use basin_training::{
+    AdamSettings, CheckpointMetadata, Decay, Error, Event, OptimizerSettings, Schedule, Settings, SgdSettings, train,
+};
+use candle_core::{DType, Device, Tensor};
 
 fn settings(model: &str, optimizer: OptimizerSettings) -> Settings {
     Settings {
@@ -30,7 +35,7 @@ fn adam() -> OptimizerSettings {
 
 fn bits(path: &Path) -> Vec<(String, Vec<u32>)> {
     let weights = Weights::read(path).unwrap();
-    let flat = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     weights.tensors.iter().map(|(name, t)| (name.clone(), flat(t).into_iter().map(f32::to_bits).collect())).collect()
 }
 
@@ -144,4 +149,167 @@ fn impossible_settings_are_refused_before_anything_is_written() {
         assert!(error.hint().is_some(), "{error}");
         assert!(!path.exists(), "{error}");
     }
+}
+
+fn diverging() -> Settings {
+    let wild = OptimizerSettings::Sgd(SgdSettings { learning_rate: 1e30, ..SgdSettings::default() });
+    Settings { schedule: Schedule::default(), batch_size: 200, epochs: 1, ..settings("mlp:64-16-10:relu", wild) }
+}
+
+#[test]
+fn a_last_step_that_diverges_is_noticed_and_leaves_the_weights_before_it() {
+    let settings = diverging();
+    let directory = tempfile::tempdir().unwrap();
+    let run = train(&settings, directory.path(), &mut |_| Ok(())).unwrap();
+    let diverged = run.diverged.unwrap();
+    assert!(matches!(diverged, Error::Diverged { step: 1, epoch: 1, learning_rate: 1e30, .. }), "{diverged}");
+    assert_eq!((run.history.reason.as_str(), run.history.epochs.len(), run.steps_taken), ("diverged", 0, 1));
+    let model = Model::new(&settings.model.parse().unwrap(), &[64], 10).unwrap();
+    let initial = model.initial_parameters(settings.seed, DType::F32).unwrap().to_vec1::<f32>().unwrap();
+    let initial: Vec<u32> = initial.into_iter().map(f32::to_bits).collect();
+    let found: BTreeMap<String, Vec<u32>> = bits(&run.checkpoint).into_iter().collect();
+    for entry in model.parameters().entries() {
+        assert_eq!(found[&entry.name], initial[entry.offset..entry.offset + entry.len()], "{}", entry.name);
+    }
+    let metadata = CheckpointMetadata::read(&Weights::read(&run.checkpoint).unwrap());
+    assert_eq!((metadata.step, metadata.epoch, metadata.samples), (Some(0), Some(0), Some(200)));
+}
+
+#[test]
+fn a_diverging_run_stopped_before_it_is_noticed_ends_with_the_same_weights() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut stop = |event: &Event| match event {
+        Event::Step { .. } => Err(basin_objective::Error::Interrupted),
+        Event::Epoch(_) => Ok(()),
+    };
+    assert!(train(&diverging(), directory.path(), &mut stop).is_err());
+    let found = train(&diverging(), directory.path(), &mut |_| Ok(())).unwrap();
+    assert!(found.diverged.is_some());
+    let whole = tempfile::tempdir().unwrap();
+    let expected = train(&diverging(), whole.path(), &mut |_| Ok(())).unwrap();
+    assert_eq!(bits(&found.checkpoint), bits(&expected.checkpoint));
+}
+
+#[test]
+fn weights_that_leave_the_numbers_end_the_run_with_finite_ones() {
+    let wild = OptimizerSettings::Sgd(SgdSettings { learning_rate: 1e300, ..SgdSettings::default() });
+    let settings = Settings { schedule: Schedule::default(), ..settings("mlp:64-16-10:relu:bn", wild) };
+    let directory = tempfile::tempdir().unwrap();
+    let run = train(&settings, directory.path(), &mut |_| Ok(())).unwrap();
+    assert!(matches!(run.diverged, Some(Error::Diverged { step: 1, epoch: 1, .. })), "{:?}", run.diverged);
+    let finite = |bits: &u32| f32::from_bits(*bits).is_finite();
+    assert!(bits(&run.checkpoint).iter().all(|(_, values)| values.iter().all(finite)));
+}
+
+#[test]
+fn a_finished_run_takes_no_steps() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { epochs: 1, ..settings("mlp:64-16-10:relu", adam()) };
+    assert_eq!(train(&settings, directory.path(), &mut |_| Ok(())).unwrap().steps_taken, 5);
+    assert_eq!(train(&settings, directory.path(), &mut |_| Ok(())).unwrap().steps_taken, 0);
+}
+
+/// Seven samples, the labels of all but two of which are ignored.
+fn mostly_ignored(directory: &Path, loss: Option<&str>) -> Settings {
+    let file = directory.join("data.safetensors");
+    let inputs = Tensor::arange(0_f32, 21.0, &Device::Cpu).unwrap().reshape((7, 3)).unwrap();
+    let labels = Tensor::new(&[0_i64, -100, -100, 1, -100, -100, -100], &Device::Cpu).unwrap();
+    weights::write(&file, &[("x".into(), (inputs / 21.0).unwrap()), ("y".into(), labels)], &BTreeMap::new()).unwrap();
+    Settings {
+        model: "mlp:3-4-2:tanh".into(),
+        data: format!("safetensors:{}", file.display()),
+        loss: loss.map(str::to_owned),
+        batch_size: 1,
+        epochs: 3,
+        optimizer: adam(),
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn a_batch_of_ignored_labels_is_a_step_that_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = mostly_ignored(directory.path(), None);
+    let mut losses = Vec::new();
+    let whole = train(&settings, &directory.path().join("whole"), &mut |event| {
+        if let Event::Step { loss, .. } = event {
+            losses.push(*loss);
+        }
+        Ok(())
+    })
+    .unwrap();
+    assert!(whole.diverged.is_none());
+    assert_eq!((whole.steps_taken, losses.iter().filter(|loss| loss.is_nan()).count()), (21, 15));
+    // The optimizer's own count of updates is continued, not the count of steps.
+    for stop in 1..21 {
+        let parts = directory.path().join(stop.to_string());
+        let mut stopped = |event: &Event| match event {
+            Event::Step { step, .. } if *step == stop => Err(basin_objective::Error::Interrupted),
+            _ => Ok(()),
+        };
+        assert!(train(&settings, &parts, &mut stopped).is_err());
+        let found = train(&settings, &parts, &mut |_| Ok(())).unwrap();
+        assert_eq!(bits(&found.checkpoint), bits(&whole.checkpoint), "stopped at {stop}");
+    }
+}
+
+#[test]
+fn losses_without_an_ignored_class_refuse_ignored_labels() {
+    let directory = tempfile::tempdir().unwrap();
+    for loss in ["mse", "bce"] {
+        let settings = mostly_ignored(directory.path(), Some(loss));
+        let error = train(&settings, &directory.path().join("run"), &mut |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("5 labels of"), "{error}");
+        assert!(error.hint().unwrap().contains("--loss cross-entropy"), "{error}");
+    }
+}
+
+#[test]
+fn unreadable_or_missing_settings_of_a_run_are_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { epochs: 1, ..settings("mlp:64-16-10:relu", adam()) };
+    train(&settings, directory.path(), &mut |_| Ok(())).unwrap();
+    let file = directory.path().join("settings.json");
+    std::fs::remove_file(&file).unwrap();
+    let error = train(&settings, directory.path(), &mut |_| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("not its settings") && error.hint().is_some(), "{error}");
+    assert!(!file.exists());
+    // A directory cannot be read as a file, and is there all the same.
+    std::fs::create_dir(&file).unwrap();
+    let error = train(&settings, directory.path(), &mut |_| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("cannot read the settings") && error.hint().is_some(), "{error}");
+    assert!(file.is_dir());
+}
+
+#[test]
+fn a_state_without_the_optimizers_vectors_is_damaged() {
+    for (optimizer, names) in [(adam(), &["first_moment", "second_moment"][..]), (sgd(), &["velocity"])] {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings { epochs: 1, ..settings("mlp:64-16-10:relu", optimizer) };
+        train(&settings, directory.path(), &mut |_| Ok(())).unwrap();
+        let path = directory.path().join("state.safetensors");
+        let whole = Weights::read(&path).unwrap();
+        for name in names {
+            let name = format!("optimizer.{name}");
+            let misshapen = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
+            for replacement in [None, Some(misshapen)] {
+                let mut tensors = whole.tensors.clone();
+                assert!(tensors.remove(&name).is_some());
+                tensors.extend(replacement.map(|tensor| (name.clone(), tensor)));
+                let tensors: Vec<(String, Tensor)> = tensors.into_iter().collect();
+                weights::write(&path, &tensors, &whole.metadata).unwrap();
+                let error = train(&settings, directory.path(), &mut |_| Ok(())).unwrap_err();
+                assert!(error.to_string().contains(&format!("`{name}` is missing or misshapen")), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn descent_without_momentum_needs_no_velocity_to_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings("mlp:64-16-10:relu", OptimizerSettings::Sgd(SgdSettings::default()));
+    let mut stop = |_: &Event| Err(basin_objective::Error::Interrupted);
+    assert!(train(&settings, directory.path(), &mut stop).is_err());
+    assert!(train(&settings, directory.path(), &mut |_| Ok(())).unwrap().diverged.is_none());
 }

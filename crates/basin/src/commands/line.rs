@@ -33,6 +33,9 @@ pub(crate) fn run(arguments: &Line) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
+/// How batch norm's statistics are had along a line.
+const STATISTICS: &str = "recomputed at each point on the training samples, in batches of 256";
+
 /// More is a slip of the hand, and would not fit into memory.
 const MOST_POINTS: usize = 1_000_000;
 
@@ -52,7 +55,8 @@ pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Er
     Ok((0..count).map(|i| if i + 1 == count { last } else { first + step * i as f64 }).collect())
 }
 
-/// Loss and accuracy, train and test, at (1 − α) A + α B, as a record. Batch norm's constants are interpolated too.
+/// Loss and accuracy, train and test, at (1 − α) A + α B, as a record. The statistics of batch norm are computed anew at
+/// each point on the training samples: those of the ends belong to other weights, and would turn negative beyond them.
 pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> anyhow::Result<Record> {
     let started = Instant::now();
     if a.model.spec() != b.model.spec() {
@@ -69,7 +73,7 @@ pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> 
     for (i, &alpha) in alphas.iter().enumerate() {
         interruption::check()?;
         let theta = between(&a.theta, &b.theta, alpha)?;
-        let buffers = between(a.buffers(), b.buffers(), alpha)?;
+        let buffers = train.recomputed_statistics(&theta)?;
         train.set_buffers(&buffers)?;
         on_train.push(train.evaluate(&theta)?);
         if let Some(test) = &mut test {
@@ -82,6 +86,7 @@ pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> 
         from: endpoint(a),
         to: endpoint(b),
         distance: distance(&a.theta, &b.theta)?,
+        batch_norm: (!a.model.buffers().is_empty()).then(|| STATISTICS.into()),
         alpha: alphas.to_vec(),
         train_loss: losses(&on_train),
         train_accuracy: accuracies(&on_train),

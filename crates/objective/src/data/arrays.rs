@@ -245,6 +245,18 @@ mod tests {
     }
 
     #[test]
+    fn a_column_of_classes_is_one_class_per_sample() {
+        let bytes = safetensors(&[
+            ("x", Dtype::U8, &[3, 1], vec![5, 6, 7]),
+            ("y", Dtype::U8, &[3, 1], vec![0, 2, 1]),
+            ("y_test", Dtype::U8, &[1, 1], vec![4]),
+        ]);
+        let data = load(Format::Safetensors, &bytes, Split::Train).unwrap();
+        let Targets::Classes { labels, classes } = &data.targets else { unreachable!("integers are classes") };
+        assert_eq!((labels.dims(), labels.to_vec1::<i64>().unwrap(), *classes), (&[3][..], vec![0, 2, 1], 5));
+    }
+
+    #[test]
     fn faults_name_the_file_and_the_array() {
         let x = || ("x", Dtype::F32, &[2_usize, 1][..], floats(&[1.0, 2.0]));
         let y = |labels: Vec<u8>| ("y", Dtype::I8, if labels.len() == 2 { &[2_usize][..] } else { &[1] }, labels);

@@ -192,6 +192,7 @@ fn line() -> Line {
     let alpha: Vec<f64> = (0..25).map(|index| -1.0 + f64::from(index) / 8.0).collect();
     let curve = |flat: f64, sharp: f64, floor: f64| -> Vec<f64> {
         let at = |a: f64| floor + (2.6 * a * a / (a * a + flat)).min(9.0 * ((a - 1.0) / sharp).powi(2) + 0.01) * 2.0;
+        batch_norm: None,
         alpha.iter().map(|&a| at(a)).collect()
     };
     let accuracy = |losses: &[f64], top: f64| losses.iter().map(|loss| (top - 0.16 * loss).max(0.1)).collect();

@@ -203,6 +203,7 @@ mod tests {
             from: end(144),
             to: end(16),
             distance: 2.0,
+            batch_norm: None,
             alpha: vec![-1.0, 0.0, 1.0, 2.0],
             train_loss: vec![4.0, 1.0, 0.5, 3.0],
             train_accuracy: vec![],
