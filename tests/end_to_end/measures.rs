@@ -312,3 +312,30 @@ fn help_and_version_are_data() {
     }
     assert!(basin.done(&["--version"]).stdout.starts_with("basin 0."));
 }
+
+#[test]
+fn a_line_between_networks_with_batch_norm_is_finite_beyond_its_ends() {
+    // Interpolated variances would turn negative there.
+    let folder = tempfile::tempdir().unwrap();
+    let train = |batch: &str, out: &str| {
+        let out = folder.path().join(out);
+        let arguments =
+            ["train", "--model", "mlp:64-16-10:relu:bn", "--epochs", "4", "--batch-size", batch, "-q", "--out"];
+        let status =
+            std::process::Command::new(env!("CARGO_BIN_EXE_basin")).args(arguments).arg(&out).output().unwrap();
+        assert!(status.status.success(), "{status:?}");
+        out.join("checkpoints/last.safetensors")
+    };
+    let (small, large) = (train("16", "small"), train("256", "large"));
+    let line = std::process::Command::new(env!("CARGO_BIN_EXE_basin"))
+        .args(["landscape", "line", "--points", "13", "--json", "-q"])
+        .args([small, large])
+        .output()
+        .unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&line.stdout).unwrap();
+    assert!(record["result"]["batch_norm"].is_string());
+    for key in ["train_loss", "train_accuracy", "test_loss", "test_accuracy"] {
+        let values = record["result"][key].as_array().unwrap();
+        assert!(values.len() == 13 && values.iter().all(serde_json::Value::is_f64), "{key}: {values:?}");
+    }
+}

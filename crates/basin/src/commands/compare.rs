@@ -58,7 +58,13 @@ pub(super) fn row(subject: &Subject, keskar: &Record, spectrum: &Record) -> anyh
     // Sharpness may be measured on the test split; the train loss stays that of the train split.
     let train = match subject.data.split {
         Split::Train => None,
-        Split::Test => Some(Dataset::load(&subject.data.spec, Split::Train)?),
+        Split::Test => {
+            let whole = Dataset::load(&subject.data.spec, Split::Train)?;
+            Some(match subject.metadata.samples {
+                Some(samples) => whole.take(samples as usize)?,
+                None => whole,
+            })
+        }
     };
     let here = subject.network_on(train.as_ref().unwrap_or(&subject.data))?.evaluate(&subject.theta)?;
     let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;

@@ -11,7 +11,7 @@ use basin_sharpness::lanczos::{Extremes, Lanczos, Reason};
 use basin_sharpness::{Curvature, CurvatureMatrix};
 
 use crate::arguments::{Common, MatrixArgument, Spectrum, SpectrumSettings};
-use crate::exit::Ended;
+use crate::exit::{self, Ended};
 use crate::interruption;
 use crate::output::emit;
 use crate::progress::Progress;
@@ -22,6 +22,13 @@ pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
     if arguments.eigenvectors.is_some() && arguments.checkpoints.len() > 1 {
         let message = format!("`--eigenvectors` names one file, {} checkpoints are given", arguments.checkpoints.len());
         return Err(Error::input(message, "run the command once for each checkpoint").into());
+    }
+    if let Some(file) = &arguments.eigenvectors
+        && file.exists()
+        && arguments.checkpoints.iter().any(|path| same_file(path, file))
+    {
+        let message = format!("`--eigenvectors` names the checkpoint `{}` itself", file.display());
+        return Err(Error::input(message, "name another file").into());
     }
     let mut ended = Ended::Done;
     for path in &arguments.checkpoints {
@@ -35,11 +42,16 @@ pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
         }
         if extremes.eigenvalues.iter().any(|eigenvalue| !eigenvalue.converged) {
             ended = Ended::NotConverged;
-            eprintln!("hint: {}", advice(extremes.reason));
+            exit::tell(&format!("hint: {}", advice(extremes.reason)));
         }
         emit(&arguments.common, &record, || readable(&subject, &record))?;
     }
     Ok(ended)
+}
+
+/// Whether two paths lead to one existing file.
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// What helps an eigenvalue that did not converge.
@@ -77,7 +89,7 @@ pub(super) fn measure(
         return Ok(found);
     }
     if !quiet {
-        eprintln!("note: residuals stopped at the rounding of f32; computing again in f64");
+        exit::tell("note: residuals stopped at the rounding of f32; computing again in f64");
     }
     let (mut record, extremes) = measure_once(&subject.in_f64(common)?, lanczos, matrix, quiet)?;
     add_cost(&mut record, &found.0);

@@ -7,7 +7,7 @@ use basin_records::{Outcome, Provenance, Record};
 use basin_training::{AdamSettings, Event, OptimizerSettings, Run, Schedule, Settings, SgdSettings};
 
 use crate::arguments::{Machine, OptimizerArgument, Train, TrainingSettings};
-use crate::exit::Ended;
+use crate::exit::{self, Ended};
 use crate::interruption;
 use crate::output::print;
 use crate::progress::Progress;
@@ -31,15 +31,20 @@ pub(crate) fn run(arguments: &Train) -> anyhow::Result<Ended> {
         interruption::check()
     })?;
     drop(progress);
-    let record = record(&settings, &run, started);
-    record.write(&arguments.out.join("training.json"))?;
+    let path = arguments.out.join("training.json");
+    let record = match run.steps_taken {
+        // A run that was finished before keeps the record of its own time.
+        0 if path.exists() => Record::read(&path)?,
+        _ => record(&settings, &run, started),
+    };
+    record.write(&path)?;
     let text =
         if arguments.json { record.to_json_line()? } else { readable(&record, &run.checkpoint.display().to_string()) };
     print(&text)?;
     match run.diverged {
         Some(error) => {
-            eprintln!("error: {error}");
-            eprintln!("hint: {}", error.hint().unwrap_or_default());
+            exit::tell(&format!("error: {error}"));
+            exit::tell(&format!("hint: {}", error.hint().unwrap_or_default()));
             Ok(Ended::NotConverged)
         }
         None => Ok(Ended::Done),

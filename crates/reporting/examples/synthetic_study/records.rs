@@ -192,13 +192,13 @@ fn line() -> Line {
     let alpha: Vec<f64> = (0..25).map(|index| -1.0 + f64::from(index) / 8.0).collect();
     let curve = |flat: f64, sharp: f64, floor: f64| -> Vec<f64> {
         let at = |a: f64| floor + (2.6 * a * a / (a * a + flat)).min(9.0 * ((a - 1.0) / sharp).powi(2) + 0.01) * 2.0;
-        batch_norm: None,
         alpha.iter().map(|&a| at(a)).collect()
     };
     let accuracy = |losses: &[f64], top: f64| losses.iter().map(|loss| (top - 0.16 * loss).max(0.1)).collect();
     let (train_loss, test_loss) = (curve(0.8, 0.5, 0.003), curve(0.8, 0.45, 0.09));
     let end = |size| Endpoint { checkpoint: checkpoint(size, 0), batch_size: Some(size), training_seed: Some(0) };
     Line {
+        batch_norm: None,
         from: end(16),
         to: end(144),
         distance: 13.7,

@@ -15,7 +15,7 @@ use basin_training::Event;
 use super::settings::StudySettings;
 use crate::arguments::{Common, DtypeArgument, Machine, SplitArgument};
 use crate::commands::{compare, keskar, line, spectrum, train};
-use crate::exit::Ended;
+use crate::exit::{self, Ended};
 use crate::interruption;
 use crate::progress::Progress;
 use crate::subject::{Subject, load_data};
@@ -148,7 +148,7 @@ impl<'a> Units<'a> {
         let last = trained.history.epochs.last().map_or(0, |epoch| epoch.epoch);
         self.once(&format!("training-{name}"), || Ok(train::record(&settings, &trained, started)))?;
         if let Some(error) = trained.diverged {
-            eprintln!("run {name} diverged and is left out: {error}");
+            exit::tell(&format!("run {name} diverged and is left out: {error}"));
             return Ok(None);
         }
         Ok(Some(trained.along.into_iter().filter(|(epoch, _)| *epoch < last).map(|(_, path)| path).collect()))
