@@ -3,7 +3,7 @@
 use crate::collection::Collection;
 use crate::figure::Figure;
 
-mod accuracy_curves;
+mod training_curves;
 mod eigenvalues;
 mod parametric_line;
 mod sharpness_along_training;
@@ -12,7 +12,7 @@ mod spectrum;
 /// Every figure that the records suffice for.
 pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     let mut figures = Vec::new();
-    figures.extend(accuracy_curves::figure(collection));
+    figures.extend(training_curves::figure(collection));
     figures.extend(sharpness_along_training::figure(collection));
     figures.extend(parametric_line::figures(collection));
     figures.extend(eigenvalues::figures(collection));

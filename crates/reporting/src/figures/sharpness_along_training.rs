@@ -94,7 +94,7 @@ fn draw(
     let unit = if loss == "cross-entropy" { " / nat" } else { "" };
     let x = Axis::new(format!("training {loss}{unit}"), Scale::logarithmic(points().map(|point| point.loss)));
     let sharpness = points().map(|point| point.sharpness).collect::<Vec<_>>();
-    let y = Axis::new(format!("sharpness, ε = {}", number::step(setting.epsilon)), Scale::fitting(sharpness));
+    let y = Axis::new(format!("sharpness φ / %, ε = {}", number::step(setting.epsilon)), Scale::fitting(sharpness));
     let axes = Axes::draw(&mut drawing, region, &x, &y, None);
     for trajectory in trajectories {
         let look = collection.look(trajectory.run.batch_size);

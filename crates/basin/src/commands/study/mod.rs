@@ -115,7 +115,7 @@ fn optimizer(settings: &OptimizerSettings) -> String {
             sgd.weight_decay
         ),
         OptimizerSettings::Adam(adam) | OptimizerSettings::AdamW(adam) => format!(
-            "{}, learning rate {}, β₁ {}, β₂ {}, ε {}, weight decay {}",
+            "{}, learning rate {}, β₁ {}, β₂ {}, ε {:e}, weight decay {}",
             settings.name(),
             adam.learning_rate,
             adam.beta1,

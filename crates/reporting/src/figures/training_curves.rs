@@ -1,4 +1,5 @@
-//! Accuracy on the training and the test split against the epoch (figure 2 of Keskar et al.).
+//! Accuracy on the training and the test split against the epoch (figure 2 of Keskar et al.), or the loss where the
+//! targets are no classes.
 
 use std::collections::BTreeMap;
 
@@ -18,41 +19,91 @@ use crate::number;
 const MARKERS: usize = 6;
 const FAINT: f64 = 0.35;
 
-/// Accuracy in percent by epoch.
+/// Accuracy in percent, or loss, by epoch.
 type Curve = Vec<(f64, f64)>;
 
 struct Split {
     dash: Dash,
     name: &'static str,
     accuracy: fn(&Epoch) -> Option<f64>,
+    loss: fn(&Epoch) -> Option<f64>,
+}
+
+/// What is drawn.
+#[derive(Clone, Copy, PartialEq)]
+enum Quantity {
+    Accuracy,
+    Loss,
+}
+
+impl Quantity {
+    fn of(self, split: &Split, epoch: &Epoch) -> f64 {
+        match self {
+            Self::Accuracy => 100.0 * (split.accuracy)(epoch).unwrap_or(f64::NAN),
+            Self::Loss => (split.loss)(epoch).unwrap_or(f64::NAN),
+        }
+    }
+
+    fn axis(self, values: impl Iterator<Item = f64> + Clone) -> Axis {
+        match self {
+            Self::Accuracy => Axis::new("accuracy / %", Scale::linear(values)),
+            Self::Loss => Axis::new("loss", Scale::fitting(values)),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Loss => "loss",
+        }
+    }
 }
 
 const SPLITS: [Split; 2] = [
-    Split { dash: Dash::Solid, name: "train", accuracy: |epoch| epoch.train_accuracy },
-    Split { dash: Dash::Dashed, name: "test", accuracy: |epoch| epoch.test_accuracy },
+    Split {
+        dash: Dash::Solid,
+        name: "train",
+        accuracy: |epoch| epoch.train_accuracy,
+        loss: |epoch| Some(epoch.train_loss),
+    },
+    Split {
+        dash: Dash::Dashed,
+        name: "test",
+        accuracy: |epoch| epoch.test_accuracy,
+        loss: |epoch| epoch.test_loss,
+    },
 ];
 
 pub(crate) fn figure(collection: &Collection) -> Option<Figure> {
     let runs = collection.trainings();
-    if !runs.values().flat_map(|run| &run.result.epochs).any(|epoch| epoch.train_accuracy.is_some()) {
-        return None;
-    }
+    let mut epochs = runs.values().flat_map(|run| &run.result.epochs).peekable();
+    epochs.peek()?;
+    let quantity =
+        if epochs.any(|epoch| epoch.train_accuracy.is_some()) { Quantity::Accuracy } else { Quantity::Loss };
     let sizes = distinct(runs.keys().map(|run| run.batch_size));
     let seeds = distinct(runs.keys().map(|run| run.seed)).len();
     let caption = format!(
-        "Accuracy after each epoch at batch {}, on the training split (solid) and the test split (dashed): \
+        "{} after each epoch at batch {}, on the training split (solid) and the test split (dashed): \
          thick lines are means over {}, taken where every seed has a value; thin lines are single runs.{}",
+        title(quantity),
         sizes_phrase(&sizes),
         number::plural(seeds, "seed"),
         settings(runs.values().map(|run| run.provenance)),
     );
     Some(Figure {
-        stem: "accuracy-curves".into(),
-        title: "Training and test accuracy".into(),
+        stem: format!("{}-curves", quantity.name()),
+        title: format!("Training and test {}", quantity.name()),
         caption,
-        drawing: draw(collection, &runs, &sizes),
+        drawing: draw(collection, &runs, &sizes, quantity),
         numbers: numbers(&runs),
     })
+}
+
+fn title(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::Accuracy => "Accuracy",
+        Quantity::Loss => "Loss",
+    }
 }
 
 fn sizes_phrase(sizes: &[u64]) -> String {
@@ -60,19 +111,24 @@ fn sizes_phrase(sizes: &[u64]) -> String {
     format!("{} {}", if sizes.len() == 1 { "size" } else { "sizes" }, number::enumerate(&names))
 }
 
-fn draw(collection: &Collection, runs: &BTreeMap<RunId, Measured<'_, Training>>, sizes: &[u64]) -> Drawing {
+fn draw(
+    collection: &Collection,
+    runs: &BTreeMap<RunId, Measured<'_, Training>>,
+    sizes: &[u64],
+    quantity: Quantity,
+) -> Drawing {
     let mut drawing = Drawing::default();
     let region = legend::draw(&mut drawing, &keys(collection, sizes));
     let curves: Vec<Curve> =
-        SPLITS.iter().flat_map(|split| runs.values().map(|run| curve(run.result, split))).collect();
+        SPLITS.iter().flat_map(|split| runs.values().map(|run| curve(run.result, split, quantity))).collect();
     let x = Axis::new("epoch", Scale::linear(curves.iter().flatten().map(|point| point.0)));
-    let y = Axis::new("accuracy / %", Scale::linear(curves.iter().flatten().map(|point| point.1)));
+    let y = quantity.axis(curves.iter().flatten().map(|point| point.1));
     let axes = Axes::draw(&mut drawing, region, &x, &y, None);
     for &size in sizes {
         let look = collection.look(size);
         for split in &SPLITS {
             let of_size = runs.iter().filter(|(run, _)| run.batch_size == size);
-            let seeds: Vec<Curve> = of_size.map(|(_, run)| curve(run.result, split)).collect();
+            let seeds: Vec<Curve> = of_size.map(|(_, run)| curve(run.result, split, quantity)).collect();
             draw_split(&mut drawing, &axes, &seeds, look, split.dash);
         }
     }
@@ -111,9 +167,8 @@ fn keys(collection: &Collection, sizes: &[u64]) -> Vec<Key> {
     by_size.chain(by_split).collect()
 }
 
-fn curve(training: &Training, split: &Split) -> Curve {
-    let percent = |epoch: &Epoch| 100.0 * (split.accuracy)(epoch).unwrap_or(f64::NAN);
-    training.epochs.iter().map(|epoch| (epoch.epoch as f64, percent(epoch))).collect()
+fn curve(training: &Training, split: &Split, quantity: Quantity) -> Curve {
+    training.epochs.iter().map(|epoch| (epoch.epoch as f64, quantity.of(split, epoch))).collect()
 }
 
 /// Mean over the seeds at the epochs that all of them have; elsewhere it would jump when a run ends.
