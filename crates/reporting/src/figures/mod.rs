@@ -3,11 +3,11 @@
 use crate::collection::Collection;
 use crate::figure::Figure;
 
-mod training_curves;
 mod eigenvalues;
 mod parametric_line;
 mod sharpness_along_training;
 mod spectrum;
+mod training_curves;
 
 /// Every figure that the records suffice for.
 pub(crate) fn all(collection: &Collection) -> Vec<Figure> {

@@ -66,20 +66,14 @@ const SPLITS: [Split; 2] = [
         accuracy: |epoch| epoch.train_accuracy,
         loss: |epoch| Some(epoch.train_loss),
     },
-    Split {
-        dash: Dash::Dashed,
-        name: "test",
-        accuracy: |epoch| epoch.test_accuracy,
-        loss: |epoch| epoch.test_loss,
-    },
+    Split { dash: Dash::Dashed, name: "test", accuracy: |epoch| epoch.test_accuracy, loss: |epoch| epoch.test_loss },
 ];
 
 pub(crate) fn figure(collection: &Collection) -> Option<Figure> {
     let runs = collection.trainings();
     let mut epochs = runs.values().flat_map(|run| &run.result.epochs).peekable();
     epochs.peek()?;
-    let quantity =
-        if epochs.any(|epoch| epoch.train_accuracy.is_some()) { Quantity::Accuracy } else { Quantity::Loss };
+    let quantity = if epochs.any(|epoch| epoch.train_accuracy.is_some()) { Quantity::Accuracy } else { Quantity::Loss };
     let sizes = distinct(runs.keys().map(|run| run.batch_size));
     let seeds = distinct(runs.keys().map(|run| run.seed)).len();
     let caption = format!(
