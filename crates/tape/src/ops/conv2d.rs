@@ -65,13 +65,6 @@ impl Conv2d {
             Error::shape("conv2d", format!("an input which holds the kernel {kernel_height}×{kernel_width}"), input)
         })
     }
-
-    /// The sub-range of output columns `from..to` whose input column, at a kernel offset, lies inside the image.
-    pub(crate) fn columns_inside(&self, offset: usize, width: usize, from: usize, to: usize) -> (usize, usize) {
-        let first = self.padding.1.saturating_sub(offset).div_ceil(self.stride.1);
-        let last = (width + self.padding.1).saturating_sub(offset).div_ceil(self.stride.1);
-        (first.max(from), last.min(to))
-    }
 }
 
 /// The convolution as an operation; inputs x (images, channels, height, width), w and optionally b (out channels).

@@ -9,22 +9,13 @@ use crate::{Error, Result};
 
 /// A matrix inside a slice: its first element, and the distances of neighbours along rows and columns.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a, T> {
-    pub(super) elements: &'a [T],
-    pub(super) row_stride: usize,
-    pub(super) column_stride: usize,
+struct Matrix<'a, T> {
+    elements: &'a [T],
+    row_stride: usize,
+    column_stride: usize,
 }
 
-impl<'a, T> Matrix<'a, T> {
-    /// A row-major matrix with `columns` columns.
-    pub(super) fn row_major(elements: &'a [T], columns: usize) -> Self {
-        Self { elements, row_stride: columns, column_stride: 1 }
-    }
-
-    pub(super) fn transposed(self) -> Self {
-        Self { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
-    }
-
+impl<T> Matrix<'_, T> {
     fn holds(&self, rows: usize, columns: usize) -> bool {
         rows == 0
             || columns == 0
@@ -33,7 +24,7 @@ impl<'a, T> Matrix<'a, T> {
 }
 
 /// C ← a·b, or C ← C + a·b with `add`, for a row-major m×n matrix C.
-pub(super) fn multiply<T: Element>(
+fn multiply<T: Element>(
     c: &mut [T],
     (m, k, n): (usize, usize, usize),
     a: Matrix<T>,

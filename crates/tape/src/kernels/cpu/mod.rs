@@ -6,6 +6,7 @@ mod elementwise;
 mod matmul;
 mod pooling;
 mod reduction;
+mod simd;
 
 pub(crate) use convolution::{conv2d_input_adjoint_sum, conv2d_sum, conv2d_weight_adjoint_sum};
 pub(crate) use elementwise::{map1, map2, map3};
@@ -13,26 +14,40 @@ pub(crate) use matmul::matmul_sum;
 pub(crate) use pooling::max_pool2d;
 pub(crate) use reduction::sum_axis;
 
+use std::ops::AddAssign;
+
 use candle_core::{Device, Storage, StorageRef, Tensor, WithDType};
 
 use crate::{Error, Result};
+use simd::Microkernel;
 
 /// The element types of the engine.
-pub(crate) trait Element: WithDType + PartialOrd {
+pub(crate) trait Element: WithDType + PartialOrd + AddAssign + Default {
     /// The zero of the type.
     const ZERO: Self;
     /// The one of the type.
     const ONE: Self;
+
+    /// The microkernel for the widest registers of this machine.
+    fn widest() -> &'static Microkernel<Self>;
 }
 
 impl Element for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+
+    fn widest() -> &'static Microkernel<Self> {
+        simd::runnable_f32()[0]
+    }
 }
 
 impl Element for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+
+    fn widest() -> &'static Microkernel<Self> {
+        simd::runnable_f64()[0]
+    }
 }
 
 /// Access to the elements of a tensor in host memory for as long as it lives.
