@@ -109,14 +109,14 @@ impl Case {
                 let scaled = b.mul(normalized, p[1]);
                 b.add(scaled, p[2])
             }
-            Operation::BatchNorm { training, epsilon } => {
+            Operation::BatchNorm { training: false, epsilon } => {
+                let channels = &self.shapes[1];
+                let statistics = (b.buffer("mean", channels), b.buffer("variance", channels));
+                b.batch_norm(*epsilon, p[0], (p[1], p[2]), statistics)
+            }
+            Operation::BatchNorm { training: true, epsilon } => {
                 let shape = &self.shapes[0];
-                let normalized = if *training {
-                    b.normalize(*epsilon, (0..shape.len()).filter(|&axis| axis != 1).collect(), p[0])
-                } else {
-                    let (mean, variance) = (b.buffer("mean", &shape[1..2]), b.buffer("variance", &shape[1..2]));
-                    b.standardize(*epsilon, p[0], mean, variance)
-                };
+                let normalized = b.normalize(*epsilon, (0..shape.len()).filter(|&axis| axis != 1).collect(), p[0]);
                 let mut spread = vec![1; shape.len() - 1];
                 spread[0] = shape[1];
                 let scale = b.linear_map(Reshape { keep: 0, tail: spread.clone() }, p[1]);

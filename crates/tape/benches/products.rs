@@ -9,6 +9,11 @@ use basin_tape::ops::{Conv2d, Pool2d, Relu, Reshape};
 use basin_tape::{Linearization, Program, ProgramBuilder, Result, Value};
 use candle_core::{DType, Device, Tensor};
 
+/// The allocator of the program: it keeps what is freed, so that the next product finds its memory mapped.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Interleaved repetitions of everything.
 const ROUNDS: usize = 7;
 

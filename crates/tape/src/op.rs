@@ -15,7 +15,7 @@
 
 use candle_core::Tensor;
 
-use crate::Result;
+use crate::{Result, kernels};
 
 /// The adjoints of an operation's inputs, one slot per input; absent where zero or not wanted.
 pub type Adjoints = Vec<Option<Tensor>>;
@@ -91,7 +91,7 @@ pub trait Op: std::fmt::Debug + Send + Sync {
 /// The sum of two optional tensors, absent being zero.
 pub(crate) fn accumulate(a: Option<Tensor>, b: Option<Tensor>) -> Result<Option<Tensor>> {
     Ok(match (a, b) {
-        (Some(a), Some(b)) => Some((a + b)?),
+        (Some(a), Some(b)) => Some(kernels::add(&a, &b)?),
         (a, b) => a.or(b),
     })
 }

@@ -5,8 +5,8 @@ use candle_core::Tensor;
 use crate::layout::Layout;
 use crate::op::Op;
 use crate::ops::{
-    Add, Affine, AveragePool2d, BilinearRules, Concatenate, Conv2d, Convolution, Div, Elementwise, Embedding, Linear,
-    LinearMap, LinearRules, Matmul, MaxPool2d, Mul, Normalize, Pool2d, Scalar, Softmax, Standardize, Sub,
+    Add, Affine, AveragePool2d, BatchNorm, BilinearRules, Concatenate, Conv2d, Convolution, Div, Elementwise,
+    Embedding, Linear, LinearMap, LinearRules, Matmul, MaxPool2d, Mul, Normalize, Pool2d, Scalar, Softmax, Sub,
 };
 use crate::tape::Tape;
 use crate::{Error, Result};
@@ -241,9 +241,15 @@ impl ProgramBuilder {
         self.linear_map(AveragePool2d { geometry, count_padding }, x)
     }
 
-    /// (x − mean)/√(variance + ε) per channel with stored statistics.
-    pub fn standardize(&mut self, epsilon: f64, x: Value, mean: Value, variance: Value) -> Value {
-        self.op(Standardize { epsilon }, &[x, mean, variance])
+    /// weight·(x − mean)/√(variance + ε) + bias per channel, with stored statistics.
+    pub fn batch_norm(
+        &mut self,
+        epsilon: f64,
+        x: Value,
+        (weight, bias): (Value, Value),
+        (mean, variance): (Value, Value),
+    ) -> Value {
+        self.op(BatchNorm { epsilon }, &[x, weight, bias, mean, variance])
     }
 
     /// (x − mean)/√(variance + ε) with the statistics of x over `axes`.

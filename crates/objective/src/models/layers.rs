@@ -103,20 +103,20 @@ impl Layers {
         broadcast[0] = channels;
         let mean = self.buffer(format!("{name}.running_mean"), &[channels], Initial::Constant(0.0));
         let variance = self.buffer(format!("{name}.running_var"), &[channels], Initial::Constant(1.0));
-        let normalized = match self.batch_norm {
-            BatchNorm::Stored => self.builder.standardize(EPSILON, x.value, mean, variance),
+        let scale = self.parameter(format!("{name}.weight"), &[channels], Initial::Constant(1.0));
+        let shift = self.parameter(format!("{name}.bias"), &[channels], Initial::Constant(0.0));
+        let value = match self.batch_norm {
+            BatchNorm::Stored => self.builder.batch_norm(EPSILON, x.value, (scale, shift), (mean, variance)),
             BatchNorm::Batch => {
                 let axes = (0..=x.shape.len()).filter(|&axis| axis != 1).collect();
                 let normalized = self.builder.normalize(EPSILON, axes, x.value);
                 self.builder.track_statistics(normalized, mean, variance);
-                normalized
+                let (scale, shift) = (self.spread(scale, &broadcast), self.spread(shift, &broadcast));
+                let scaled = self.builder.mul(normalized, scale);
+                self.builder.add(scaled, shift)
             }
         };
-        let scale = self.parameter(format!("{name}.weight"), &[channels], Initial::Constant(1.0));
-        let shift = self.parameter(format!("{name}.bias"), &[channels], Initial::Constant(0.0));
-        let (scale, shift) = (self.spread(scale, &broadcast), self.spread(shift, &broadcast));
-        let scaled = self.builder.mul(normalized, scale);
-        Layer { value: self.builder.add(scaled, shift), shape: x.shape }
+        Layer { value, shape: x.shape }
     }
 
     /// A vector over channels, shaped to broadcast over the axes behind them.

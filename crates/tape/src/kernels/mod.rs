@@ -82,6 +82,61 @@ pub(crate) fn max_pool2d(geometry: &Pool2d, x: &Tensor) -> Result<(Tensor, Tenso
     }
 }
 
+/// The elements of each plane of x (…, height, width) at the positions that `max_pool2d` gave.
+pub(crate) fn pick(x: &Tensor, positions: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() { by_dtype!("max_pool2d", x, pick(x, positions)) } else { portable::pick(x, positions) }
+}
+
+/// Adds each element of y to a plane of `shape` at its position: the adjoint of [`pick`].
+pub(crate) fn scatter(y: &Tensor, positions: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    if y.device().is_cpu() {
+        by_dtype!("max_pool2d", y, scatter(y, positions, shape))
+    } else {
+        portable::scatter(y, positions, shape)
+    }
+}
+
+/// scale\[c\]·x for x (samples, channels, …), with a further pair (z, t) plus t\[c\]·z, and plus shift\[c\].
+pub(crate) fn combine_channels(
+    x: &Tensor,
+    scale: &Tensor,
+    further: Option<(&Tensor, &Tensor)>,
+    shift: Option<&Tensor>,
+) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        by_dtype!("batch_norm", x, combine(x, scale, further, shift))
+    } else {
+        portable::combine_channels(x, scale, further, shift)
+    }
+}
+
+/// For each channel Σ a·(b − centre) + Σ a'·b' for pairs (a, b) and (a', b'), and Σ a.
+pub(crate) fn channel_moments(
+    pair: (&Tensor, &Tensor),
+    centre: &Tensor,
+    further: Option<(&Tensor, &Tensor)>,
+) -> Result<(Tensor, Tensor)> {
+    if centre.device().is_cpu() {
+        by_dtype!("batch_norm", centre, moments(pair, centre, further))
+    } else {
+        portable::channel_moments(pair, centre, further)
+    }
+}
+
+/// Σ x for each channel of x (samples, channels, …).
+pub(crate) fn channel_sums(x: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() { by_dtype!("sum", x, sums(x)) } else { portable::channel_sums(x) }
+}
+
+/// a + b for tensors of one shape.
+pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    match a.dtype() {
+        DType::F32 if a.device().is_cpu() => cpu::map2::<f32>(a, b, |a, b| a + b),
+        DType::F64 if a.device().is_cpu() => cpu::map2::<f64>(a, b, |a, b| a + b),
+        _ => Ok((a + b)?),
+    }
+}
+
 /// The sum along one axis, which stays with length 1; accumulated in f64 on the CPU.
 pub(crate) fn sum_axis(x: &Tensor, axis: usize) -> Result<Tensor> {
     if x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64) {

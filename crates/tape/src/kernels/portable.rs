@@ -157,6 +157,57 @@ pub(crate) fn max_pool2d(geometry: &Pool2d, x: &Tensor) -> Result<(Tensor, Tenso
     Ok((values.gather(&best, D::Minus1)?.reshape(out_shape)?, positions.gather(&best, D::Minus1)?.reshape(out_shape)?))
 }
 
+pub(crate) fn pick(x: &Tensor, positions: &Tensor) -> Result<Tensor> {
+    let planes = x.flatten(2, 3)?.contiguous()?;
+    Ok(planes.gather(&positions.flatten(2, 3)?, D::Minus1)?.reshape(positions.dims())?)
+}
+
+pub(crate) fn scatter(y: &Tensor, positions: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    let zeros = Tensor::zeros((shape[0], shape[1], shape[2] * shape[3]), y.dtype(), y.device())?;
+    let sums = zeros.scatter_add(&positions.flatten(2, 3)?, &y.flatten(2, 3)?.contiguous()?, D::Minus1)?;
+    Ok(sums.reshape(shape)?)
+}
+
+/// A vector over channels, shaped to broadcast along axis 1.
+fn per_channel(vector: &Tensor, like: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![1; like.rank()];
+    shape[1] = like.dims()[1];
+    Ok(vector.reshape(shape)?)
+}
+
+pub(crate) fn combine_channels(
+    x: &Tensor,
+    scale: &Tensor,
+    further: Option<(&Tensor, &Tensor)>,
+    shift: Option<&Tensor>,
+) -> Result<Tensor> {
+    let mut y = x.broadcast_mul(&per_channel(scale, x)?)?;
+    if let Some((z, t)) = further {
+        y = (y + z.broadcast_mul(&per_channel(t, z)?)?)?;
+    }
+    Ok(match shift {
+        Some(shift) => y.broadcast_add(&per_channel(shift, x)?)?,
+        None => y,
+    })
+}
+
+pub(crate) fn channel_moments(
+    (a, b): (&Tensor, &Tensor),
+    centre: &Tensor,
+    further: Option<(&Tensor, &Tensor)>,
+) -> Result<(Tensor, Tensor)> {
+    let mut products = channel_sums(&(a * b.broadcast_sub(&per_channel(centre, b)?)?)?)?;
+    if let Some((a, b)) = further {
+        products = (products + channel_sums(&(a * b)?)?)?;
+    }
+    Ok((products, channel_sums(a)?))
+}
+
+pub(crate) fn channel_sums(x: &Tensor) -> Result<Tensor> {
+    let channels_first = x.transpose(0, 1)?.contiguous()?.flatten_from(1)?;
+    Ok(channels_first.sum(1)?)
+}
+
 /// A tensor expression whose first error is reported at its end, so that formulas read as formulas.
 #[derive(Clone, Debug)]
 struct Expression(std::result::Result<Tensor, std::sync::Arc<candle_core::Error>>);

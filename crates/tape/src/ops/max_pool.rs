@@ -1,7 +1,7 @@
 //! Max pooling: y is the maximum of each window, the first one where several are equal, and the derivative follows
 //! the position of that maximum: ẏ = ẋ[position], x̄ = Σ ȳ scattered to the positions.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 
 use super::pool_geometry::Pool2d;
 use crate::op::{Adjoints, Node, Op, Tangents};
@@ -23,17 +23,11 @@ impl Op for MaxPool2d {
     }
 
     fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {
-        let positions = at.saved(0).flatten(2, 3)?;
-        let picked = dx[0].map(|dx| dx.flatten(2, 3)?.contiguous()?.gather(&positions, D::Minus1)).transpose()?;
-        Ok(picked.map(|picked| picked.reshape(at.output().dims())).transpose()?)
+        dx[0].map(|dx| kernels::pick(dx, at.saved(0))).transpose()
     }
 
     fn adjoint(&self, at: &Node, y_bar: &Tensor, _wanted: &[bool]) -> Result<Adjoints> {
-        let (images, channels, height, width) = at.input(0).dims4()?;
-        let zeros = Tensor::zeros((images, channels, height * width), y_bar.dtype(), y_bar.device())?;
-        let positions = at.saved(0).flatten(2, 3)?;
-        let sums = zeros.scatter_add(&positions, &y_bar.flatten(2, 3)?.contiguous()?, D::Minus1)?;
-        Ok(vec![Some(sums.reshape(at.input(0).dims())?)])
+        Ok(vec![Some(kernels::scatter(y_bar, at.saved(0), at.input(0).dims())?)])
     }
 }
 
@@ -68,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn cpu_kernel_equals_the_portable_composition() {
+    fn cpu_kernels_equal_the_portable_compositions() {
         for geometry in geometries() {
             let x = normal(&[2, 3, 7, 6], 4);
             let (ours, positions) = kernels::cpu::max_pool2d::<f64>(&geometry, &x).expect("cpu");
@@ -76,6 +70,11 @@ mod tests {
             assert!(distance(&ours, &maxima) == 0.0);
             let flat = |t: &Tensor| t.flatten_all().and_then(|t| t.to_vec1::<u32>()).expect("u32");
             assert_eq!(flat(&positions), flat(&expected));
+            let picked = kernels::cpu::pick::<f64>(&x, &positions).expect("cpu");
+            assert!(distance(&picked, &kernels::portable::pick(&x, &positions).expect("portable")) == 0.0);
+            let sums = kernels::cpu::scatter::<f64>(&ours, &positions, x.dims()).expect("cpu");
+            let expected = kernels::portable::scatter(&ours, &positions, x.dims()).expect("portable");
+            assert!(distance(&sums, &expected) == 0.0);
         }
     }
 }

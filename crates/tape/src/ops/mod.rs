@@ -22,7 +22,7 @@ mod transpose;
 
 pub use arithmetic::{Add, Affine, Div, Mul, Sub};
 pub use average_pool::AveragePool2d;
-pub use batch_norm::Standardize;
+pub use batch_norm::BatchNorm;
 pub use bilinear::{Bilinear, BilinearRules, Pairs};
 pub use concatenate::Concatenate;
 pub use conv2d::{Conv2d, Convolution};
