@@ -1,9 +1,15 @@
 //! Which model, by the names of the command line.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
+use super::alexnet::AlexNet;
+use super::gpt::Gpt;
 use super::layers::{Layer, Layers};
+use super::residual::{CifarResNet, ResNet};
+use super::vgg::Vgg;
+use super::vision_transformer::VisionTransformer;
+use super::wide_residual::WideResNet;
 use super::{convolutional, fully_connected};
 use crate::{Error, Outputs, Result, suggestion};
 
@@ -73,38 +79,107 @@ pub enum ModelSpec {
     C3,
     /// C2 under the name the paper uses with CIFAR-100.
     C4,
+    /// `resnet18`, `resnet34`, optionally with `:cifar` or `:imagenet`.
+    ResNet(ResNet),
+    /// `resnet20`, `resnet32`, `resnet44`, `resnet56`, `resnet110`, optionally with `:b`.
+    CifarResNet(CifarResNet),
+    /// `vgg9`, `vgg11`, `vgg13`, `vgg16`, `vgg19`, optionally with `-bn`, then with `:cifar` or `:imagenet`.
+    Vgg(Vgg),
+    /// `alexnet`, optionally with `:cifar` or `:imagenet`.
+    AlexNet(AlexNet),
+    /// `wrn28-10` and others of its kind.
+    WideResNet(WideResNet),
+    /// `vit`, with settings such as `vit:patch=4,width=64`.
+    VisionTransformer(VisionTransformer),
+    /// `gpt`, with settings such as `gpt:context=64,width=128`.
+    Gpt(Gpt),
 }
 
-const NAMES: [&str; 7] = ["f1", "f2", "c1", "c2", "c3", "c4", "mlp"];
+/// Names to suggest; families of many names stand with their best known members.
+const NAMES: [&str; 28] = [
+    "f1",
+    "f2",
+    "c1",
+    "c2",
+    "c3",
+    "c4",
+    "mlp",
+    "resnet18",
+    "resnet34",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "resnet110",
+    "vgg9",
+    "vgg9-bn",
+    "vgg11",
+    "vgg11-bn",
+    "vgg13",
+    "vgg13-bn",
+    "vgg16",
+    "vgg16-bn",
+    "vgg19",
+    "vgg19-bn",
+    "alexnet",
+    "wrn28-10",
+    "vit",
+    "gpt",
+];
+
+/// Reads a name and what stands behind its colon; absent where the name is another family's.
+type Parse = fn(&str, Option<&str>) -> Option<Result<ModelSpec>>;
+
+const FAMILIES: [Parse; 9] = [
+    |name, option| option.filter(|_| name == "mlp").map(mlp),
+    keskar,
+    |name, option| Some(ResNet::parse(name, option)?.map(ModelSpec::ResNet)),
+    |name, option| Some(CifarResNet::parse(name, option)?.map(ModelSpec::CifarResNet)),
+    |name, option| Some(Vgg::parse(name, option)?.map(ModelSpec::Vgg)),
+    |name, option| Some(AlexNet::parse(name, option)?.map(ModelSpec::AlexNet)),
+    |name, option| Some(WideResNet::parse(name, option)?.map(ModelSpec::WideResNet)),
+    |name, option| Some(VisionTransformer::parse(name, option)?.map(ModelSpec::VisionTransformer)),
+    |name, option| Some(Gpt::parse(name, option)?.map(ModelSpec::Gpt)),
+];
 
 impl FromStr for ModelSpec {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "f1" => Ok(Self::F1),
-            "f2" => Ok(Self::F2),
-            "c1" => Ok(Self::C1),
-            "c2" => Ok(Self::C2),
-            "c3" => Ok(Self::C3),
-            "c4" => Ok(Self::C4),
-            _ => match text.split_once(':') {
-                Some(("mlp", rest)) => parse_mlp(text, rest),
-                _ => Err(Error::input(
-                    format!("unknown model `{text}`"),
-                    format!("{}; an `mlp` is written like `mlp:64-128-10:relu`", suggestion::hint(text, &NAMES)),
-                )),
-            },
-        }
+        let (name, option) = match text.split_once(':') {
+            Some((name, option)) => (name, Some(option)),
+            None => (text, None),
+        };
+        FAMILIES.iter().find_map(|parse| parse(name, option)).unwrap_or_else(|| {
+            Err(Error::input(
+                format!("unknown model `{text}`"),
+                format!("{}; an `mlp` is written like `mlp:64-128-10:relu`", suggestion::hint(name, &NAMES)),
+            ))
+        })
     }
+}
+
+fn keskar(name: &str, option: Option<&str>) -> Option<Result<ModelSpec>> {
+    let spec = match name {
+        "f1" => ModelSpec::F1,
+        "f2" => ModelSpec::F2,
+        "c1" => ModelSpec::C1,
+        "c2" => ModelSpec::C2,
+        "c3" => ModelSpec::C3,
+        "c4" => ModelSpec::C4,
+        _ => return None,
+    };
+    // With an option the name is unknown, as it always was.
+    option.is_none().then_some(Ok(spec))
 }
 
 /// Largest width of a layer: keeps the number of weights countable whatever is typed.
 const MAX_WIDTH: usize = 1 << 24;
 
-fn parse_mlp(text: &str, rest: &str) -> Result<ModelSpec> {
+fn mlp(option: &str) -> Result<ModelSpec> {
+    let text = &format!("mlp:{option}");
     let example = "write it like `mlp:64-128-10:relu` or `mlp:64-128-10:relu:bn`";
-    let mut parts = rest.split(':');
+    let mut parts = option.split(':');
     let widths = parts
         .next()
         .unwrap_or_default()
@@ -132,7 +207,7 @@ fn named_activation(text: &str, name: &str) -> Result<Activation> {
     })
 }
 
-impl fmt::Display for ModelSpec {
+impl Display for ModelSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mlp { widths, activation, batch_norm } => {
@@ -146,6 +221,13 @@ impl fmt::Display for ModelSpec {
             Self::C2 => f.write_str("c2"),
             Self::C3 => f.write_str("c3"),
             Self::C4 => f.write_str("c4"),
+            Self::ResNet(spec) => spec.fmt(f),
+            Self::CifarResNet(spec) => spec.fmt(f),
+            Self::Vgg(spec) => spec.fmt(f),
+            Self::AlexNet(spec) => spec.fmt(f),
+            Self::WideResNet(spec) => spec.fmt(f),
+            Self::VisionTransformer(spec) => spec.fmt(f),
+            Self::Gpt(spec) => spec.fmt(f),
         }
     }
 }
@@ -153,8 +235,20 @@ impl fmt::Display for ModelSpec {
 impl ModelSpec {
     pub(super) fn build(&self, layers: &mut Layers, input_shape: &[usize], outputs: Outputs) -> Result<Layer> {
         let x = layers.input(input_shape);
-        let needed = outputs.needed();
+        if let Self::Gpt(spec) = self {
+            return spec.build(layers, x, outputs);
+        }
+        let needed = match outputs {
+            Outputs::AtLeast(needed) | Outputs::Exactly(needed) => needed,
+            Outputs::EachPosition { positions, .. } => {
+                return Err(Error::input(
+                    format!("model `{self}` gives one answer per sample, the data has {positions} classes for each"),
+                    "give one class per sample, an array of shape (N,), or use a model of sequences such as `gpt`",
+                ));
+            }
+        };
         match self {
+            Self::Gpt(spec) => spec.build(layers, x, outputs),
             Self::Mlp { widths, activation, batch_norm } => {
                 let inputs = input_shape.iter().product::<usize>();
                 let last = widths[widths.len() - 1];
@@ -168,6 +262,12 @@ impl ModelSpec {
             Self::F2 => Ok(fully_connected::stack(layers, x, &[512; 7], needed, Activation::Relu, true)),
             Self::C1 | Self::C3 => convolutional::shallow(layers, x, needed),
             Self::C2 | Self::C4 => convolutional::deep(layers, x, needed),
+            Self::ResNet(spec) => spec.build(layers, x, needed),
+            Self::CifarResNet(spec) => spec.build(layers, x, needed),
+            Self::Vgg(spec) => spec.build(layers, x, needed),
+            Self::AlexNet(spec) => spec.build(layers, x, needed),
+            Self::WideResNet(spec) => spec.build(layers, x, needed),
+            Self::VisionTransformer(spec) => spec.build(layers, x, needed),
         }
     }
 
