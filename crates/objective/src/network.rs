@@ -8,7 +8,7 @@ use candle_core::{D, DType, Device, Tensor};
 
 use crate::batch_statistics::batch_statistics;
 use crate::data::{Dataset, IGNORED, Targets};
-use crate::loss_spec::LossSpec;
+use crate::loss_spec::{LossSpec, Outputs};
 use crate::models::{BatchNorm, Model};
 use crate::objective::{Evaluation, Linearized, Objective};
 use crate::{Error, Result};
@@ -122,6 +122,7 @@ impl<'m> Network<'m> {
         options: NetworkOptions,
     ) -> Result<Self> {
         let NetworkOptions { device, dtype, micro_batch, memory, batch_norm } = options;
+        check_positions(model, loss, data)?;
         let program = model.program(batch_norm);
         let buffers = buffers.to_dtype(dtype)?.to_device(&device)?;
         let samples = data.samples();
@@ -274,6 +275,29 @@ impl<'m> Network<'m> {
         };
         sum(&predicted.eq(&classes)?)
     }
+}
+
+/// A model answers per sample or per position, as the targets ask.
+fn check_positions(model: &Model, loss: LossSpec, data: &Dataset) -> Result<()> {
+    let asked = match loss.outputs(data)? {
+        Outputs::EachPosition { positions, .. } => Some(positions),
+        Outputs::AtLeast(_) | Outputs::Exactly(_) => None,
+    };
+    if asked == model.positions() {
+        return Ok(());
+    }
+    let answers = model.positions().map_or("one answer".to_owned(), |positions| format!("{positions} answers"));
+    let shape = match &data.targets {
+        Targets::Classes { labels: targets, .. } | Targets::Real(targets) => targets.dims(),
+    };
+    Err(Error::input(
+        format!(
+            "the targets of `{}` have shape {shape:?}, model `{}` gives {answers} per sample",
+            data.spec,
+            model.spec()
+        ),
+        "give one target for each answer",
+    ))
 }
 
 /// The sum of a tensor's elements in f64.

@@ -59,6 +59,16 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// `true` or `false`.
+    pub(crate) fn switch(&self, name: &str, default: bool) -> Result<bool> {
+        match self.values.get(name).copied() {
+            None => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(other) => Err(self.invalid(name, other, "`true` or `false`")),
+        }
+    }
+
     /// How many samples to train on and how many to hold back.
     pub(crate) fn sizes(&self) -> Result<(usize, usize)> {
         let samples = self.count("samples", 1000)?;

@@ -41,7 +41,7 @@ impl Gpt {
                 count => Ok(count),
             };
             let (vocabulary, context) = (at_most("vocabulary", MOST_TOKENS)?, at_most("context", LONGEST)?);
-            Ok(Self { vocabulary, context, blocks, bias: given.value("bias", true)? })
+            Ok(Self { vocabulary, context, blocks, bias: given.switch("bias", true)? })
         })
     }
 

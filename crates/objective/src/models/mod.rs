@@ -49,6 +49,7 @@ pub struct Model {
     stored: Program,
     batch: Program,
     outputs: usize,
+    positions: Option<usize>,
     initial_parameters: Vec<Initial>,
     initial_buffers: Vec<Initial>,
     foreign: ForeignNames,
@@ -91,6 +92,7 @@ impl Model {
             stored,
             batch: build(BatchNorm::Batch)?.program,
             outputs: output.last().copied().unwrap_or(1),
+            positions: (output.len() > 1).then(|| output[0]),
             initial_parameters: parameters,
             initial_buffers: buffers,
             foreign,
@@ -106,6 +108,11 @@ impl Model {
     /// The number of outputs of a sample, or of each of its positions.
     pub fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// The number of positions of a sample with outputs each, for models of sequences.
+    pub fn positions(&self) -> Option<usize> {
+        self.positions
     }
 
     /// The program for one kind of batch norm; both have the same parameters and buffers.
