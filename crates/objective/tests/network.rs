@@ -84,9 +84,7 @@ fn zoo() -> Vec<Case> {
         Case::new("c1", 3, &[2, 9, 8], 3),
         Case::new("c2", 2, &[1, 32, 32], 2),
         Case::new("resnet20", 2, &[1, 8, 8], 3),
-        Case::new("resnet18:imagenet", 1, &[1, 8, 8], 3),
         Case::new("wrn10-1", 2, &[2, 6, 6], 3),
-        Case::new("vgg9-bn", 1, &[1, 8, 8], 3),
         Case::new("vit:patch=2,width=6,depth=2,heads=2", 3, &[2, 4, 4], 3),
         Case::gpt(4),
     ]

@@ -151,9 +151,13 @@ impl FromStr for ModelSpec {
             None => (text, None),
         };
         FAMILIES.iter().find_map(|parse| parse(name, option)).unwrap_or_else(|| {
+            let hint = suggestion::hint(name, &NAMES);
             Err(Error::input(
                 format!("unknown model `{text}`"),
-                format!("{}; an `mlp` is written like `mlp:64-128-10:relu`", suggestion::hint(name, &NAMES)),
+                match suggestion::nearest(name, &NAMES) {
+                    Some("mlp") | None => format!("{hint}; an `mlp` is written like `mlp:64-128-10:relu`"),
+                    Some(_) => hint,
+                },
             ))
         })
     }
