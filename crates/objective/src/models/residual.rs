@@ -175,3 +175,41 @@ impl Residual<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test should say where")]
+mod tests {
+    use candle_core::DType;
+
+    use super::super::Model;
+    use crate::weights::Weights;
+
+    #[test]
+    fn files_with_the_names_of_other_implementations_load() {
+        for (spec, renamed) in [
+            ("resnet18:cifar", [("downsample", "shortcut"), ("fc.", "linear.")]),
+            ("resnet20:b", [("shortcut", "downsample"), ("linear.", "fc.")]),
+        ] {
+            let model = Model::new(&spec.parse().unwrap(), &[3, 32, 32], 10).unwrap();
+            let theta = model.initial_parameters(0, DType::F32).unwrap();
+            let buffers = model.initial_buffers(DType::F32).unwrap();
+            let foreign =
+                |name: &str| renamed.iter().fold(name.to_owned(), |name, (own, other)| name.replace(own, other));
+            let named = [(model.parameters(), &theta), (model.buffers(), &buffers)].map(|(layout, vector)| {
+                let names = layout.entries().iter().map(|entry| foreign(&entry.name));
+                names.zip(layout.views(vector).unwrap()).collect::<Vec<_>>()
+            });
+            let tensors = named.concat();
+            assert!(tensors.iter().any(|(name, _)| name.contains(renamed[0].1)));
+            let weights = Weights {
+                tensors: tensors.into_iter().collect(),
+                skipped: Default::default(),
+                metadata: Default::default(),
+                fingerprint: String::new(),
+                path: "other.safetensors".into(),
+            };
+            let gathered = model.gather(&weights, DType::F32).unwrap();
+            assert_eq!(gathered.parameters.to_vec1::<f32>().unwrap(), theta.to_vec1::<f32>().unwrap(), "{spec}");
+        }
+    }
+}
