@@ -8,7 +8,7 @@ use basin_tape::{Entry, Layout};
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
-use super::golden::{self, Golden, numbers};
+use super::golden::{Golden, numbers};
 use super::{TOLERANCES, assert_close};
 
 /// A part of a vector with less than this share of its norm is compared relative to this share: the gradient in a bias
@@ -91,22 +91,19 @@ impl Case {
 }
 
 /// For each parameter, the two vectors that its part of a vector is projected on.
-fn projections(layout: &Layout) -> Vec<[Tensor; 2]> {
-    let onto = |(entry, i): (&Entry, u64)| [600, 800].map(|first| numbers(first + i, &[entry.len()]));
+fn projections(layout: &Layout) -> Vec<[Vec<f64>; 2]> {
+    let onto = |(entry, i): (&Entry, u64)| {
+        [600, 800].map(|first| numbers(first + i, &[entry.len()]).to_vec1::<f64>().unwrap())
+    };
     layout.entries().iter().zip(0..).map(onto).collect()
 }
 
 /// For each parameter, the norm of its part of a vector and two projections.
-fn outline(layout: &Layout, vector: &Tensor, projections: &[[Tensor; 2]]) -> Vec<[f64; 3]> {
-    let parts = layout.views(&vector.to_dtype(DType::F64).unwrap()).unwrap();
-    let parts = parts.iter().map(|part| part.flatten_all().unwrap());
-    parts
-        .zip(projections)
-        .map(|(part, [a, b])| {
-            let onto = |x: &Tensor| (&part * x).unwrap().sum_all().unwrap().to_scalar().unwrap();
-            [golden::norm(&part), onto(a), onto(b)]
-        })
-        .collect()
+fn outline(layout: &Layout, vector: &Tensor, projections: &[[Vec<f64>; 2]]) -> Vec<[f64; 3]> {
+    let vector = vector.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+    let parts = layout.entries().iter().map(|entry| &vector[entry.offset..][..entry.len()]);
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    parts.zip(projections).map(|(part, [a, b])| [dot(part, part).sqrt(), dot(part, a), dot(part, b)]).collect()
 }
 
 fn assert_outlines_close(what: &str, layout: &Layout, found: &[[f64; 3]], expected: &Tensor, tolerance: f64) {
