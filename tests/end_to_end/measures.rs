@@ -45,6 +45,38 @@ fn a_checkpoint_of_basin_needs_no_option() {
 }
 
 #[test]
+fn networks_of_the_zoo_are_trained_and_measured() {
+    let basin = Basin::new();
+    for (model, data) in [
+        ("resnet20", "synthetic:images:samples=16,size=8,classes=3"),
+        ("vit:width=16,depth=1", "synthetic:images:samples=16,size=8,classes=3"),
+        ("gpt:width=16,depth=1,heads=2", "synthetic:tokens:samples=16,length=6,vocabulary=5"),
+    ] {
+        let out = format!("runs/{}", model.split(':').next().unwrap());
+        basin.done(&[
+            "train",
+            "--model",
+            model,
+            "--data",
+            data,
+            "--batch-size",
+            "8",
+            "--epochs",
+            "2",
+            "--out",
+            &out,
+            "-q",
+        ]);
+        let checkpoint = format!("{out}/checkpoints/last.safetensors");
+        let record = basin.done(&["spectrum", &checkpoint, "--top", "1", "--tolerance", "1e-2", "--json"]).json();
+        assert_eq!(field(&record, "result.eigenvalues.0.converged"), true, "{model}: {record}");
+        assert!(basin.done(&["inspect", &checkpoint]).stdout.contains("fits "), "{model}");
+    }
+    let mismatched = ["train", "--model", "gpt", "--data", "digits", "--out", "no"];
+    basin.run(&mismatched).assert_refused(&["needs sequences of tokens", "synthetic:tokens"]);
+}
+
+#[test]
 fn json_is_one_line_per_checkpoint_and_nothing_else() {
     let basin = Basin::trained();
     for command in commands() {

@@ -3,12 +3,12 @@
 use basin_objective::data::{Dataset, Targets};
 use basin_objective::models::{BatchNorm, Model};
 use basin_objective::weights::Weights;
-use basin_objective::{LossSpec, Network, NetworkOptions, Objective};
-use basin_tape::Layout;
+use basin_objective::{LossSpec, Network, NetworkOptions, Objective, Outputs};
+use basin_tape::{Entry, Layout};
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
-use super::golden::{self, Golden, numbers};
+use super::golden::{Golden, numbers};
 use super::{TOLERANCES, assert_close};
 
 /// A part of a vector with less than this share of its norm is compared relative to this share: the gradient in a bias
@@ -30,6 +30,9 @@ struct Case {
     classes: usize,
     loss: String,
     training: bool,
+    /// Whether f32 is left out.
+    #[serde(default)]
+    f64_alone: bool,
     /// In the order of PyTorch's `parameters()`.
     parameters: NamesAndShapes,
     buffers: NamesAndShapes,
@@ -60,23 +63,52 @@ fn inputs(samples: usize, shape: &[usize]) -> Tensor {
     (numbers(400, &[&[samples], shape].concat()) * 1.5).unwrap()
 }
 
-/// For each parameter, the norm of its part of a vector and two projections.
-fn outline(layout: &Layout, vector: &Tensor) -> Vec<[f64; 3]> {
-    let parts = layout.views(&vector.to_dtype(DType::F64).unwrap()).unwrap();
-    let parts = parts.iter().map(|part| part.flatten_all().unwrap());
-    parts
-        .zip(0..)
-        .map(|(part, i)| {
-            let onto = |stream| (&part * numbers(stream, part.dims())).unwrap().sum_all().unwrap().to_scalar().unwrap();
-            [golden::norm(&part), onto(600 + i), onto(800 + i)]
-        })
-        .collect()
+/// Token t of sample s is (first + t)(s + 2) modulo the number of classes.
+fn tokens(first: usize, samples: usize, length: usize, classes: usize) -> Tensor {
+    let of_sample = |s| (0..length).map(move |t| ((first + t) * (s + 2) % classes) as i64);
+    Tensor::from_vec((0..samples).flat_map(of_sample).collect(), (samples, length), &Device::Cpu).unwrap()
 }
 
-fn assert_outlines_close(what: &str, layout: &Layout, found: &Tensor, expected: &Tensor, tolerance: f64) {
+impl Case {
+    fn data(&self) -> Dataset {
+        let (x, labels) = if self.model.starts_with("gpt") {
+            let tokens = |first| tokens(first, self.samples, self.shape[0], self.classes);
+            (tokens(0), tokens(1))
+        } else {
+            let labels: Vec<i64> = (0..self.samples).map(|sample| (sample * 2 % self.classes) as i64).collect();
+            (inputs(self.samples, &self.shape), Tensor::new(labels, &Device::Cpu).unwrap())
+        };
+        Dataset::from_tensors("golden", x, Targets::Classes { labels, classes: self.classes }).unwrap()
+    }
+
+    /// As many outputs as the targets ask for, and no more.
+    fn outputs(&self, loss: LossSpec, data: &Dataset) -> Outputs {
+        match loss.outputs(data).unwrap() {
+            Outputs::AtLeast(_) => Outputs::Exactly(self.classes),
+            outputs => outputs,
+        }
+    }
+}
+
+/// For each parameter, the two vectors that its part of a vector is projected on.
+fn projections(layout: &Layout) -> Vec<[Vec<f64>; 2]> {
+    let onto = |(entry, i): (&Entry, u64)| {
+        [600, 800].map(|first| numbers(first + i, &[entry.len()]).to_vec1::<f64>().unwrap())
+    };
+    layout.entries().iter().zip(0..).map(onto).collect()
+}
+
+/// For each parameter, the norm of its part of a vector and two projections.
+fn outline(layout: &Layout, vector: &Tensor, projections: &[[Vec<f64>; 2]]) -> Vec<[f64; 3]> {
+    let vector = vector.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+    let parts = layout.entries().iter().map(|entry| &vector[entry.offset..][..entry.len()]);
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    parts.zip(projections).map(|(part, [a, b])| [dot(part, part).sqrt(), dot(part, a), dot(part, b)]).collect()
+}
+
+fn assert_outlines_close(what: &str, layout: &Layout, found: &[[f64; 3]], expected: &Tensor, tolerance: f64) {
     let expected = expected.to_vec2::<f64>().unwrap();
     let whole = expected.iter().map(|row| row[0] * row[0]).sum::<f64>().sqrt();
-    let found = outline(layout, found);
     assert_eq!(found.len(), expected.len());
     for ((found, expected), entry) in found.iter().zip(&expected).zip(layout.entries()) {
         let scale = expected[0].max(SMALLEST_SHARE * whole);
@@ -87,24 +119,25 @@ fn assert_outlines_close(what: &str, layout: &Layout, found: &Tensor, expected: 
     }
 }
 
-#[test]
-fn models_agree_with_pytorch() {
-    let golden = Golden::read("models.safetensors");
+fn agree_with_pytorch(file: &str) {
+    let golden = Golden::read(file);
     let notes: Notes = golden.notes();
     for (i, case) in notes.cases.iter().enumerate() {
-        let model = Model::new(&case.model.parse().unwrap(), &case.shape, case.classes).unwrap();
+        let (data, loss) = (case.data(), case.loss.parse::<LossSpec>().unwrap());
+        let model = Model::new(&case.model.parse().unwrap(), &case.shape, case.outputs(loss, &data)).unwrap();
         assert_eq!(names_and_shapes(model.parameters()), case.parameters);
         assert_eq!(names_and_shapes(model.buffers()), case.buffers);
 
         let batch_norm = if case.training { BatchNorm::Batch } else { BatchNorm::Stored };
-        let labels: Vec<i64> = (0..case.samples).map(|sample| (sample * 2 % case.classes) as i64).collect();
-        let targets = Targets::Classes { labels: Tensor::new(labels, &Device::Cpu).unwrap(), classes: case.classes };
-        let data = Dataset::from_tensors("golden", inputs(case.samples, &case.shape), targets).unwrap();
         let (theta, buffers) = (formula(model.parameters(), 0), formula(model.buffers(), 200));
         let vectors = model.parameters().entries().iter().zip(500..).map(|(entry, j)| numbers(j, &[entry.len()]));
         let v = Tensor::cat(&vectors.collect::<Vec<_>>(), 0).unwrap();
+        let projections = projections(model.parameters());
 
         for (dtype, tolerance) in TOLERANCES {
+            if case.f64_alone && dtype != DType::F64 {
+                continue;
+            }
             let cast = |x: &Tensor| x.to_dtype(dtype).unwrap();
             let (theta, v) = (cast(&theta), cast(&v));
             let expected = |what: &str| golden.tensor(&format!("{i}.{what}"));
@@ -113,14 +146,16 @@ fn models_agree_with_pytorch() {
             };
 
             let program = model.program(batch_norm);
-            let logits = program.evaluate(&program.at(&theta, &cast(&buffers)).unwrap(), &[&cast(&data.inputs)]);
+            let inputs = model.inputs(&data.inputs, dtype, &Device::Cpu).unwrap();
+            let logits = program.evaluate(&program.at(&theta, &cast(&buffers)).unwrap(), &[&inputs]);
             assert_close(&name("logits"), &logits.unwrap(), expected("logits"), tolerance);
 
             let options = NetworkOptions { dtype, batch_norm, ..NetworkOptions::default() };
-            let loss: LossSpec = case.loss.parse().unwrap();
             let network = Network::new(&model, &buffers, loss, &data, options).unwrap();
-            let loss = Tensor::new(network.evaluate(&theta).unwrap().loss, &Device::Cpu).unwrap();
-            assert_close(&name("loss"), &loss, expected("loss"), tolerance);
+            let mean = Tensor::new(network.evaluate(&theta).unwrap().loss, &Device::Cpu).unwrap();
+            assert_close(&name("loss"), &mean, expected("loss"), tolerance);
+            let each = Tensor::new(network.sample_losses(&theta).unwrap(), &Device::Cpu).unwrap();
+            assert_close(&name("mean of samples"), &each.mean_all().unwrap(), expected("loss"), tolerance);
 
             let at = network.linearize(&theta).unwrap();
             for (what, found) in [
@@ -129,11 +164,79 @@ fn models_agree_with_pytorch() {
                 ("gauss_newton", at.gauss_newton(&v)),
                 ("empirical_fisher", at.empirical_fisher(&v)),
             ] {
-                let found = found.unwrap();
+                let found = outline(model.parameters(), &found.unwrap(), &projections);
                 assert_outlines_close(&name(what), model.parameters(), &found, expected(what), tolerance);
             }
         }
     }
+}
+
+#[test]
+fn models_agree_with_pytorch() {
+    agree_with_pytorch("models.safetensors");
+}
+
+#[test]
+fn the_zoo_agrees_with_pytorch() {
+    agree_with_pytorch("zoo.safetensors");
+}
+
+#[derive(Deserialize)]
+struct Layouts {
+    layouts: Vec<NamedLayout>,
+}
+
+#[derive(Deserialize)]
+struct NamedLayout {
+    model: String,
+    shape: Vec<usize>,
+    outputs: usize,
+    parameters: NamesAndShapes,
+}
+
+#[test]
+fn networks_of_full_size_have_pytorchs_parameters() {
+    let layouts = Golden::read("zoo.safetensors").notes::<Layouts>().layouts;
+    let counts: Vec<(String, usize)> = layouts
+        .into_iter()
+        .map(|NamedLayout { model: spec, shape, outputs: classes, parameters }| {
+            let outputs = match shape.as_slice() {
+                &[positions] => Outputs::EachPosition { positions, classes },
+                _ => Outputs::Exactly(classes),
+            };
+            let model = Model::new(&spec.parse().unwrap(), &shape, outputs).unwrap();
+            assert_eq!(names_and_shapes(model.parameters()), parameters, "{spec}");
+            (spec, model.parameters().len())
+        })
+        .collect();
+    // As torchvision counts them, and as the papers and their best known implementations do.
+    for (spec, count) in [
+        ("resnet18:imagenet", 11_689_512),
+        ("resnet20", 269_722),
+        ("resnet56", 853_018),
+        ("vgg16:imagenet", 138_357_544),
+        ("vgg16-bn:imagenet", 138_365_992),
+        ("alexnet:imagenet", 61_100_840),
+        ("wrn28-10", 36_479_194),
+        ("vit:patch=16,width=768,depth=12,heads=12,mlp=3072", 86_567_656),
+        ("gpt:vocabulary=50257,context=1024,width=768,depth=12,heads=12,bias=true", 124_439_808),
+    ] {
+        assert!(counts.contains(&(spec.to_owned(), count)), "{spec}: {counts:?}");
+    }
+}
+
+#[test]
+fn a_gpt_saved_by_pytorch_is_loaded() {
+    let weights = Weights::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/goldens/gpt.safetensors")).unwrap();
+    let spec = "gpt:vocabulary=7,context=6,width=8,depth=2,heads=2".parse().unwrap();
+    let model = Model::new(&spec, &[6], Outputs::EachPosition { positions: 6, classes: 7 }).unwrap();
+    assert!(!weights.tensors.contains_key("transformer.wte.weight"), "the file has the other name");
+    let gathered = model.gather(&weights, DType::F64).unwrap();
+    let program = model.program(BatchNorm::Stored);
+    let point = program.at(&gathered.parameters, &gathered.buffers).unwrap();
+    let inputs = model.inputs(&tokens(0, 3, 6, 7), DType::F64, &Device::Cpu).unwrap();
+    let logits = program.evaluate(&point, &[&inputs]).unwrap();
+    assert_close("logits", &logits, Golden::read("zoo.safetensors").tensor("gpt.logits"), TOLERANCES[0].1);
 }
 
 #[test]

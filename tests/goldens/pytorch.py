@@ -9,6 +9,8 @@ from the top of the repository, with torch, numpy and safetensors installed, wri
 | `operations.safetensors` | value, gradient and Hessian product of single operations |
 | `losses.safetensors` | the same of losses at given outputs |
 | `models.safetensors` | logits, loss, gradient and the three products of whole models |
+| `zoo.safetensors` | the same of residual networks, VGGs and transformers; names and shapes of these at full size |
+| `gpt.safetensors` | a GPT as `safetensors.torch.save_model` writes it, its tied weight once |
 | `state_dict.safetensors` | the state_dict of a trained module, as a user saves it; its logits stand with the models |
 | `spectrum.safetensors` | all eigenvalues of the Hessian, the GGN and the empirical Fisher of a small trained net |
 | `optimizers.safetensors` | trajectories of `torch.optim` |
@@ -26,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from torch import nn
 
 HERE = Path(__file__).parent
@@ -236,7 +238,7 @@ def losses():
 
 
 # Models, written as their users write them. Inputs are stream 400 times 1.5, sample i is of class 2 i modulo their
-# number, and the products are with streams 500, 501, … for the parameters in order.
+# number (those of a GPT are `tokens`), and the products are with streams 500, 501, … for the parameters in order.
 
 
 class Mlp(nn.Module):
@@ -302,7 +304,275 @@ class C2(nn.Module):
         return self.fc2(F.relu(self.bn14(self.fc1(x.flatten(1)))))
 
 
+class BasicBlock(nn.Module):
+    """Two convolutions beside a shortcut: none, the padded subsample "a", or the convolution of this name."""
+
+    def __init__(self, inputs, channels, stride, shortcut):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.missing, self.path = channels - inputs, None
+        if stride > 1 and shortcut != "a":
+            conv = nn.Conv2d(inputs, channels, 1, stride, bias=False)
+            setattr(self, shortcut, nn.Sequential(conv, nn.BatchNorm2d(channels)))
+            self.path = shortcut
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.path:
+            x = getattr(self, self.path)(x)
+        elif self.missing:
+            x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.missing // 2, self.missing // 2))
+        return F.relu(x + y)
+
+
+class ResNet(nn.Module):
+    def __init__(self, stem, blocks, widths, shortcut, head, channels, outputs):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, widths[0], *stem, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.pooled, self.stages, self.head = stem[0] == 7, len(blocks), head
+        inputs = widths[0]
+        for i, (count, width) in enumerate(zip(blocks, widths)):
+            layers = [BasicBlock(inputs, width, 2 if i else 1, shortcut)]
+            layers += [BasicBlock(width, width, 1, shortcut) for _ in range(count - 1)]
+            setattr(self, f"layer{i + 1}", nn.Sequential(*layers))
+            inputs = width
+        setattr(self, head, nn.Linear(inputs, outputs))
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        if self.pooled:
+            x = F.max_pool2d(x, 3, 2, 1)
+        for i in range(self.stages):
+            x = getattr(self, f"layer{i + 1}")(x)
+        return getattr(self, self.head)(x.mean((2, 3)))
+
+
+class WideBlock(nn.Module):
+    def __init__(self, inputs, channels, stride):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.convShortcut = nn.Conv2d(inputs, channels, 1, stride, bias=False) if inputs != channels else None
+
+    def forward(self, x):
+        normed = F.relu(self.bn1(x))
+        y = self.conv2(F.relu(self.bn2(self.conv1(normed))))
+        return (self.convShortcut(normed) if self.convShortcut else x) + y
+
+
+class WideStage(nn.Module):
+    def __init__(self, count, inputs, channels, stride):
+        super().__init__()
+        blocks = [WideBlock(channels if i else inputs, channels, 1 if i else stride) for i in range(count)]
+        self.layer = nn.Sequential(*blocks)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+class WideResNet(nn.Module):
+    def __init__(self, depth, width, channels, outputs):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
+        count = (depth - 4) // 6
+        self.block1 = WideStage(count, 16, 16 * width, 1)
+        self.block2 = WideStage(count, 16 * width, 32 * width, 2)
+        self.block3 = WideStage(count, 32 * width, 64 * width, 2)
+        self.bn1 = nn.BatchNorm2d(64 * width)
+        self.fc = nn.Linear(64 * width, outputs)
+
+    def forward(self, x):
+        x = self.block3(self.block2(self.block1(self.conv1(x))))
+        return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
+
+
+class Vgg(nn.Module):
+    GROUPS = {9: [2, 2, 3], 11: [1, 1, 2, 2, 2], 13: [2, 2, 2, 2, 2], 16: [2, 2, 3, 3, 3], 19: [2, 2, 4, 4, 4]}
+
+    def __init__(self, depth, batch_norm, imagenet, shape, outputs):
+        super().__init__()
+        channels, height, width = shape
+        layers = []
+        for count, out in zip(self.GROUPS[depth], [64, 128, 256, 512, 512]):
+            for _ in range(count):
+                layers += [nn.Conv2d(channels, out, 3, padding=1)] + [nn.BatchNorm2d(out)] * batch_norm + [nn.ReLU()]
+                channels = out
+            layers.append(nn.MaxPool2d(2, ceil_mode=depth == 9))
+            halved = lambda size: -(-size // 2) if depth == 9 else size // 2
+            height, width = halved(height), halved(width)
+        self.features, flat = nn.Sequential(*layers), channels * height * width
+        self.pool, self.fc = nn.Identity(), nn.Identity()
+        if depth == 9:
+            norm = [nn.BatchNorm1d(256)] * batch_norm
+            self.fc = nn.Sequential(nn.Linear(flat, 256), *norm, nn.ReLU())
+            self.classifier = nn.Linear(256, outputs)
+        elif imagenet:
+            self.pool = nn.AdaptiveAvgPool2d(7)
+            first = [nn.Linear(512 * 7 * 7, 4096), nn.ReLU(), nn.Dropout()]
+            self.classifier = nn.Sequential(*first, nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, outputs))
+        else:
+            self.classifier = nn.Linear(flat, outputs)
+
+    def forward(self, x):
+        return self.classifier(self.fc(self.pool(self.features(x)).flatten(1)))
+
+
+class AlexNet(nn.Module):
+    def __init__(self, imagenet, shape, outputs):
+        super().__init__()
+        first, second = ((11, 4, 2), (5, 1, 2)) if imagenet else ((3, 2, 1), (3, 1, 1))
+        pool = nn.MaxPool2d(3, 2) if imagenet else nn.MaxPool2d(2)
+        layers = [nn.Conv2d(shape[0], 64, *first), nn.ReLU(), pool, nn.Conv2d(64, 192, *second), nn.ReLU(), pool]
+        for inputs, out in ((192, 384), (384, 256), (256, 256)):
+            layers += [nn.Conv2d(inputs, out, 3, padding=1), nn.ReLU()]
+        self.features = nn.Sequential(*layers, pool)
+        self.pool = nn.AdaptiveAvgPool2d(6) if imagenet else nn.Identity()
+        side = lambda size: ((size + 1) // 2) // 8
+        flat = 256 * (36 if imagenet else side(shape[1]) * side(shape[2]))
+        layers = [nn.Dropout(), nn.Linear(flat, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU()]
+        self.classifier = nn.Sequential(*layers, nn.Linear(4096, outputs))
+
+    def forward(self, x):
+        return self.classifier(self.pool(self.features(x)).flatten(1))
+
+
+class EncoderLayer(nn.Module):
+    def __init__(self, width, heads, inner):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width, eps=1e-6)
+        self.self_attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.ln_2 = nn.LayerNorm(width, eps=1e-6)
+        dropout = nn.Dropout(0.0)
+        self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(), dropout, nn.Linear(inner, width), dropout)
+
+    def forward(self, x):
+        y = self.ln_1(x)
+        # With weights asked for, PyTorch multiplies out what its fused attention cannot differentiate twice.
+        x = x + self.self_attention(y, y, y, need_weights=True)[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+class Encoder(nn.Module):
+    def __init__(self, positions, width, depth, heads, inner):
+        super().__init__()
+        self.pos_embedding = nn.Parameter(torch.empty(1, positions, width))
+        self.layers = nn.Sequential()
+        for i in range(depth):
+            self.layers.add_module(f"encoder_layer_{i}", EncoderLayer(width, heads, inner))
+        self.ln = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(self, x):
+        return self.ln(self.layers(x + self.pos_embedding))
+
+
+class VisionTransformer(nn.Module):
+    def __init__(self, shape, outputs, patch, width, depth, heads, mlp):
+        super().__init__()
+        channels, rows, columns = shape
+        self.conv_proj = nn.Conv2d(channels, width, patch, patch)
+        self.class_token = nn.Parameter(torch.empty(1, 1, width))
+        self.encoder = Encoder(rows // patch * (columns // patch) + 1, width, depth, heads, mlp)
+        self.heads = nn.Sequential()
+        self.heads.add_module("head", nn.Linear(width, outputs))
+
+    def forward(self, x):
+        x = self.conv_proj(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_token.expand(len(x), -1, -1), x], 1)
+        return self.heads(self.encoder(x)[:, 0])
+
+
+class LayerNorm(nn.Module):
+    def __init__(self, width, bias):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width))
+        self.bias = nn.Parameter(torch.empty(width)) if bias else None
+
+    def forward(self, x):
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5)
+
+
+class CausalSelfAttention(nn.Module):
+    def __init__(self, width, heads, bias):
+        super().__init__()
+        self.c_attn = nn.Linear(width, 3 * width, bias)
+        self.c_proj = nn.Linear(width, width, bias)
+        self.heads = heads
+
+    def forward(self, x):
+        samples, length, width = x.shape
+        by_head = lambda part: part.view(samples, length, self.heads, width // self.heads).transpose(1, 2)
+        q, k, v = map(by_head, self.c_attn(x).split(width, 2))
+        scores = q @ k.transpose(-2, -1) / (width // self.heads) ** 0.5
+        later = torch.ones(length, length).triu(1).bool()
+        y = scores.masked_fill(later, -torch.inf).softmax(-1) @ v
+        return self.c_proj(y.transpose(1, 2).reshape(samples, length, width))
+
+
+class GptBlock(nn.Module):
+    def __init__(self, width, heads, bias):
+        super().__init__()
+        self.ln_1 = LayerNorm(width, bias)
+        self.attn = CausalSelfAttention(width, heads, bias)
+        self.ln_2 = LayerNorm(width, bias)
+        self.mlp = nn.ModuleDict()
+        self.mlp["c_fc"] = nn.Linear(width, 4 * width, bias)
+        self.mlp["c_proj"] = nn.Linear(4 * width, width, bias)
+
+    def forward(self, x):
+        x = x + self.attn(self.ln_1(x))
+        return x + self.mlp.c_proj(F.gelu(self.mlp.c_fc(self.ln_2(x))))
+
+
+class Gpt(nn.Module):
+    def __init__(self, vocabulary, context, width, depth, heads, bias):
+        super().__init__()
+        wte, wpe = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
+        blocks = nn.ModuleList([GptBlock(width, heads, bias) for _ in range(depth)])
+        self.transformer = nn.ModuleDict({"wte": wte, "wpe": wpe, "h": blocks, "ln_f": LayerNorm(width, bias)})
+        self.lm_head = nn.Linear(width, vocabulary, bias=False)
+        wte.weight = self.lm_head.weight
+
+    def forward(self, tokens):
+        x = self.transformer.wte(tokens) + self.transformer.wpe(torch.arange(tokens.shape[1]))
+        for block in self.transformer.h:
+            x = block(x)
+        return self.lm_head(self.transformer.ln_f(x))
+
+
+def zoo_module(name, option, shape, outputs):
+    """A network of the zoo by its name and what stands behind the colon, every setting of which is given."""
+    imagenet = option == "imagenet"
+    settings = dict(setting.split("=") for setting in option.split(",") if "=" in setting)
+    sizes = {key: int(value) for key, value in settings.items() if value.isdigit()}
+    if name in ("resnet18", "resnet34"):
+        stem = (7, 2, 3) if imagenet else (3, 1, 1)
+        blocks = [2, 2, 2, 2] if name == "resnet18" else [3, 4, 6, 3]
+        return ResNet(stem, blocks, [64, 128, 256, 512], "downsample", "fc", shape[0], outputs)
+    if name.startswith("resnet"):
+        blocks = [(int(name[6:]) - 2) // 6] * 3
+        shortcut = "shortcut" if option == "b" else "a"
+        return ResNet((3, 1, 1), blocks, [16, 32, 64], shortcut, "linear", shape[0], outputs)
+    if name.startswith("wrn"):
+        return WideResNet(*map(int, name[3:].split("-")), shape[0], outputs)
+    if name.startswith("vgg"):
+        return Vgg(int(re.search(r"\d+", name)[0]), name.endswith("-bn"), imagenet, shape, outputs)
+    if name == "alexnet":
+        return AlexNet(imagenet, shape, outputs)
+    if name == "vit":
+        return VisionTransformer(shape, outputs, **sizes)
+    return Gpt(**sizes, bias=settings["bias"] == "true")
+
+
 def module(spec, shape, outputs):
+    name, _, option = spec.partition(":")
+    if name not in ("mlp", "f1", "f2", "c1", "c2"):
+        return zoo_module(name, option, shape, outputs)
     inputs = int(np.prod(shape))
     if spec in ("f1", "f2"):
         return Mlp([inputs] + [512] * {"f1": 5, "f2": 7}[spec] + [outputs], "relu", True)
@@ -333,7 +603,8 @@ def fill(model):
 
 def sample_losses(loss, z, labels):
     if loss == "cross-entropy":
-        return F.cross_entropy(z, labels, reduction="none")
+        each = F.cross_entropy(z.movedim(-1, 1), labels, reduction="none")
+        return each if each.ndim == 1 else each.mean(1)
     one_hot = F.one_hot(labels, z.shape[1]).to(z.dtype)
     function = F.mse_loss if loss == "mse" else F.binary_cross_entropy_with_logits
     return function(z, one_hot, reduction="none").mean(1)
@@ -371,11 +642,37 @@ def outline(vector, parameters):
     return torch.stack(rows)
 
 
-def models():
-    def case(model, samples, shape, classes, loss="cross-entropy", training=False):
-        sizes = {"samples": samples, "shape": shape, "classes": classes}
-        return {"model": model, **sizes, "loss": loss, "training": training}
+def case(model, samples, shape, classes, loss="cross-entropy", training=False, **more):
+    sizes = {"samples": samples, "shape": shape, "classes": classes}
+    return {"model": model, **sizes, "loss": loss, "training": training, **more}
 
+
+def model_cases(cases):
+    """The expected tensors of each case, whose names and shapes are added to it."""
+    tensors = {}
+    for i, case in enumerate(cases):
+        model = module(case["model"], case["shape"], case["classes"])
+        case["parameters"], case["buffers"] = fill(model)
+        model.train(case["training"])
+        if case["model"].startswith("gpt"):
+            x, labels = tokens(0, case), tokens(1, case)
+        else:
+            x = 1.5 * numbers(400, case["samples"], *case["shape"])
+            labels = torch.arange(case["samples"]) * 2 % case["classes"]
+        vectors = [numbers(500 + j, *p.shape) for j, p in enumerate(model.parameters())]
+        logits, loss, vectors = products(model, case["loss"], x, labels, vectors)
+        tensors |= {f"{i}.logits": logits, f"{i}.loss": loss}
+        tensors |= {f"{i}.{name}": outline(vector, list(model.parameters())) for name, vector in vectors.items()}
+    return tensors
+
+
+def tokens(first, case):
+    """Token t of sample s is (first + t) (s + 2) modulo the number of classes."""
+    positions, samples = torch.arange(case["shape"][0]), torch.arange(case["samples"])
+    return (first + positions) * (samples[:, None] + 2) % case["classes"]
+
+
+def models():
     cases = [case(f"mlp:5-8-6-3:{activation}", 7, [5], 3) for activation in ACTIVATIONS]
     cases += [case(f"mlp:6-8-3:{activation}:bn", 5, [2, 3], 3) for activation in ("gelu", "relu")]
     cases += [case("mlp:6-8-7-3:gelu:bn", 12, [6], 3, training=True)]
@@ -383,19 +680,54 @@ def models():
     cases += [case("f1", 4, [6], 3), case("f2", 3, [4], 3)]
     cases += [case("c1", 3, [3, 8, 8], 5), case("c1", 8, [2, 7, 9], 4, training=True)]
     cases += [case("c2", 2, [3, 32, 32], 4)]
-    tensors = {}
-    for i, case in enumerate(cases):
-        model = module(case["model"], case["shape"], case["classes"])
-        case["parameters"], case["buffers"] = fill(model)
-        model.train(case["training"])
-        x = 1.5 * numbers(400, case["samples"], *case["shape"])
-        labels = torch.arange(case["samples"]) * 2 % case["classes"]
-        vectors = [numbers(500 + j, *p.shape) for j, p in enumerate(model.parameters())]
-        logits, loss, vectors = products(model, case["loss"], x, labels, vectors)
-        tensors |= {f"{i}.logits": logits, f"{i}.loss": loss}
-        tensors |= {f"{i}.{name}": outline(vector, list(model.parameters())) for name, vector in vectors.items()}
+    tensors = model_cases(cases)
     tensors["state_dict.logits"] = state_dict()
     write("models.safetensors", tensors, {"cases": cases})
+
+
+GPT = "gpt:vocabulary=7,context=6,width=8,depth=2,heads=2"
+
+
+def zoo():
+    # Where logits are large, the Hessian of cross-entropy at probabilities near 1 is all rounding in f32. Among many
+    # units one is likely so near to the kink of its relu that f32 takes the other side: those are f64 alone.
+    cases = [case("resnet18:imagenet", 2, [3, 32, 32], 3, loss="mse", f64_alone=True)]
+    cases += [case("resnet20", 2, [3, 9, 8], 4), case("resnet20:b", 2, [3, 8, 8], 4, loss="mse")]
+    cases += [case("wrn10-2", 2, [3, 8, 8], 4), case("wrn16-1", 2, [3, 8, 8], 4, training=True)]
+    cases += [case("vgg9", 2, [3, 12, 9], 4), case("vgg9-bn", 2, [3, 8, 8], 4)]
+    cases += [case("vgg11-bn", 2, [3, 32, 32], 4, f64_alone=True)]
+    cases += [case("alexnet", 2, [3, 16, 16], 4, f64_alone=True)]
+    cases += [case("vit:patch=2,width=8,depth=2,heads=2,mlp=12", 2, [3, 4, 6], 4)]
+    cases += [case(f"{GPT},bias={bias}", 3, [length], 7) for bias, length in (("true", 6), ("false", 4))]
+    tensors = model_cases(cases)
+    tensors["gpt.logits"] = gpt_file()
+    layouts = []
+    for spec, shape, outputs in [
+        ("resnet18:imagenet", [3, 224, 224], 1000),
+        ("resnet34:cifar", [3, 32, 32], 10),
+        ("resnet20", [3, 32, 32], 10),
+        ("resnet56", [3, 32, 32], 10),
+        ("vgg16:imagenet", [3, 224, 224], 1000),
+        ("vgg16-bn:imagenet", [3, 224, 224], 1000),
+        ("vgg16-bn", [3, 32, 32], 10),
+        ("alexnet:imagenet", [3, 224, 224], 1000),
+        ("wrn28-10", [3, 32, 32], 10),
+        ("vit:patch=16,width=768,depth=12,heads=12,mlp=3072", [3, 224, 224], 1000),
+        ("gpt:vocabulary=50257,context=1024,width=768,depth=12,heads=12,bias=true", [8], 50257),
+    ]:
+        with torch.device("meta"):
+            model = module(spec, shape, outputs)
+        layout = [[name, list(p.shape)] for name, p in model.named_parameters()]
+        layouts.append({"model": spec, "shape": shape, "outputs": outputs, "parameters": layout})
+    write("zoo.safetensors", tensors, {"cases": cases, "layouts": layouts})
+
+
+def gpt_file():
+    """Saves a GPT, which holds its tied weight under two names, in f32; its logits, from the saved weights in f64."""
+    model = module(f"{GPT},bias=true", [6], 7).float()
+    fill(model)
+    save_model(model, HERE / "gpt.safetensors")
+    return model.double()(tokens(0, case(GPT, 3, [6], 7)))
 
 
 def state_dict():
@@ -510,6 +842,7 @@ if __name__ == "__main__":
     operations()
     losses()
     models()
+    zoo()
     spectrum()
     optimizers()
     running_statistics()

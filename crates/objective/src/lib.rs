@@ -10,6 +10,7 @@ mod network;
 mod objective;
 mod quadratic;
 pub mod random;
+mod settings;
 mod stored;
 mod suggestion;
 pub mod weights;

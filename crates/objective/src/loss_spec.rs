@@ -35,6 +35,13 @@ pub enum Outputs {
     AtLeast(usize),
     /// One for each number of a target.
     Exactly(usize),
+    /// One for each class, at each position of a sample; a model may know more classes than the data shows.
+    EachPosition {
+        /// The positions of a sample.
+        positions: usize,
+        /// The classes.
+        classes: usize,
+    },
 }
 
 impl From<usize> for Outputs {
@@ -47,14 +54,14 @@ impl Outputs {
     /// The number of outputs of a model that is sized by the data.
     pub fn needed(self) -> usize {
         match self {
-            Self::AtLeast(count) | Self::Exactly(count) => count,
+            Self::AtLeast(count) | Self::Exactly(count) | Self::EachPosition { classes: count, .. } => count,
         }
     }
 
     /// Whether a model with so many outputs serves.
     pub fn allows(self, count: usize) -> bool {
         match self {
-            Self::AtLeast(least) => count >= least,
+            Self::AtLeast(least) | Self::EachPosition { classes: least, .. } => count >= least,
             Self::Exactly(exactly) => count == exactly,
         }
     }
@@ -99,19 +106,22 @@ impl LossSpec {
     /// The outputs a model needs for these targets.
     ///
     /// # Errors
-    /// When the loss needs classes and the targets are floats, when there is a class per position instead of one per
-    /// sample, or when a loss other than cross-entropy meets ignored labels.
+    /// When the loss needs classes and the targets are floats, or when a loss other than cross-entropy meets ignored labels
+    /// or a class per position.
     pub fn outputs(self, data: &Dataset) -> Result<Outputs> {
         match (self, &data.targets) {
+            (Self::CrossEntropy, Targets::Classes { labels, classes }) => Ok(match labels.dims() {
+                [_, positions] => Outputs::EachPosition { positions: *positions, classes: *classes },
+                _ => Outputs::AtLeast(*classes),
+            }),
             (_, Targets::Classes { labels, .. }) if labels.rank() != 1 => Err(Error::input(
                 format!(
-                    "the classes of `{}` have shape {:?}: models give one answer per sample, not one per position",
+                    "the classes of `{}` have shape {:?}: `{self}` takes one class per sample, not one per position",
                     data.spec,
                     labels.dims()
                 ),
-                "give one class per sample, an array of shape (N,)",
+                "use `--loss cross-entropy`, or give one class per sample, an array of shape (N,)",
             )),
-            (Self::CrossEntropy, Targets::Classes { classes, .. }) => Ok(Outputs::AtLeast(*classes)),
             (_, Targets::Classes { labels, classes }) => {
                 let ignored = labels.to_vec1::<i64>()?.into_iter().filter(|&label| label == IGNORED).count();
                 if ignored == 0 {
@@ -167,16 +177,26 @@ impl LossSpec {
     /// # Errors
     /// When the targets are not of this loss.
     pub fn weight(self, targets: &Tensor, outputs: usize) -> Result<f64> {
+        Ok(self.sample_weights(targets, outputs)?.into_iter().sum())
+    }
+
+    /// The weight of each sample.
+    pub(crate) fn sample_weights(self, targets: &Tensor, outputs: usize) -> Result<Vec<f64>> {
         // Weights depend on the shape of the outputs alone; expanding one zero takes no memory.
-        let zeros = Tensor::zeros((1, 1), DType::F64, targets.device())?.broadcast_as((targets.dim(0)?, outputs))?;
-        Ok(self.build().weights(&zeros, targets)?.to_dtype(DType::F64)?.sum_all()?.to_scalar()?)
+        let shape = match self {
+            Self::CrossEntropy => [targets.dims(), &[outputs]].concat(),
+            _ => targets.dims().to_vec(),
+        };
+        let zeros = Tensor::zeros((), DType::F64, targets.device())?.broadcast_as(shape)?;
+        Ok(self.build().weights(&zeros, targets)?.to_dtype(DType::F64)?.to_vec1()?)
     }
 }
 
 /// Each label must be the number of an output, or the mark of what a loss leaves out.
 fn check_classes(labels: &Tensor, outputs: usize, data: &Dataset) -> Result<()> {
     let fits = |label: i64| label == IGNORED || usize::try_from(label).is_ok_and(|label| label < outputs);
-    match labels.to_vec1::<i64>()?.into_iter().enumerate().find(|&(_, label)| !fits(label)) {
+    let labels = labels.flatten_all()?.to_vec1::<i64>()?;
+    match labels.into_iter().enumerate().find(|&(_, label)| !fits(label)) {
         None => Ok(()),
         Some((position, label)) => Err(Error::input(
             format!("label {label} at position {position} of `{}` is none of the model's {outputs} outputs", data.spec),

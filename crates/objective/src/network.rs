@@ -8,7 +8,7 @@ use candle_core::{D, DType, Device, Tensor};
 
 use crate::batch_statistics::batch_statistics;
 use crate::data::{Dataset, IGNORED, Targets};
-use crate::loss_spec::LossSpec;
+use crate::loss_spec::{LossSpec, Outputs};
 use crate::models::{BatchNorm, Model};
 use crate::objective::{Evaluation, Linearized, Objective};
 use crate::{Error, Result};
@@ -78,6 +78,9 @@ pub struct Network<'m> {
     samples: usize,
     /// Σᵢ wᵢ: what the mean loss divides by.
     weight: f64,
+    /// The samples that count over Σᵢ wᵢ, which makes L the mean of ℓᵢ where samples have many positions: with T of them
+    /// each, ℓᵢ is their mean.
+    share: f64,
     accuracy: Accuracy,
     device: Device,
     dtype: DType,
@@ -98,7 +101,8 @@ pub struct Cost {
 /// What counts as classified right.
 #[derive(Clone, Copy, Debug)]
 enum Accuracy {
-    /// The largest output is the class, or the largest target where classes are one-hot.
+    /// The largest output is the class, or the largest target where classes are one-hot; at each position where there
+    /// are several.
     LargestOutput,
     /// There are no classes.
     None,
@@ -118,14 +122,16 @@ impl<'m> Network<'m> {
         options: NetworkOptions,
     ) -> Result<Self> {
         let NetworkOptions { device, dtype, micro_batch, memory, batch_norm } = options;
+        check_positions(model, loss, data)?;
         let program = model.program(batch_norm);
         let buffers = buffers.to_dtype(dtype)?.to_device(&device)?;
         let samples = data.samples();
         let whole = Batch {
-            inputs: data.inputs.to_dtype(dtype)?.to_device(&device)?,
+            inputs: model.inputs(&data.inputs, dtype, &device)?,
             targets: loss.targets(data, model.outputs(), dtype, &device)?,
         };
-        let weight = loss.weight(&whole.targets, model.outputs())?;
+        let weights = loss.sample_weights(&whole.targets, model.outputs())?;
+        let weight: f64 = weights.iter().sum();
         if weight == 0.0 {
             return Err(Error::input(
                 format!("all {samples} labels of `{}` are {IGNORED}, so that no sample counts", data.spec),
@@ -141,6 +147,7 @@ impl<'m> Network<'m> {
             batches: Vec::new(),
             samples,
             weight,
+            share: weights.iter().filter(|&&weight| weight > 0.0).count() as f64 / weight,
             accuracy: match data.targets {
                 Targets::Classes { .. } => Accuracy::LargestOutput,
                 Targets::Real(_) => Accuracy::None,
@@ -270,6 +277,29 @@ impl<'m> Network<'m> {
     }
 }
 
+/// A model answers per sample or per position, as the targets ask.
+fn check_positions(model: &Model, loss: LossSpec, data: &Dataset) -> Result<()> {
+    let asked = match loss.outputs(data)? {
+        Outputs::EachPosition { positions, .. } => Some(positions),
+        Outputs::AtLeast(_) | Outputs::Exactly(_) => None,
+    };
+    if asked == model.positions() {
+        return Ok(());
+    }
+    let answers = model.positions().map_or("one answer".to_owned(), |positions| format!("{positions} answers"));
+    let shape = match &data.targets {
+        Targets::Classes { labels: targets, .. } | Targets::Real(targets) => targets.dims(),
+    };
+    Err(Error::input(
+        format!(
+            "the targets of `{}` have shape {shape:?}, model `{}` gives {answers} per sample",
+            data.spec,
+            model.spec()
+        ),
+        "give one target for each answer",
+    ))
+}
+
 /// The sum of a tensor's elements in f64.
 fn sum(x: &Tensor) -> Result<f64> {
     Ok(x.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?)
@@ -354,7 +384,8 @@ impl Objective for Network<'_> {
         let mut losses = Vec::with_capacity(self.samples);
         for batch in &self.batches {
             let output = self.program.evaluate(&point, &[&batch.inputs])?;
-            losses.extend(self.loss.losses(&output, &batch.targets)?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+            let batch = self.loss.losses(&output, &batch.targets)?.to_dtype(DType::F64)?;
+            losses.extend((batch * self.share)?.to_vec1::<f64>()?);
         }
         Ok(losses)
     }
@@ -414,6 +445,7 @@ impl Linearized for AtPoint<'_> {
     }
 
     fn empirical_fisher(&self, v: &Tensor) -> Result<Tensor> {
-        self.mean(|linearization| linearization.empirical_fisher(v))
+        // Both factors of gᵢ gᵢᵀ carry the share, of which the mean already has one.
+        Ok((self.mean(|linearization| linearization.empirical_fisher(v))? * self.network.share)?)
     }
 }

@@ -42,7 +42,7 @@ pub trait Objective: Sync {
     /// When θ does not have length P, or the device fails.
     fn gradient(&self, theta: &Tensor) -> Result<(f64, Tensor)>;
 
-    /// ℓᵢ(θ) for each of the N samples.
+    /// ℓᵢ(θ) for each of the N samples, whose mean is L(θ); samples that a loss leaves out have 0 and do not count.
     ///
     /// # Errors
     /// When θ does not have length P, or the device fails.

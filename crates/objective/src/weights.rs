@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
-pub use gather::Gathered;
+pub use gather::{ForeignNames, Gathered};
 pub use writer::write;
 
 use crate::stored::parse_safetensors;

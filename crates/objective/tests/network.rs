@@ -1,10 +1,10 @@
 //! The products of every model of the zoo, against differences, dense matrices and each other.
 #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
-use basin_objective::data::{Dataset, Targets};
+use basin_objective::data::{Dataset, Split, Targets};
 use basin_objective::models::{BatchNorm, Model};
 use basin_objective::random;
-use basin_objective::{LossSpec, Network, NetworkOptions, Objective};
+use basin_objective::{LossSpec, Network, NetworkOptions, Objective, Outputs};
 use candle_core::{DType, Device, Tensor};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -45,8 +45,18 @@ struct Case {
 
 impl Case {
     fn new(spec: &str, samples: usize, shape: &[usize], classes: usize) -> Self {
-        let data = dataset(samples, shape, classes);
-        let model = Model::new(&spec.parse().unwrap(), shape, classes).unwrap();
+        Self::on(spec, dataset(samples, shape, classes), classes)
+    }
+
+    /// A GPT on sequences of 5 tokens out of 7.
+    fn gpt(samples: usize) -> Self {
+        let data = format!("synthetic:tokens:samples={samples},length=5,vocabulary=7");
+        let data = Dataset::load(&data.parse().unwrap(), Split::Train).unwrap();
+        Self::on("gpt:context=6,width=6,depth=2,heads=3", data, Outputs::EachPosition { positions: 5, classes: 7 })
+    }
+
+    fn on(spec: &str, data: Dataset, outputs: impl Into<Outputs>) -> Self {
+        let model = Model::new(&spec.parse().unwrap(), data.sample_shape(), outputs).unwrap();
         let theta = model.initial_parameters(1, DType::F64).unwrap();
         // Running statistics that are not the initial ones: mean ≠ 0, variance ≠ 1, yet positive.
         let buffers = model.initial_buffers(DType::F64).unwrap();
@@ -73,6 +83,10 @@ fn zoo() -> Vec<Case> {
         Case::new("f2", 3, &[4], 3),
         Case::new("c1", 3, &[2, 9, 8], 3),
         Case::new("c2", 2, &[1, 32, 32], 2),
+        Case::new("resnet20", 2, &[1, 8, 8], 3),
+        Case::new("wrn10-1", 2, &[2, 6, 6], 3),
+        Case::new("vit:patch=2,width=6,depth=2,heads=2", 3, &[2, 4, 4], 3),
+        Case::gpt(4),
     ]
 }
 
@@ -144,6 +158,25 @@ fn empirical_fisher_is_the_second_moment_of_sample_gradients() {
     assert!(distance(&product, &expected) < ROUNDING_TOLERANCE);
 }
 
+/// A sample's loss is the mean of its tokens', as PyTorch's mean over all tokens is that of the samples.
+#[test]
+fn the_empirical_fisher_of_sequences_counts_sequences() {
+    let case = Case::gpt(4);
+    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let v = normal(network.dimension(), "v");
+    let (mut fisher, mut losses) = (v.zeros_like().unwrap(), Vec::new());
+    for i in 0..4 {
+        let single = Case { data: case.data.select(&[i]).unwrap(), ..Case::gpt(4) };
+        let (loss, gradient) = single.network(LossSpec::CrossEntropy, f64_options()).gradient(&case.theta).unwrap();
+        fisher = (fisher + (&gradient * (dot(&gradient, &v) / 4.0)).unwrap()).unwrap();
+        losses.push(loss);
+    }
+    let product = network.linearize(&case.theta).unwrap().empirical_fisher(&v).unwrap();
+    assert!(distance(&product, &fisher) < ROUNDING_TOLERANCE);
+    let found = network.sample_losses(&case.theta).unwrap();
+    assert!(found.iter().zip(&losses).all(|(a, b)| (a - b).abs() < ROUNDING_TOLERANCE), "{found:?} {losses:?}");
+}
+
 #[test]
 fn whole_hessian_agrees_with_dense_differences() {
     let case = Case::new("mlp:3-4-2:sigmoid", 5, &[3], 2);
@@ -162,7 +195,7 @@ fn whole_hessian_agrees_with_dense_differences() {
 
 #[test]
 fn no_figure_depends_on_the_micro_batch_or_on_the_memory_budget() {
-    for case in [Case::new("mlp:5-4-3:tanh:bn", 7, &[5], 3), Case::new("c1", 5, &[1, 8, 8], 3)] {
+    for case in [Case::new("mlp:5-4-3:tanh:bn", 7, &[5], 3), Case::new("c1", 5, &[1, 8, 8], 3), Case::gpt(5)] {
         let v = normal(case.theta.elem_count(), "v");
         let figures = |micro_batch, memory| {
             let options = NetworkOptions { micro_batch, memory, ..f64_options() };
@@ -411,7 +444,9 @@ fn classes_that_are_no_output_of_the_model_are_refused() {
 #[test]
 fn one_class_per_position_is_refused_with_its_shape() {
     let data = labelled(&[0, 1, 2, 0], &[2, 2], 3);
-    assert!(refusal(&data, LossSpec::CrossEntropy).contains("have shape [2, 2]"));
+    for loss in [LossSpec::CrossEntropy, LossSpec::SquaredError] {
+        assert!(refusal(&data, loss).contains("have shape [2, 2]"));
+    }
 }
 
 #[test]

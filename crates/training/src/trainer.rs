@@ -237,7 +237,7 @@ impl Trainer<'_> {
         let loss = problem.loss.build();
         let positions: Vec<usize> = positions.iter().map(|&position| position as usize).collect();
         let batch = problem.train.select(&positions)?;
-        let inputs = batch.inputs.to_dtype(dtype)?;
+        let inputs = problem.model.inputs(&batch.inputs, dtype, batch.inputs.device())?;
         let targets = problem.loss.targets(&batch, problem.model.outputs(), dtype, inputs.device())?;
         let weight = problem.loss.weight(&targets, problem.model.outputs())?;
         if weight == 0.0 {

@@ -1,16 +1,14 @@
-//! Data drawn from a seed: Gaussian clusters, spirals, and what a random network answers.
+//! Data drawn from a seed: Gaussian clusters, spirals, what a random network answers, and sequences of tokens.
 
 mod draw;
-mod settings;
 
 use std::fmt;
 use std::str::FromStr;
 
-use settings::Settings;
-
+use crate::settings::Settings;
 use crate::{Error, Result, suggestion};
 
-const KINDS: [&str; 3] = ["clusters", "spirals", "teacher"];
+const KINDS: [&str; 5] = ["clusters", "spirals", "teacher", "images", "tokens"];
 /// 4 GiB of single precision: more is a slip of the hand.
 const MOST_NUMBERS: usize = 1 << 30;
 
@@ -23,6 +21,8 @@ const MOST_NUMBERS: usize = 1 << 30;
 /// | `clusters` | one Gaussian cloud per class around a standard normal centre | `samples=1000`, `test=200`, `features=20`, `classes=4`, `spread=0.5`, `seed=0` |
 /// | `spirals` | arms in the plane that wind around the origin, one per class | `samples=1000`, `test=200`, `classes=2`, `turns=1.5`, `noise=0.02`, `seed=0` |
 /// | `teacher` | real targets: a random network of one hidden tanh layer, plus noise | `samples=1000`, `test=200`, `features=10`, `hidden=32`, `outputs=1`, `noise=0`, `seed=0` |
+/// | `images` | clusters whose samples are square images | `samples=1000`, `test=200`, `channels=3`, `size=32`, `classes=10`, `spread=1`, `seed=0` |
+/// | `tokens` | sequences in which each token has its successor, except for noise; the target at a position is the next token | `samples=1000`, `test=200`, `length=16`, `vocabulary=11`, `noise=0.1`, `seed=0` |
 ///
 /// `test`, the number of samples held back, is a fifth of `samples` unless it is given.
 ///
@@ -88,6 +88,40 @@ pub enum Synthetic {
         /// What it is drawn from.
         seed: u64,
     },
+    /// Clusters whose samples are square images.
+    #[non_exhaustive]
+    Images {
+        /// The number of samples to train on.
+        samples: usize,
+        /// The number of samples held back.
+        test: usize,
+        /// The channels of an image.
+        channels: usize,
+        /// Height and width of an image.
+        size: usize,
+        /// The number of clouds.
+        classes: usize,
+        /// The standard deviation of a cloud along each axis.
+        spread: f64,
+        /// What it is drawn from.
+        seed: u64,
+    },
+    /// Sequences in which each token has its successor, except for noise.
+    #[non_exhaustive]
+    Tokens {
+        /// The number of samples to train on.
+        samples: usize,
+        /// The number of samples held back.
+        test: usize,
+        /// The tokens of a sample.
+        length: usize,
+        /// How many tokens there are.
+        vocabulary: usize,
+        /// The share of tokens that are drawn at random instead.
+        noise: f64,
+        /// What it is drawn from.
+        seed: u64,
+    },
 }
 
 impl FromStr for Synthetic {
@@ -134,6 +168,31 @@ impl FromStr for Synthetic {
                     seed: given.value("seed", 0)?,
                 }
             }
+            "images" => {
+                let given = settings(&["samples", "test", "channels", "size", "classes", "spread", "seed"])?;
+                let (samples, test) = given.sizes()?;
+                Self::Images {
+                    samples,
+                    test,
+                    channels: given.count("channels", 3)?,
+                    size: given.count("size", 32)?,
+                    classes: given.count("classes", 10)?,
+                    spread: given.amount("spread", 1.0)?,
+                    seed: given.value("seed", 0)?,
+                }
+            }
+            "tokens" => {
+                let given = settings(&["samples", "test", "length", "vocabulary", "noise", "seed"])?;
+                let (samples, test) = given.sizes()?;
+                Self::Tokens {
+                    samples,
+                    test,
+                    length: given.count("length", 16)?,
+                    vocabulary: given.count("vocabulary", 11)?,
+                    noise: given.amount("noise", 0.1)?,
+                    seed: given.value("seed", 0)?,
+                }
+            }
             "" => {
                 return Err(Error::input(
                     "the data `synthetic` needs a kind",
@@ -164,6 +223,14 @@ impl fmt::Display for Synthetic {
                 f,
                 "teacher:samples={samples},test={test},features={features},hidden={hidden},outputs={outputs},noise={noise},seed={seed}"
             ),
+            Self::Images { samples, test, channels, size, classes, spread, seed } => write!(
+                f,
+                "images:samples={samples},test={test},channels={channels},size={size},classes={classes},spread={spread},seed={seed}"
+            ),
+            Self::Tokens { samples, test, length, vocabulary, noise, seed } => write!(
+                f,
+                "tokens:samples={samples},test={test},length={length},vocabulary={vocabulary},noise={noise},seed={seed}"
+            ),
         }
     }
 }
@@ -171,16 +238,23 @@ impl fmt::Display for Synthetic {
 impl Synthetic {
     /// Refuses what no machine would hold.
     fn check_size(&self) -> Result<()> {
-        let products = match *self {
+        let products: [&[usize]; 2] = match *self {
             Self::Clusters { samples, test, features, classes, .. } => {
-                [(samples.max(test), features), (classes, features)]
+                [&[samples.max(test), features], &[classes, features]]
             }
-            Self::Spirals { samples, test, classes, .. } => [(samples.max(test), 2), (classes, 1)],
+            Self::Spirals { samples, test, classes, .. } => [&[samples.max(test), 2], &[classes]],
             Self::Teacher { samples, test, features, hidden, outputs, .. } => {
-                [(samples.max(test), features.max(outputs)), (hidden, features.max(outputs))]
+                [&[samples.max(test), features.max(outputs)], &[hidden, features.max(outputs)]]
             }
+            Self::Images { samples, test, channels, size, classes, .. } => {
+                [&[samples.max(test), channels, size, size], &[classes, channels, size, size]]
+            }
+            Self::Tokens { samples, test, length, vocabulary, .. } => [&[samples.max(test), length], &[vocabulary]],
         };
-        let fits = |&(a, b): &(usize, usize)| a.checked_mul(b).is_some_and(|product| product <= MOST_NUMBERS);
+        let fits = |factors: &&[usize]| {
+            let product = factors.iter().try_fold(1_usize, |product, &factor| product.checked_mul(factor));
+            product.is_some_and(|product| product <= MOST_NUMBERS)
+        };
         if products.iter().all(fits) {
             return Ok(());
         }
@@ -213,7 +287,7 @@ mod tests {
     #[test]
     fn slips_are_answered() {
         for (text, message, hint) in [
-            ("", "needs a kind", "clusters, spirals, teacher"),
+            ("", "needs a kind", "clusters, spirals, teacher, images, tokens"),
             ("cluster", "unknown synthetic data `cluster`", "did you mean `clusters`?"),
             ("spirals:clases=2", "`spirals` has no setting `clases`", "did you mean `classes`?"),
             ("spirals:classes", "expected `setting=value`, found `classes`", "samples, test"),

@@ -3,18 +3,17 @@
 //! Their dropout belongs to training and is off here; pools written as 'same' in Keras pad one position on each side,
 //! which gives the same size and, at an even height, other windows by one position.
 
-use basin_tape::ops::{Conv2d, Pool2d};
+use basin_tape::ops::Pool2d;
 
-use super::layers::{Layer, Layers};
+use super::layers::{Convolution, Layer, Layers};
 use super::spec::Activation;
 use crate::Result;
 
 /// C1 and C3: two times (conv 64 5×5, batch norm, relu, max pool 3×3 stride 2), then 384, 192, outputs.
 pub(super) fn shallow(layers: &mut Layers, mut x: Layer, outputs: usize) -> Result<Layer> {
-    let same = Conv2d { padding: (2, 2), ..Conv2d::default() };
     let pool = Pool2d { stride: (2, 2), padding: (1, 1), ..Pool2d::square(3) };
     for i in 1..=2 {
-        x = layers.conv2d(&format!("conv{i}"), 64, 5, same, x)?;
+        x = layers.conv2d(&format!("conv{i}"), Convolution::same(64, 5), x)?;
         x = layers.batch_norm(&format!("bn{i}"), x);
         x = layers.activation(Activation::Relu, x);
         x = layers.max_pool2d(pool, x)?;
@@ -25,13 +24,12 @@ pub(super) fn shallow(layers: &mut Layers, mut x: Layer, outputs: usize) -> Resu
 /// C2 and C4: conv 3×3 with batch norm and relu, widths 64² | 128² | 256³ | 512³ | 512³, max pool 2×2 behind each group,
 /// then 512, outputs.
 pub(super) fn deep(layers: &mut Layers, mut x: Layer, outputs: usize) -> Result<Layer> {
-    let same = Conv2d { padding: (1, 1), ..Conv2d::default() };
     let groups: [&[usize]; 5] = [&[64; 2], &[128; 2], &[256; 3], &[512; 3], &[512; 3]];
     let mut index = 0;
     for widths in groups {
         for &width in widths {
             index += 1;
-            x = layers.conv2d(&format!("conv{index}"), width, 3, same, x)?;
+            x = layers.conv2d(&format!("conv{index}"), Convolution::same(width, 3), x)?;
             x = layers.batch_norm(&format!("bn{index}"), x);
             x = layers.activation(Activation::Relu, x);
         }

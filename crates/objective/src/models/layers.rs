@@ -1,21 +1,58 @@
 //! Layers: operations together with their parameters' names, shapes and initial values.
 
-use basin_tape::ops::{Conv2d, Gelu, LeakyRelu, Pool2d, Relu, Reshape, Sigmoid, Silu, Softplus, Tanh};
+use basin_tape::ops::{
+    AdaptiveAveragePool2d, CausalSoftmax, Conv2d, Gelu, LeakyRelu, LinearMap, Mean, Narrow, Pad, Pool2d, Relu, Reshape,
+    Sigmoid, Silu, Softplus, Tanh, Transpose,
+};
 use basin_tape::{Program, ProgramBuilder, Value};
 
 use super::BatchNorm;
-use super::initial::Initial;
+use super::initial::{Draw, Fan, Initial};
 use super::spec::Activation;
+use crate::weights::ForeignNames;
 use crate::{Error, Result};
 
-/// PyTorch's default ε of batch norm.
-const EPSILON: f64 = 1e-5;
+/// PyTorch's default ε of batch norm and layer norm.
+pub(super) const EPSILON: f64 = 1e-5;
 
 /// A value and its shape without the batch axis.
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
     value: Value,
     pub(super) shape: Vec<usize>,
+}
+
+/// A model as its layers were written.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) program: Program,
+    /// The shape of a sample's output.
+    pub(super) output: Vec<usize>,
+    pub(super) parameters: Vec<Initial>,
+    pub(super) buffers: Vec<Initial>,
+    pub(super) foreign: ForeignNames,
+    /// How many tokens there are, where the samples are sequences of them.
+    pub(super) vocabulary: Option<usize>,
+}
+
+/// A convolution with a square kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Convolution {
+    pub(super) channels: usize,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
+    pub(super) weight: Draw,
+    /// Absent where there is no bias.
+    pub(super) bias: Option<Draw>,
+}
+
+impl Convolution {
+    /// PyTorch's convolution with padding that keeps height and width, for an odd kernel.
+    pub(super) fn same(channels: usize, kernel: usize) -> Self {
+        let (weight, bias) = (Initial::pytorch as Draw, Some(Initial::pytorch as Draw));
+        Self { channels, kernel, stride: 1, padding: kernel / 2, weight, bias }
+    }
 }
 
 /// Writes the program of a model layer by layer.
@@ -25,22 +62,59 @@ pub(super) struct Layers {
     batch_norm: BatchNorm,
     parameters: Vec<Initial>,
     buffers: Vec<Initial>,
+    foreign: ForeignNames,
+    vocabulary: Option<usize>,
 }
 
 impl Layers {
     pub(super) fn new(batch_norm: BatchNorm) -> Self {
-        Self { builder: ProgramBuilder::default(), batch_norm, parameters: Vec::new(), buffers: Vec::new() }
+        Self {
+            builder: ProgramBuilder::default(),
+            batch_norm,
+            parameters: Vec::new(),
+            buffers: Vec::new(),
+            foreign: ForeignNames::default(),
+            vocabulary: None,
+        }
     }
 
-    pub(super) fn finish(self, output: Layer) -> Result<(Program, Vec<Initial>, Vec<Initial>)> {
-        Ok((self.builder.finish(output.value)?, self.parameters, self.buffers))
+    pub(super) fn finish(self, output: Layer) -> Result<Written> {
+        Ok(Written {
+            program: self.builder.finish(output.value)?,
+            output: output.shape,
+            parameters: self.parameters,
+            buffers: self.buffers,
+            foreign: self.foreign,
+            vocabulary: self.vocabulary,
+        })
     }
 
     pub(super) fn input(&mut self, shape: &[usize]) -> Layer {
         Layer { value: self.builder.input(), shape: shape.to_vec() }
     }
 
-    fn parameter(&mut self, name: String, shape: &[usize], initial: Initial) -> Value {
+    /// The input is a sequence of tokens, each below `vocabulary`.
+    pub(super) fn tokens(&mut self, vocabulary: usize) {
+        self.vocabulary = Some(vocabulary);
+    }
+
+    /// The tensor that others call `alias` is the model's `name`.
+    pub(super) fn alias(&mut self, alias: String, name: String) {
+        self.foreign.aliases.push((alias, name));
+    }
+
+    /// Files of others hold a constant of this name.
+    pub(super) fn constant(&mut self, name: String) {
+        self.foreign.constants.push(name);
+    }
+
+    /// A parameter which is no layer's weight or bias; its first axis stands for the batch where it meets samples.
+    pub(super) fn parameter(&mut self, name: impl Into<String>, shape: &[usize], initial: Initial) -> Layer {
+        let value = self.new_parameter(name.into(), shape, initial);
+        Layer { value, shape: shape[1..].to_vec() }
+    }
+
+    fn new_parameter(&mut self, name: String, shape: &[usize], initial: Initial) -> Value {
         self.parameters.push(initial);
         self.builder.parameter(name, shape)
     }
@@ -50,43 +124,165 @@ impl Layers {
         self.builder.buffer(name, shape)
     }
 
+    fn map(&mut self, map: impl LinearMap + 'static, x: Layer, shape: Vec<usize>) -> Layer {
+        Layer { value: self.builder.linear_map(map, x.value), shape }
+    }
+
     /// All axes but the batch's as one.
     pub(super) fn flatten(&mut self, x: Layer) -> Layer {
         if x.shape.len() == 1 {
             return x;
         }
         let shape = vec![x.shape.iter().product()];
-        Layer { value: self.builder.linear_map(Reshape { keep: 1, tail: shape.clone() }, x.value), shape }
+        self.reshape(x, shape)
+    }
+
+    /// Another shape of as many elements.
+    pub(super) fn reshape(&mut self, x: Layer, shape: Vec<usize>) -> Layer {
+        self.map(Reshape { keep: 1, tail: shape.clone() }, x, shape)
+    }
+
+    /// Two axes of the sample exchanged.
+    pub(super) fn transpose(&mut self, x: Layer, a: usize, b: usize) -> Layer {
+        let mut shape = x.shape.clone();
+        shape.swap(a, b);
+        self.map(Transpose(a + 1, b + 1), x, shape)
+    }
+
+    /// The positions `start..start + length` of an axis of the sample.
+    pub(super) fn narrow(&mut self, x: Layer, axis: usize, start: usize, length: usize) -> Layer {
+        let mut shape = x.shape.clone();
+        shape[axis] = length;
+        self.map(Narrow { axis: axis + 1, start, length }, x, shape)
+    }
+
+    /// Zeros around an axis of the sample.
+    pub(super) fn pad(&mut self, x: Layer, axis: usize, before: usize, behind: usize) -> Layer {
+        let mut shape = x.shape.clone();
+        shape[axis] += before + behind;
+        self.map(Pad { axis: axis + 1, before, behind }, x, shape)
+    }
+
+    /// The sum of two values of one shape.
+    pub(super) fn add(&mut self, a: Layer, b: Layer) -> Layer {
+        Layer { value: self.builder.add(a.value, b.value), shape: a.shape }
+    }
+
+    /// A multiple.
+    pub(super) fn scale(&mut self, factor: f64, x: Layer) -> Layer {
+        Layer { value: self.builder.affine(factor, 0.0, x.value), shape: x.shape }
+    }
+
+    /// The products of the matrices of two samples, (…, m, k) and (…, k, n).
+    pub(super) fn matmul(&mut self, x: Layer, y: Layer) -> Layer {
+        let mut shape = x.shape;
+        shape.pop();
+        shape.extend(y.shape.last());
+        Layer { value: self.builder.matmul(x.value, y.value), shape }
+    }
+
+    /// Softmax over the last axis; if causal, over the positions up to the own one.
+    pub(super) fn softmax(&mut self, causal: bool, x: Layer) -> Layer {
+        let value = if causal { self.builder.op(CausalSoftmax, &[x.value]) } else { self.builder.softmax(x.value) };
+        Layer { value, shape: x.shape }
+    }
+
+    /// A new table of rows.
+    pub(super) fn table(&mut self, name: &str, rows: usize, width: usize, initial: Initial) -> Table {
+        Table { value: self.new_parameter(format!("{name}.weight"), &[rows, width], initial), rows, width }
+    }
+
+    /// The rows of a table which a sample's tokens number.
+    pub(super) fn embedding(&mut self, table: Table, x: Layer) -> Layer {
+        let mut shape = x.shape;
+        shape.push(table.width);
+        Layer { value: self.builder.embedding(table.value, x.value), shape }
+    }
+
+    /// The first rows of a table, the same for every sample.
+    pub(super) fn first_rows(&mut self, table: Table, count: usize) -> Layer {
+        let value = self.builder.linear_map(Reshape { keep: 0, tail: vec![1, table.rows, table.width] }, table.value);
+        let rows = Layer { value, shape: vec![table.rows, table.width] };
+        if count == table.rows { rows } else { self.narrow(rows, 0, 0, count) }
+    }
+
+    /// x Wᵀ with the rows of a table as weights.
+    pub(super) fn tied_linear(&mut self, table: Table, x: Layer) -> Layer {
+        let mut shape = x.shape;
+        shape.pop();
+        shape.push(table.rows);
+        Layer { value: self.builder.linear(x.value, table.value, None), shape }
     }
 
     /// x Wᵀ + b on the last axis.
     pub(super) fn linear(&mut self, name: &str, outputs: usize, x: Layer) -> Layer {
-        let mut shape = x.shape;
-        let inputs = shape.pop().unwrap_or(1);
-        let initial = Initial::fan_in(inputs);
-        let weight = self.parameter(format!("{name}.weight"), &[outputs, inputs], initial);
-        let bias = self.parameter(format!("{name}.bias"), &[outputs], initial);
-        shape.push(outputs);
-        Layer { value: self.builder.linear(x.value, weight, Some(bias)), shape }
+        self.linear_drawn(name, outputs, Initial::pytorch, Some(Initial::pytorch), x)
     }
 
-    /// A square convolution with bias.
-    pub(super) fn conv2d(
+    /// As [`linear`](Self::linear), with other initial values, or without bias.
+    pub(super) fn linear_drawn(
         &mut self,
         name: &str,
-        channels: usize,
-        kernel: usize,
-        geometry: Conv2d,
+        outputs: usize,
+        weight: impl Fn(Fan) -> Initial,
+        bias: Option<Draw>,
         x: Layer,
-    ) -> Result<Layer> {
+    ) -> Layer {
+        self.linear_named((format!("{name}.weight"), format!("{name}.bias")), outputs, weight, bias, x)
+    }
+
+    /// As [`linear_drawn`](Self::linear_drawn), with the names of weight and bias.
+    pub(super) fn linear_named(
+        &mut self,
+        (weight_name, bias_name): (String, String),
+        outputs: usize,
+        weight: impl Fn(Fan) -> Initial,
+        bias: Option<Draw>,
+        x: Layer,
+    ) -> Layer {
+        let mut shape = x.shape;
+        let fan = Fan { inputs: shape.pop().unwrap_or(1), outputs };
+        let weight = self.new_parameter(weight_name, &[outputs, fan.inputs], weight(fan));
+        let bias = bias.map(|bias| self.new_parameter(bias_name, &[outputs], bias(fan)));
+        shape.push(outputs);
+        Layer { value: self.builder.linear(x.value, weight, bias), shape }
+    }
+
+    /// A convolution.
+    pub(super) fn conv2d(&mut self, name: &str, convolution: Convolution, x: Layer) -> Result<Layer> {
+        let Convolution { channels, kernel, stride, padding, weight, bias } = convolution;
         let [inputs, height, width] = image(&x.shape)?;
-        let weight_shape = [channels, inputs / geometry.groups, kernel, kernel];
+        let geometry = Conv2d { stride: (stride, stride), padding: (padding, padding), ..Conv2d::default() };
+        let weight_shape = [channels, inputs, kernel, kernel];
         let (rows, columns) = geometry.output_size(&[1, inputs, height, width], &weight_shape)?;
-        let initial = Initial::fan_in(weight_shape[1..].iter().product());
-        let weight = self.parameter(format!("{name}.weight"), &weight_shape, initial);
-        let bias = self.parameter(format!("{name}.bias"), &[channels], initial);
-        let value = self.builder.conv2d(geometry, x.value, weight, Some(bias));
+        let fan = Fan { inputs: inputs * kernel * kernel, outputs: channels * kernel * kernel };
+        let weight = self.new_parameter(format!("{name}.weight"), &weight_shape, weight(fan));
+        let bias = bias.map(|bias| self.new_parameter(format!("{name}.bias"), &[channels], bias(fan)));
+        let value = self.builder.conv2d(geometry, x.value, weight, bias);
         Ok(Layer { value, shape: vec![channels, rows, columns] })
+    }
+
+    /// Every `stride`-th row and column, from the first on.
+    pub(super) fn subsample(&mut self, stride: usize, x: Layer) -> Result<Layer> {
+        let [channels, height, width] = image(&x.shape)?;
+        let geometry = Pool2d { stride: (stride, stride), ..Pool2d::square(1) };
+        let (rows, columns) = geometry.output_size(height, width)?;
+        Ok(Layer { value: self.builder.average_pool2d(geometry, true, x.value), shape: vec![channels, rows, columns] })
+    }
+
+    /// The mean of each channel.
+    pub(super) fn global_average(&mut self, x: Layer) -> Result<Layer> {
+        let [channels, ..] = image(&x.shape)?;
+        Ok(self.map(Mean { axes: vec![2, 3] }, x, vec![channels]))
+    }
+
+    /// Averages of `size`×`size` windows that cover the image, whatever its size.
+    pub(super) fn adaptive_average_pool2d(&mut self, size: usize, x: Layer) -> Result<Layer> {
+        let [channels, height, width] = image(&x.shape)?;
+        if (height, width) == (size, size) {
+            return Ok(x);
+        }
+        Ok(self.map(AdaptiveAveragePool2d { rows: size, columns: size }, x, vec![channels, size, size]))
     }
 
     /// Max pooling.
@@ -103,8 +299,8 @@ impl Layers {
         broadcast[0] = channels;
         let mean = self.buffer(format!("{name}.running_mean"), &[channels], Initial::Constant(0.0));
         let variance = self.buffer(format!("{name}.running_var"), &[channels], Initial::Constant(1.0));
-        let scale = self.parameter(format!("{name}.weight"), &[channels], Initial::Constant(1.0));
-        let shift = self.parameter(format!("{name}.bias"), &[channels], Initial::Constant(0.0));
+        let scale = self.new_parameter(format!("{name}.weight"), &[channels], Initial::Constant(1.0));
+        let shift = self.new_parameter(format!("{name}.bias"), &[channels], Initial::Constant(0.0));
         let value = match self.batch_norm {
             BatchNorm::Stored => self.builder.batch_norm(EPSILON, x.value, (scale, shift), (mean, variance)),
             BatchNorm::Batch => {
@@ -119,12 +315,30 @@ impl Layers {
         Layer { value, shape: x.shape }
     }
 
+    /// Layer norm over the last axis, with learned scale and, if asked, shift.
+    pub(super) fn layer_norm(&mut self, name: &str, epsilon: f64, bias: bool, x: Layer) -> Layer {
+        let (axis, width) = (x.shape.len(), x.shape.last().copied().unwrap_or(1));
+        let normalized = self.builder.normalize(epsilon, vec![axis], x.value);
+        let scale = self.new_parameter(format!("{name}.weight"), &[width], Initial::Constant(1.0));
+        let mut value = self.builder.mul(normalized, scale);
+        if bias {
+            let shift = self.new_parameter(format!("{name}.bias"), &[width], Initial::Constant(0.0));
+            value = self.builder.add(value, shift);
+        }
+        Layer { value, shape: x.shape }
+    }
+
     /// A vector over channels, shaped to broadcast over the axes behind them.
     fn spread(&mut self, vector: Value, shape: &[usize]) -> Value {
         if shape.len() == 1 {
             return vector;
         }
         self.builder.linear_map(Reshape { keep: 0, tail: shape.to_vec() }, vector)
+    }
+
+    /// max(x, 0).
+    pub(super) fn relu(&mut self, x: Layer) -> Layer {
+        self.activation(Activation::Relu, x)
     }
 
     /// An elementwise function.
@@ -144,7 +358,16 @@ impl Layers {
     }
 }
 
-fn image(shape: &[usize]) -> Result<[usize; 3]> {
+/// A parameter whose rows are numbered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Table {
+    value: Value,
+    rows: usize,
+    width: usize,
+}
+
+/// Channels, height and width of a sample.
+pub(super) fn image(shape: &[usize]) -> Result<[usize; 3]> {
     <[usize; 3]>::try_from(shape).map_err(|_| {
         Error::input(
             format!("a convolution needs samples of shape [channels, height, width], found {shape:?}"),

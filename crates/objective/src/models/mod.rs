@@ -1,20 +1,37 @@
 //! The zoo: models by name, sized by the data.
 
+mod alexnet;
+mod attention;
 mod convolutional;
 mod fully_connected;
+mod gpt;
+mod image_layout;
 mod initial;
 mod layers;
+mod residual;
 mod spec;
+mod vgg;
+mod vision_transformer;
+mod wide_residual;
 
+pub use alexnet::AlexNet;
+pub use gpt::Gpt;
+pub use residual::{CifarResNet, ResNet};
 pub use spec::{Activation, ModelSpec};
+pub use vgg::Vgg;
+pub use vision_transformer::VisionTransformer;
+pub use wide_residual::WideResNet;
 
 use basin_tape::{Entry, Layout, Program};
 use candle_core::{DType, Device, Tensor};
 
-use crate::weights::{Gathered, Weights};
+use crate::weights::{ForeignNames, Gathered, Weights};
 use crate::{Error, Outputs, Result};
 use initial::Initial;
-use layers::Layers;
+use layers::{Layers, Written};
+
+/// The most parameters of a model: two vectors of more would not fit any memory this is run in.
+const MOST_PARAMETERS: usize = 1 << 31;
 
 /// Which statistics batch norm uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +49,12 @@ pub struct Model {
     stored: Program,
     batch: Program,
     outputs: usize,
+    positions: Option<usize>,
     initial_parameters: Vec<Initial>,
     initial_buffers: Vec<Initial>,
+    foreign: ForeignNames,
+    /// How many tokens there are, where the samples are sequences of them.
+    vocabulary: Option<usize>,
 }
 
 impl Model {
@@ -54,16 +75,29 @@ impl Model {
     /// When the model cannot take such samples or give so many outputs.
     pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: impl Into<Outputs>) -> Result<Self> {
         let outputs = outputs.into();
-        let build = |mode| -> Result<_> {
+        let build = |mode| -> Result<Written> {
             let mut layers = Layers::new(mode);
             let output = spec.build(&mut layers, input_shape, outputs).map_err(|e| misfit(spec, input_shape, e))?;
-            let outputs = output.shape.iter().product();
-            let (program, parameters, buffers) = layers.finish(output)?;
-            Ok((program, parameters, buffers, outputs))
+            layers.finish(output)
         };
-        let (stored, initial_parameters, initial_buffers, outputs) = build(BatchNorm::Stored)?;
-        let (batch, ..) = build(BatchNorm::Batch)?;
-        Ok(Self { spec: spec.clone(), stored, batch, outputs, initial_parameters, initial_buffers })
+        let Written { program: stored, output, parameters, buffers, foreign, vocabulary } = build(BatchNorm::Stored)?;
+        if stored.parameters().len() > MOST_PARAMETERS {
+            return Err(Error::input(
+                format!("model `{spec}` has {} parameters, the most are {MOST_PARAMETERS}", stored.parameters().len()),
+                "use a smaller model, or smaller samples",
+            ));
+        }
+        Ok(Self {
+            spec: spec.clone(),
+            stored,
+            batch: build(BatchNorm::Batch)?.program,
+            outputs: output.last().copied().unwrap_or(1),
+            positions: (output.len() > 1).then(|| output[0]),
+            initial_parameters: parameters,
+            initial_buffers: buffers,
+            foreign,
+            vocabulary,
+        })
     }
 
     /// The name it was built from.
@@ -71,9 +105,14 @@ impl Model {
         &self.spec
     }
 
-    /// The number of outputs of a sample.
+    /// The number of outputs of a sample, or of each of its positions.
     pub fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// The number of positions of a sample with outputs each, for models of sequences.
+    pub fn positions(&self) -> Option<usize> {
+        self.positions
     }
 
     /// The program for one kind of batch norm; both have the same parameters and buffers.
@@ -103,10 +142,36 @@ impl Model {
             let entries = layout.entries().iter();
             entries.map(|entry| (entry.name.clone(), entry.shape.clone())).collect::<Vec<_>>()
         };
-        weights.gather(&named(self.parameters()), &named(self.buffers()), dtype)
+        weights.gather_foreign(&named(self.parameters()), &named(self.buffers()), &self.foreign, dtype)
     }
 
-    /// The initial parameter vector, drawn as PyTorch draws it by default, from one stream per (seed, tensor name).
+    /// Inputs as the programs take them: tokens as integers, all others in `dtype`.
+    ///
+    /// # Errors
+    /// When the model takes tokens and the inputs are not integers below its vocabulary.
+    pub fn inputs(&self, inputs: &Tensor, dtype: DType, device: &Device) -> Result<Tensor> {
+        let Some(vocabulary) = self.vocabulary else {
+            return Ok(inputs.to_dtype(dtype)?.to_device(device)?);
+        };
+        if !inputs.dtype().is_int() {
+            return Err(Error::input(
+                format!("model `{}` takes tokens, the inputs are {}", self.spec, inputs.dtype().as_str()),
+                "store the tokens as integers",
+            ));
+        }
+        let tokens = inputs.to_dtype(DType::I64)?;
+        let known = |token: i64| usize::try_from(token).is_ok_and(|token| token < vocabulary);
+        match tokens.flatten_all()?.to_vec1::<i64>()?.into_iter().find(|&token| !known(token)) {
+            None => Ok(tokens.to_dtype(DType::U32)?.to_device(device)?),
+            Some(token) => Err(Error::input(
+                format!("there is a token {token} in the inputs, model `{}` knows {vocabulary}, from 0", self.spec),
+                "give a larger `vocabulary`, as in `gpt:vocabulary=65`",
+            )),
+        }
+    }
+
+    /// The initial parameter vector, drawn as PyTorch or the model's authors draw it, from one stream per (seed, tensor
+    /// name).
     ///
     /// # Errors
     /// When candle fails.

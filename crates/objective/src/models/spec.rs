@@ -1,9 +1,15 @@
 //! Which model, by the names of the command line.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
+use super::alexnet::AlexNet;
+use super::gpt::Gpt;
 use super::layers::{Layer, Layers};
+use super::residual::{CifarResNet, ResNet};
+use super::vgg::Vgg;
+use super::vision_transformer::VisionTransformer;
+use super::wide_residual::WideResNet;
 use super::{convolutional, fully_connected};
 use crate::{Error, Outputs, Result, suggestion};
 
@@ -73,38 +79,111 @@ pub enum ModelSpec {
     C3,
     /// C2 under the name the paper uses with CIFAR-100.
     C4,
+    /// `resnet18`, `resnet34`, optionally with `:cifar` or `:imagenet`.
+    ResNet(ResNet),
+    /// `resnet20`, `resnet32`, `resnet44`, `resnet56`, `resnet110`, optionally with `:b`.
+    CifarResNet(CifarResNet),
+    /// `vgg9`, `vgg11`, `vgg13`, `vgg16`, `vgg19`, optionally with `-bn`, then with `:cifar` or `:imagenet`.
+    Vgg(Vgg),
+    /// `alexnet`, optionally with `:cifar` or `:imagenet`.
+    AlexNet(AlexNet),
+    /// `wrn28-10` and others of its kind.
+    WideResNet(WideResNet),
+    /// `vit`, with settings such as `vit:patch=4,width=64`.
+    VisionTransformer(VisionTransformer),
+    /// `gpt`, with settings such as `gpt:context=64,width=128`.
+    Gpt(Gpt),
 }
 
-const NAMES: [&str; 7] = ["f1", "f2", "c1", "c2", "c3", "c4", "mlp"];
+/// Names to suggest; families of many names stand with their best known members.
+const NAMES: [&str; 28] = [
+    "f1",
+    "f2",
+    "c1",
+    "c2",
+    "c3",
+    "c4",
+    "mlp",
+    "resnet18",
+    "resnet34",
+    "resnet20",
+    "resnet32",
+    "resnet44",
+    "resnet56",
+    "resnet110",
+    "vgg9",
+    "vgg9-bn",
+    "vgg11",
+    "vgg11-bn",
+    "vgg13",
+    "vgg13-bn",
+    "vgg16",
+    "vgg16-bn",
+    "vgg19",
+    "vgg19-bn",
+    "alexnet",
+    "wrn28-10",
+    "vit",
+    "gpt",
+];
+
+/// Reads a name and what stands behind its colon; absent where the name is another family's.
+type Parse = fn(&str, Option<&str>) -> Option<Result<ModelSpec>>;
+
+const FAMILIES: [Parse; 9] = [
+    |name, option| option.filter(|_| name == "mlp").map(mlp),
+    keskar,
+    |name, option| Some(ResNet::parse(name, option)?.map(ModelSpec::ResNet)),
+    |name, option| Some(CifarResNet::parse(name, option)?.map(ModelSpec::CifarResNet)),
+    |name, option| Some(Vgg::parse(name, option)?.map(ModelSpec::Vgg)),
+    |name, option| Some(AlexNet::parse(name, option)?.map(ModelSpec::AlexNet)),
+    |name, option| Some(WideResNet::parse(name, option)?.map(ModelSpec::WideResNet)),
+    |name, option| Some(VisionTransformer::parse(name, option)?.map(ModelSpec::VisionTransformer)),
+    |name, option| Some(Gpt::parse(name, option)?.map(ModelSpec::Gpt)),
+];
 
 impl FromStr for ModelSpec {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "f1" => Ok(Self::F1),
-            "f2" => Ok(Self::F2),
-            "c1" => Ok(Self::C1),
-            "c2" => Ok(Self::C2),
-            "c3" => Ok(Self::C3),
-            "c4" => Ok(Self::C4),
-            _ => match text.split_once(':') {
-                Some(("mlp", rest)) => parse_mlp(text, rest),
-                _ => Err(Error::input(
-                    format!("unknown model `{text}`"),
-                    format!("{}; an `mlp` is written like `mlp:64-128-10:relu`", suggestion::hint(text, &NAMES)),
-                )),
-            },
-        }
+        let (name, option) = match text.split_once(':') {
+            Some((name, option)) => (name, Some(option)),
+            None => (text, None),
+        };
+        FAMILIES.iter().find_map(|parse| parse(name, option)).unwrap_or_else(|| {
+            let hint = suggestion::hint(name, &NAMES);
+            Err(Error::input(
+                format!("unknown model `{text}`"),
+                match suggestion::nearest(name, &NAMES) {
+                    Some("mlp") | None => format!("{hint}; an `mlp` is written like `mlp:64-128-10:relu`"),
+                    Some(_) => hint,
+                },
+            ))
+        })
     }
+}
+
+fn keskar(name: &str, option: Option<&str>) -> Option<Result<ModelSpec>> {
+    let spec = match name {
+        "f1" => ModelSpec::F1,
+        "f2" => ModelSpec::F2,
+        "c1" => ModelSpec::C1,
+        "c2" => ModelSpec::C2,
+        "c3" => ModelSpec::C3,
+        "c4" => ModelSpec::C4,
+        _ => return None,
+    };
+    // With an option the name is unknown, as it always was.
+    option.is_none().then_some(Ok(spec))
 }
 
 /// Largest width of a layer: keeps the number of weights countable whatever is typed.
 const MAX_WIDTH: usize = 1 << 24;
 
-fn parse_mlp(text: &str, rest: &str) -> Result<ModelSpec> {
+fn mlp(option: &str) -> Result<ModelSpec> {
+    let text = &format!("mlp:{option}");
     let example = "write it like `mlp:64-128-10:relu` or `mlp:64-128-10:relu:bn`";
-    let mut parts = rest.split(':');
+    let mut parts = option.split(':');
     let widths = parts
         .next()
         .unwrap_or_default()
@@ -132,7 +211,7 @@ fn named_activation(text: &str, name: &str) -> Result<Activation> {
     })
 }
 
-impl fmt::Display for ModelSpec {
+impl Display for ModelSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mlp { widths, activation, batch_norm } => {
@@ -146,6 +225,13 @@ impl fmt::Display for ModelSpec {
             Self::C2 => f.write_str("c2"),
             Self::C3 => f.write_str("c3"),
             Self::C4 => f.write_str("c4"),
+            Self::ResNet(spec) => spec.fmt(f),
+            Self::CifarResNet(spec) => spec.fmt(f),
+            Self::Vgg(spec) => spec.fmt(f),
+            Self::AlexNet(spec) => spec.fmt(f),
+            Self::WideResNet(spec) => spec.fmt(f),
+            Self::VisionTransformer(spec) => spec.fmt(f),
+            Self::Gpt(spec) => spec.fmt(f),
         }
     }
 }
@@ -153,8 +239,20 @@ impl fmt::Display for ModelSpec {
 impl ModelSpec {
     pub(super) fn build(&self, layers: &mut Layers, input_shape: &[usize], outputs: Outputs) -> Result<Layer> {
         let x = layers.input(input_shape);
-        let needed = outputs.needed();
+        if let Self::Gpt(spec) = self {
+            return spec.build(layers, x, outputs);
+        }
+        let needed = match outputs {
+            Outputs::AtLeast(needed) | Outputs::Exactly(needed) => needed,
+            Outputs::EachPosition { positions, .. } => {
+                return Err(Error::input(
+                    format!("model `{self}` gives one answer per sample, the data has {positions} classes for each"),
+                    "give one class per sample, an array of shape (N,), or use a model of sequences such as `gpt`",
+                ));
+            }
+        };
         match self {
+            Self::Gpt(spec) => spec.build(layers, x, outputs),
             Self::Mlp { widths, activation, batch_norm } => {
                 let inputs = input_shape.iter().product::<usize>();
                 let last = widths[widths.len() - 1];
@@ -168,6 +266,12 @@ impl ModelSpec {
             Self::F2 => Ok(fully_connected::stack(layers, x, &[512; 7], needed, Activation::Relu, true)),
             Self::C1 | Self::C3 => convolutional::shallow(layers, x, needed),
             Self::C2 | Self::C4 => convolutional::deep(layers, x, needed),
+            Self::ResNet(spec) => spec.build(layers, x, needed),
+            Self::CifarResNet(spec) => spec.build(layers, x, needed),
+            Self::Vgg(spec) => spec.build(layers, x, needed),
+            Self::AlexNet(spec) => spec.build(layers, x, needed),
+            Self::WideResNet(spec) => spec.build(layers, x, needed),
+            Self::VisionTransformer(spec) => spec.build(layers, x, needed),
         }
     }
 
@@ -231,9 +335,133 @@ mod tests {
         assert!("mlp:64-10:rleu".parse::<ModelSpec>().unwrap_err().hint().unwrap().contains("relu"));
     }
 
+    #[test]
+    fn names_of_the_zoo_are_written_as_they_are_read() {
+        for text in NAMES.into_iter().filter(|&name| !["mlp", "vit", "gpt"].contains(&name)).chain([
+            "resnet18:cifar",
+            "resnet34:imagenet",
+            "resnet56:b",
+            "vgg16-bn:imagenet",
+            "vgg13:cifar",
+            "alexnet:imagenet",
+            "wrn16-4",
+            "vit:patch=2,width=12,depth=3,heads=6,mlp=24",
+            "gpt:width=128,depth=4,heads=4,bias=true",
+            "gpt:vocabulary=65,context=64,width=8,depth=1,heads=2,bias=false",
+        ]) {
+            assert_eq!(text.parse::<ModelSpec>().unwrap().to_string(), text);
+        }
+        let written = |text: &str| text.parse::<ModelSpec>().unwrap().to_string();
+        assert_eq!(written("vit"), "vit:patch=4,width=64,depth=4,heads=4,mlp=256");
+        assert_eq!(written("gpt"), "gpt:width=128,depth=4,heads=4,bias=true");
+        assert_eq!(written("resnet20:a"), "resnet20");
+    }
+
+    #[test]
+    fn slips_in_names_are_answered() {
+        for (text, message, hint) in [
+            ("resnet19", "unknown model `resnet19`", "did you mean `resnet18`?"),
+            ("vgg16bn", "unknown model `vgg16bn`", "did you mean `vgg16-bn`?"),
+            ("f1:bn", "unknown model `f1:bn`", "did you mean `f1`?"),
+            ("resnet18:imagnet", "model `resnet18` has no layout `imagnet`", "did you mean `imagenet`?"),
+            ("resnet20:c", "model `resnet20` has no shortcut `c`", "write `:b`"),
+            ("vgg9:imagenet", "model `vgg9` has no layout `imagenet`", "write `vgg9` alone"),
+            ("wrn27-10", "model `wrn27-10` is no wide residual network", "like `wrn28-10`"),
+            ("wrn28-10:x", "model `wrn28-10` is no wide residual network", "without options"),
+            ("wrn28-99999", "is no wide residual network", "like `wrn28-10`"),
+            ("vit:width=10,heads=4", "`vit`: 4 heads cannot share a width of 10 evenly", "a multiple of 4"),
+            ("vit:pach=4", "`vit` has no setting `pach`", "did you mean `patch`?"),
+            ("vit:depth=100000", "beyond any that is trained", "at most 1000"),
+            ("vit:mlp=99999999", "beyond any that is trained", "`mlp` of at most"),
+            ("gpt:heads=0", "`heads` is `0`", "at least 1"),
+            ("gpt:bias=maybe", "`bias` is `maybe`, expected `true` or `false`", "`true` or `false`"),
+            ("gpt:vocabulary=999999999", "the most is 16777216", "smaller `vocabulary`"),
+        ] {
+            let error = text.parse::<ModelSpec>().unwrap_err();
+            assert!(error.is_bad_input() && error.to_string().contains(message), "{error:?} lacks {message:?}");
+            assert!(error.hint().is_some_and(|found| found.contains(hint)), "{error:?} lacks {hint:?}");
+        }
+    }
+
+    #[test]
+    fn samples_that_do_not_fit_are_bad_input() {
+        let each = |positions, classes| Outputs::EachPosition { positions, classes };
+        for (spec, shape, outputs, message) in [
+            ("resnet18", &[64][..], Outputs::Exactly(10), "[channels, height, width], found [64]"),
+            ("vgg11", &[3, 16, 16], Outputs::Exactly(10), "cannot take samples of shape [3, 16, 16]"),
+            ("alexnet", &[3, 8, 8], Outputs::Exactly(10), "cannot take samples of shape [3, 8, 8]"),
+            ("vit", &[3, 30, 32], Outputs::Exactly(10), "cut images of 30×32 into patches of 4×4"),
+            ("vit:patch=1", &[3, 512, 512], Outputs::Exactly(10), "into 262144 patches"),
+            ("vit:width=65536,depth=1000", &[3, 32, 32], Outputs::Exactly(10), "parameters, the most are"),
+            ("resnet20", &[16], each(16, 5), "one answer per sample, the data has 16 classes for each"),
+            ("gpt", &[16], Outputs::AtLeast(5), "needs sequences of tokens"),
+            ("gpt", &[3, 16], each(16, 5), "needs sequences of tokens"),
+            ("gpt", &[16], each(15, 5), "16 tokens per sample and 15 classes"),
+            ("gpt:vocabulary=4", &[16], each(16, 5), "knows 4 tokens, the data has 5"),
+            ("gpt:context=8", &[16], each(16, 5), "takes at most 8 tokens, a sample has 16"),
+            ("gpt", &[10_000], each(10_000, 5), "takes at most 8192 tokens"),
+        ] {
+            let error = Model::new(&spec.parse().unwrap(), shape, outputs).unwrap_err();
+            assert!(error.is_bad_input() && error.to_string().contains(message), "{error:?} lacks {message:?}");
+        }
+    }
+
+    #[test]
+    fn layouts_go_by_the_size_of_the_images() {
+        let first = |spec: &str, size| {
+            let model = Model::new(&spec.parse().unwrap(), &[3, size, size], Outputs::Exactly(10)).unwrap();
+            let entries = model.parameters().entries();
+            (entries[0].shape[2], entries[entries.len() - 2].name.clone())
+        };
+        assert_eq!(first("resnet18", 32), (3, "fc.weight".to_owned()));
+        assert_eq!(first("resnet18", 224), (7, "fc.weight".to_owned()));
+        assert_eq!(first("resnet18:imagenet", 32).0, 7);
+        assert_eq!(first("vgg16", 32).1, "classifier.weight");
+        assert_eq!(first("vgg16", 96).1, "classifier.6.weight");
+        assert_eq!((first("alexnet", 64).0, first("alexnet", 224).0), (3, 11));
+    }
+
+    #[test]
+    fn tokens_are_integers_of_the_vocabulary() {
+        use candle_core::{DType, Device, Tensor};
+        let outputs = Outputs::EachPosition { positions: 2, classes: 3 };
+        let model = Model::new(&"gpt:width=4,depth=1,heads=1".parse().unwrap(), &[2], outputs).unwrap();
+        let inputs = |x: Tensor| model.inputs(&x, DType::F32, &Device::Cpu);
+        assert_eq!(inputs(Tensor::new(&[[0_u8, 2]], &Device::Cpu).unwrap()).unwrap().dtype(), DType::U32);
+        for (x, message) in [
+            (Tensor::new(&[[0_i64, 3]], &Device::Cpu), "a token 3 in the inputs"),
+            (Tensor::new(&[[0_i64, -1]], &Device::Cpu), "a token -1 in the inputs"),
+            (Tensor::new(&[[0_f32, 1.0]], &Device::Cpu), "takes tokens, the inputs are f32"),
+        ] {
+            assert!(inputs(x.unwrap()).unwrap_err().to_string().contains(message));
+        }
+    }
+
+    #[test]
+    fn initial_weights_have_the_spread_of_the_papers() {
+        let check = |spec: &str, name: &str, expected: f64| {
+            let shape = [3, 8, 8];
+            let model = Model::new(&spec.parse().unwrap(), &shape, Outputs::Exactly(10)).unwrap();
+            let theta = model.initial_parameters(0, candle_core::DType::F64).unwrap();
+            let index = model.parameters().entries().iter().position(|entry| entry.name == name).unwrap();
+            let values = &model.parameters().views(&theta).unwrap()[index].flatten_all().unwrap();
+            let square = values.sqr().unwrap().mean_all().unwrap().to_scalar::<f64>().unwrap();
+            assert!((square.sqrt() - expected).abs() <= 0.05 * expected, "{spec} {name}: {}", square.sqrt());
+        };
+        // By the outputs, 2/(9·128), and by the inputs, 2/(9·16).
+        check("resnet18", "layer2.0.conv1.weight", (2.0_f64 / 1152.0).sqrt());
+        check("resnet20", "layer2.0.conv1.weight", (2.0_f64 / 144.0).sqrt());
+        check("wrn10-1", "block2.layer.0.conv1.weight", (2.0_f64 / 288.0).sqrt());
+        check("vit", "heads.head.weight", 0.0);
+        // Uniform in ±√(6/(64 + 192)).
+        check("vit", "encoder.layers.encoder_layer_0.self_attention.in_proj_weight", (2.0_f64 / 256.0).sqrt());
+    }
+
     proptest! {
         #[test]
-        fn any_text_parses_or_is_bad_input(text in "(mlp:)?[a-z0-9:-]{0,20}") {
+        fn any_text_parses_or_is_bad_input(
+            text in "(mlp:|resnet|vgg|wrn|alexnet:|vit:|gpt:)?[a-z0-9:=,-]{0,20}"
+        ) {
             if let Ok(spec) = text.parse::<ModelSpec>() {
                 prop_assert_eq!(spec.to_string().parse::<ModelSpec>().unwrap(), spec);
             }

@@ -10,6 +10,15 @@ use crate::{Error, Result, suggestion};
 /// What training wrappers put before the names of the model they wrap: DataParallel, torch.compile, Lightning.
 const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
+/// What the files of others may hold under names that are not a model's own.
+#[derive(Clone, Debug, Default)]
+pub struct ForeignNames {
+    /// Second names of tensors, each with the model's own: of tied weights, or from another implementation.
+    pub aliases: Vec<(String, String)>,
+    /// Constants that the model makes itself, such as attention masks.
+    pub constants: Vec<String>,
+}
+
 /// The weights of one model, in its order.
 #[derive(Debug, Clone)]
 pub struct Gathered {
@@ -32,14 +41,34 @@ impl Weights {
         buffers: &[(String, Vec<usize>)],
         dtype: DType,
     ) -> Result<Gathered> {
+        self.gather_foreign(parameters, buffers, &ForeignNames::default(), dtype)
+    }
+
+    /// As [`gather`](Self::gather), where the file may use other names too. A tensor under both of its names must be the
+    /// same twice.
+    pub fn gather_foreign(
+        &self,
+        parameters: &[(String, Vec<usize>)],
+        buffers: &[(String, Vec<usize>)],
+        foreign: &ForeignNames,
+        dtype: DType,
+    ) -> Result<Gathered> {
         let expected: BTreeSet<&str> = parameters.iter().chain(buffers).map(|(name, _)| name.as_str()).collect();
-        let prefix = self.prefix(&expected);
-        let found: BTreeMap<&str, &Tensor> = self
+        let aliases: BTreeSet<&str> = foreign.aliases.iter().map(|(alias, _)| alias.as_str()).collect();
+        let prefix = self.prefix(&expected.union(&aliases).copied().collect());
+        let mut found: BTreeMap<&str, &Tensor> = self
             .tensors
             .iter()
-            .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
             .map(|(name, tensor)| (name.strip_prefix(&prefix).unwrap_or(name), tensor))
+            .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
+            .filter(|(name, _)| !foreign.constants.iter().any(|constant| constant == name))
             .collect();
+        for (alias, name) in &foreign.aliases {
+            if let Some(tensor) = found.remove(alias.as_str()) {
+                let own = *found.entry(name).or_insert(tensor);
+                self.check_equal((alias, tensor), (name, own))?;
+            }
+        }
         self.check_names_and_shapes(parameters.iter().chain(buffers), &expected, &found)?;
         let parameters = flat(parameters, &found)?;
         let buffers = flat(buffers, &found)?;
@@ -49,6 +78,19 @@ impl Weights {
             prefix => vec![format!("left out `{prefix}`, the prefix of every name in `{}`", self.path.display())],
         };
         Ok(Gathered { parameters: joined(&parameters, dtype)?, buffers: joined(&buffers, dtype)?, notes })
+    }
+
+    /// Tied weights are one tensor: where a file holds both, they must not differ.
+    fn check_equal(&self, (alias, a): (&str, &Tensor), (name, b): (&str, &Tensor)) -> Result<()> {
+        let values = |x: &Tensor| x.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+        let same = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());
+        if a.dims() == b.dims() && values(a)?.iter().zip(&values(b)?).all(same) {
+            return Ok(());
+        }
+        Err(Error::input(
+            format!("`{alias}` and `{name}` in `{}` differ, but they are one tensor of the model", self.path.display()),
+            "save a model that ties the two, or remove the tensor that it does not use",
+        ))
     }
 
     /// The wrappers' prefix, shared by all names, without which the most names are expected ones.
@@ -252,6 +294,31 @@ mod tests {
   `head` of shape [1] is not expected";
         assert_eq!(error.to_string(), expected);
         assert!(error.is_bad_input());
+    }
+
+    #[test]
+    fn tied_weights_are_found_under_either_name() {
+        let foreign = ForeignNames {
+            aliases: vec![("head.weight".to_owned(), "table.weight".to_owned())],
+            constants: vec!["mask".to_owned()],
+        };
+        let gather = |tensors: &[(&str, Tensor)]| {
+            let shapes = shapes(&[("table.weight", &[2])]);
+            let gathered = weights(tensors).gather_foreign(&shapes, &[], &foreign, DType::F32);
+            gathered.map(|gathered| gathered.parameters.to_vec1::<f32>().unwrap())
+        };
+        let (own, other) = (vector(&[1.0, 2.0]), vector(&[1.0, 3.0]));
+        let mask = ("mask", vector(&[0.0; 4]));
+        assert_eq!(gather(&[("table.weight", own.clone()), mask]).unwrap(), [1.0, 2.0]);
+        assert_eq!(gather(&[("head.weight", own.clone())]).unwrap(), [1.0, 2.0]);
+        assert_eq!(gather(&[("_orig_mod.head.weight", own.clone())]).unwrap(), [1.0, 2.0]);
+        assert_eq!(gather(&[("head.weight", own.clone()), ("table.weight", own.clone())]).unwrap(), [1.0, 2.0]);
+        let error = gather(&[("head.weight", own), ("table.weight", other)]).unwrap_err();
+        assert!(
+            error.to_string().contains("`head.weight` and `table.weight` in `model.safetensors` differ"),
+            "{error}"
+        );
+        assert!(gather(&[]).unwrap_err().to_string().contains("`table.weight` of shape [2] is missing"));
     }
 
     #[test]

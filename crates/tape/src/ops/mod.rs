@@ -1,9 +1,11 @@
 //! The operations, one file each: formula on top, rules, tests below.
 
+mod adaptive_average_pool;
 mod arithmetic;
 mod average_pool;
 mod batch_norm;
 mod bilinear;
+mod causal_softmax;
 mod concatenate;
 mod conv2d;
 mod elementwise;
@@ -14,16 +16,19 @@ mod matmul;
 mod max_pool;
 mod narrow;
 mod normalize;
+mod pad;
 mod pool_geometry;
 mod reduce;
 mod reshape;
 mod softmax;
 mod transpose;
 
+pub use adaptive_average_pool::AdaptiveAveragePool2d;
 pub use arithmetic::{Add, Affine, Div, Mul, Sub};
 pub use average_pool::AveragePool2d;
 pub use batch_norm::BatchNorm;
 pub use bilinear::{Bilinear, BilinearRules, Pairs};
+pub use causal_softmax::CausalSoftmax;
 pub use concatenate::Concatenate;
 pub use conv2d::{Conv2d, Convolution};
 pub use elementwise::{Elementwise, Gelu, GeluTanh, LeakyRelu, Real, Relu, Scalar, Sigmoid, Silu, Softplus, Tanh};
@@ -34,6 +39,7 @@ pub use matmul::Matmul;
 pub use max_pool::MaxPool2d;
 pub use narrow::Narrow;
 pub use normalize::Normalize;
+pub use pad::Pad;
 pub use pool_geometry::Pool2d;
 pub use reduce::{Mean, Sum};
 pub use reshape::Reshape;

@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use rand::Rng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -35,6 +36,19 @@ impl Synthetic {
                 };
                 teacher.samples(count(samples, test), outputs, noise, &mut self.samples(seed, split))
             }
+            Self::Images { samples, test, channels, size, classes, spread, seed } => {
+                let features = channels * size * size;
+                let centres = normals(classes * features, &mut self.stream(seed, "centres"));
+                let samples = count(samples, test);
+                let (inputs, targets) =
+                    clusters(&centres, samples, features, classes, spread, &mut self.samples(seed, split))?;
+                Ok((inputs.reshape((samples, channels, size, size))?, targets))
+            }
+            Self::Tokens { samples, test, length, vocabulary, noise, seed } => {
+                let mut successors: Vec<u32> = (0..vocabulary as u32).collect();
+                successors.shuffle(&mut self.stream(seed, "successors"));
+                tokens(&successors, count(samples, test), length, noise, &mut self.samples(seed, split))
+            }
         }
     }
 
@@ -43,6 +57,8 @@ impl Synthetic {
             Self::Clusters { .. } => "clusters",
             Self::Spirals { .. } => "spirals",
             Self::Teacher { .. } => "teacher",
+            Self::Images { .. } => "images",
+            Self::Tokens { .. } => "tokens",
         }
     }
 
@@ -81,6 +97,23 @@ fn spirals(samples: usize, classes: usize, turns: f64, noise: f64, rng: &mut Cha
         inputs.push((along * angle.sin() + noise * normal(rng)) as f32);
     }
     classified(inputs, samples, 2, classes)
+}
+
+/// Sequences that follow the table of successors, and for each token the next one.
+fn tokens(successors: &[u32], samples: usize, length: usize, noise: f64, rng: &mut ChaCha8Rng) -> Result<Samples> {
+    let (mut inputs, mut labels) = (Vec::with_capacity(samples * length), Vec::with_capacity(samples * length));
+    let any = |rng: &mut ChaCha8Rng| rng.random_range(0..successors.len() as u32);
+    for _ in 0..samples {
+        let mut token = any(rng);
+        for _ in 0..length {
+            inputs.push(token);
+            token = if rng.random::<f64>() < noise { any(rng) } else { successors[token as usize] };
+            labels.push(i64::from(token));
+        }
+    }
+    let inputs = Tensor::from_vec(inputs, (samples, length), &Device::Cpu)?;
+    let labels = Tensor::from_vec(labels, (samples, length), &Device::Cpu)?;
+    Ok((inputs, Targets::Classes { labels, classes: successors.len() }))
 }
 
 /// Inputs whose classes take turns, so that every class has its share in any beginning of the data.
@@ -189,5 +222,24 @@ mod tests {
         let data = load("synthetic:teacher:samples=40,features=5,outputs=2", Split::Train);
         let Targets::Real(targets) = &data.targets else { unreachable!("the teacher answers with numbers") };
         assert_eq!((data.inputs.dims(), targets.dims()), (&[40, 5][..], &[40, 2][..]));
+    }
+
+    #[test]
+    fn tokens_follow_each_other() {
+        let data = load("synthetic:tokens:samples=20,length=7,vocabulary=5,noise=0", Split::Train);
+        let Targets::Classes { labels, classes: 5 } = &data.targets else { unreachable!("tokens are classes") };
+        let (x, y) = (data.inputs.to_vec2::<u32>().unwrap(), labels.to_vec2::<i64>().unwrap());
+        let mut successors = std::collections::BTreeMap::new();
+        for (x, y) in x.iter().zip(&y) {
+            assert!(x[1..].iter().zip(y).all(|(&next, &target)| i64::from(next) == target));
+            assert!(x.iter().zip(y).all(|(&token, &next)| *successors.entry(token).or_insert(next) == next));
+        }
+        assert_eq!((data.sample_shape(), successors.len()), (&[7][..], 5));
+    }
+
+    #[test]
+    fn images_have_their_axes() {
+        let data = load("synthetic:images:samples=6,size=4,classes=2", Split::Test);
+        assert_eq!((data.inputs.dims(), data.classes()), (&[1, 3, 4, 4][..], Some(2)));
     }
 }

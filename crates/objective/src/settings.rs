@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use crate::{Error, Result, suggestion};
 
-/// The settings given for one kind of data, none twice and none unknown.
-pub(super) struct Settings<'a> {
+/// The settings given for one kind of data or model, none twice and none unknown.
+pub(crate) struct Settings<'a> {
     kind: &'a str,
     values: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Settings<'a> {
-    pub(super) fn parse(kind: &'a str, text: &'a str, known: &[&str]) -> Result<Self> {
+    pub(crate) fn parse(kind: &'a str, text: &'a str, known: &[&str]) -> Result<Self> {
         let mut values = BTreeMap::new();
         for setting in text.split(',').filter(|_| !text.is_empty()) {
             let (name, value) = setting.split_once('=').ok_or_else(|| {
@@ -29,7 +29,7 @@ impl<'a> Settings<'a> {
         Ok(Self { kind, values })
     }
 
-    pub(super) fn value<T: FromStr>(&self, name: &str, default: T) -> Result<T> {
+    pub(crate) fn value<T: FromStr>(&self, name: &str, default: T) -> Result<T> {
         match self.values.get(name) {
             None => Ok(default),
             Some(text) => text.parse().map_err(|_| self.invalid(name, text, "a number in range")),
@@ -37,15 +37,20 @@ impl<'a> Settings<'a> {
     }
 
     /// A whole number from 1.
-    pub(super) fn count(&self, name: &str, default: usize) -> Result<usize> {
+    pub(crate) fn count(&self, name: &str, default: usize) -> Result<usize> {
         match self.value(name, default)? {
             0 => Err(self.invalid(name, "0", "at least 1")),
             count => Ok(count),
         }
     }
 
+    /// A whole number from 1, where it is given.
+    pub(crate) fn count_if_any(&self, name: &str) -> Result<Option<usize>> {
+        if self.values.contains_key(name) { self.count(name, 1).map(Some) } else { Ok(None) }
+    }
+
     /// A finite number from 0.
-    pub(super) fn amount(&self, name: &str, default: f64) -> Result<f64> {
+    pub(crate) fn amount(&self, name: &str, default: f64) -> Result<f64> {
         let amount: f64 = self.value(name, default)?;
         if amount.is_finite() && amount >= 0.0 {
             Ok(amount)
@@ -54,8 +59,18 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// `true` or `false`.
+    pub(crate) fn switch(&self, name: &str, default: bool) -> Result<bool> {
+        match self.values.get(name).copied() {
+            None => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(other) => Err(self.invalid(name, other, "`true` or `false`")),
+        }
+    }
+
     /// How many samples to train on and how many to hold back.
-    pub(super) fn sizes(&self) -> Result<(usize, usize)> {
+    pub(crate) fn sizes(&self) -> Result<(usize, usize)> {
         let samples = self.count("samples", 1000)?;
         Ok((samples, self.count("test", (samples / 5).max(1))?))
     }
