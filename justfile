@@ -18,7 +18,7 @@ ci:
 
 # What products cost in terms of each other.
 bench:
-    cargo bench -p basin-tape --bench products
+    cargo bench -p basin --bench products
 
 # Make the golden files again; needs Python with torch, numpy, scipy and safetensors.
 goldens:
