@@ -8,10 +8,10 @@
 //! | `load FILE NETWORK` | shapes of `parameters` and `buffers`; the file holds `x`, `y`, `theta`, `buffers` and `v` |
 //! | `time WORK [FILE]` | `seconds` of one execution; the result is written to the file as `result` |
 //! | `memory WORK` | `bytes` by which the first two executions raise the peak of resident memory |
-//! | `lanczos TOLERANCE SEED FILE` | `value`, `products` and `seconds` of the largest eigenvalue; its vector as `result` |
+//! | `lanczos TOLERANCE SEED FILE` | `value`, `products` and `seconds` of the largest eigenvalue; vector as `result` |
 //!
-//! NETWORK is `cnn` or a model of the zoo, WORK is `forward`, `gradient`, `hessian`, `hessian-anew` or `ggn`. What cannot
-//! be done is answered by an object with the field `error`.
+//! NETWORK is `cnn` or a model of the zoo, WORK is `forward`, `gradient`, `hessian`, `hessian-anew` or `ggn`. What
+//! cannot be done is answered by an object with the field `error`.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Lines, StdinLock};
@@ -45,7 +45,7 @@ impl Source {
     }
 }
 
-/// A network at fixed weights with the mean cross-entropy of one batch, and the vector its matrices are multiplied with.
+/// A network at fixed weights with the mean cross-entropy of one batch, and the vector that its matrices multiply.
 struct Network {
     source: Source,
     loss: CrossEntropy,

@@ -1,6 +1,7 @@
 """The networks of `peers.py`, written as their users write them."""
 
 import math
+from typing import Callable, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -135,3 +136,47 @@ class Gpt(nn.Module):
         for block in self.transformer["h"]:
             x = block(x)
         return F.linear(self.transformer["ln_f"](x), self.transformer["wte"].weight)
+
+
+class Case(NamedTuple):
+    title: str
+    # What our side calls it: a model of the zoo, or `cnn`.
+    spec: str
+    module: Callable[[], nn.Module]
+    samples: int
+    # Of one sample.
+    shape: tuple
+    classes: int
+    # Whether samples are tokens, with the next one as the class of each.
+    text: bool = False
+
+
+CASES = {
+    "mlp": Case(
+        "MLP 784-512×5-10",
+        "mlp:784-512-512-512-512-512-10:relu",
+        lambda: Mlp(784, 512, 512, 512, 512, 512, 10),
+        1024,
+        (784,),
+        10,
+    ),
+    "cnn": Case("CNN 5×5 64-64, 4096-384-192-10", "cnn", Cnn, 256, (3, 32, 32), 10),
+    "resnet20": Case("ResNet-20", "resnet20", lambda: ResNet([16, 32, 64], 3, projection=False), 128, (3, 32, 32), 10),
+    "resnet18": Case(
+        "ResNet-18, CIFAR stem",
+        "resnet18:cifar",
+        lambda: ResNet([64, 128, 256, 512], 2, projection=True),
+        64,
+        (3, 32, 32),
+        10,
+    ),
+    "gpt": Case(
+        "GPT: vocabulary 65, context 64, width 128, depth 4, 4 heads",
+        "gpt:vocabulary=65,context=64,width=128,depth=4,heads=4",
+        lambda: Gpt(65, 64, 128, 4, 4),
+        32,
+        (64,),
+        65,
+        text=True,
+    ),
+}
