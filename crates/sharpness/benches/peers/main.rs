@@ -32,7 +32,7 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 /// Where the program of a network comes from.
 enum Source {
-    Zoo(Model),
+    Zoo(Box<Model>),
     Written(Program),
 }
 
@@ -118,7 +118,8 @@ impl Network {
             "cnn" => Source::Written(cnn()?),
             spec => {
                 let classes = y.to_dtype(DType::I64)?.flatten_all()?.max(0)?.to_scalar::<i64>()? + 1;
-                Source::Zoo(Model::new(&spec.parse()?, &x.dims()[1..], Outputs::AtLeast(usize::try_from(classes)?))?)
+                let outputs = Outputs::AtLeast(usize::try_from(classes)?);
+                Source::Zoo(Box::new(Model::new(&spec.parse()?, &x.dims()[1..], outputs)?))
             }
         };
         let point = source.program().at(&take("theta")?, &take("buffers")?)?;
