@@ -130,18 +130,28 @@ def draw(case, module, seed):
 
 
 def far_from_kinks(module, x, samples):
-    """Those samples whose arguments of relu are farthest from 0.
+    """Those samples whose arguments of relu are farthest from 0, and whose largest of a pool's window stands out most.
 
-    Where one is 0 but for rounding, each way of rounding takes its own side, and a single one changes the Hessian's
-    product by 1e-3 of its norm: errors would say nothing.
+    Where rounding decides, each way of rounding takes its own side, and a single one changes the Hessian's product by
+    1e-3 of its norm: errors would say nothing.
     """
     nearest = torch.full([len(x)], torch.inf, dtype=torch.float64)
 
+    def watch(z, distances):
+        nearest.copy_(torch.minimum(nearest, distances.flatten(1).amin(1) / z.square().mean().sqrt()))
+
     def relu(z):
-        nearest.copy_(torch.minimum(nearest, z.abs().flatten(1).amin(1) / z.square().mean().sqrt()))
+        watch(z, z.abs())
         return z.clamp(min=0.0)
 
-    with mock.patch.object(torch.nn.functional, "relu", relu), torch.no_grad():
+    def max_pool2d(z, size):
+        first, second = z.unfold(2, size, size).unfold(3, size, size).flatten(-2).topk(2).values.unbind(-1)
+        # A window without a positive element gives 0 whichever is taken.
+        watch(z, torch.where(first > 0.0, first - second, torch.inf))
+        return first
+
+    watched = mock.patch.multiple(torch.nn.functional, relu=relu, max_pool2d=max_pool2d)
+    with watched, torch.no_grad():
         copy.deepcopy(module).double().eval()(x.double())
     return x[nearest.argsort(descending=True)[:samples]].clone()
 
