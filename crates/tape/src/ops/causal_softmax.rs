@@ -5,7 +5,7 @@
 use candle_core::{D, Device, Tensor};
 
 use super::softmax::Softmax;
-use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents};
 use crate::{Error, Result};
 
 /// Softmax of each row over the columns up to the diagonal.
@@ -22,6 +22,10 @@ fn mask(size: usize, like: &Tensor) -> Result<Tensor> {
 impl Op for CausalSoftmax {
     fn name(&self) -> &'static str {
         "causal softmax"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Softmax.reads(active)
     }
 
     fn forward(&self, x: &[&Tensor], saved: &mut Vec<Tensor>) -> Result<Tensor> {
