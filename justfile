@@ -1,4 +1,4 @@
-# What people run. None of it is needed: each recipe is one or two commands that work without `just`.
+# What people run. None of it is needed: each recipe is a few commands that work without `just`.
 
 # List the recipes.
 default:
@@ -18,7 +18,13 @@ ci:
 
 # What products cost in terms of each other.
 bench:
-    cargo bench -p basin-tape --bench products
+    cargo bench -p basin --bench products
+
+# The same products by PyTorch and the tools built on it, taking turns; needs Python 3.11 and downloads into target/peers.
+bench-peers *arguments:
+    python3 -m venv target/peers
+    target/peers/bin/pip install --quiet --requirement crates/sharpness/benches/peers/requirements.txt
+    target/peers/bin/python crates/sharpness/benches/peers/peers.py {{arguments}}
 
 # Make the golden files again; needs Python with torch, numpy, scipy and safetensors.
 goldens:

@@ -1,5 +1,6 @@
 //! `basin`: sharpness and loss landscapes of saved checkpoints.
 
+mod allocator;
 mod arguments;
 mod commands;
 mod device;

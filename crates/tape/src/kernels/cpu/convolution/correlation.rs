@@ -55,26 +55,34 @@ pub(super) struct Correlation {
 pub(super) struct PackedWeights<T>(Vec<Vec<T>>);
 
 impl Correlation {
-    pub(super) fn forward(geometry: &Conv2d, input: &[usize], weight: &[usize], output: (usize, usize)) -> Self {
-        let entries = entries(weight);
-        let taps = entries.clone().map(|(entry, row, column)| Tap {
-            shift: (row * geometry.dilation.0, column * geometry.dilation.1),
+    /// The convolution itself, its padded rows laid out in `phases`: 1, or the stride of its columns.
+    pub(super) fn forward(
+        geometry: &Conv2d,
+        input: &[usize],
+        weight: &[usize],
+        output: (usize, usize),
+        phases: usize,
+    ) -> Self {
+        let size = (input[2], input[3]);
+        let source = Padding {
+            channels: input[1],
+            size,
+            before: geometry.padding,
+            padded: (size.0 + 2 * geometry.padding.0, size.1 + 2 * geometry.padding.1),
+            phases,
+        };
+        let taps = entries(weight).map(|(entry, row, column)| Tap {
+            shift: (row * geometry.dilation.0, source.column(column * geometry.dilation.1)),
             entry,
         });
-        let size = (input[2], input[3]);
         Self {
-            source: Padding {
-                channels: input[1],
-                size,
-                before: geometry.padding,
-                padded: (size.0 + 2 * geometry.padding.0, size.1 + 2 * geometry.padding.1),
-            },
+            source,
             target: (weight[0], output.0, output.1),
             groups: geometry.groups,
             sums: vec![Sum {
                 taps: taps.collect(),
                 grid: output,
-                source_step: geometry.stride,
+                source_step: (geometry.stride.0, geometry.stride.1 / phases),
                 target_origin: (0, 0),
                 target_step: (1, 1),
             }],
@@ -120,6 +128,7 @@ impl Correlation {
                 size: output,
                 before: (rows.before(), columns.before()),
                 padded: (rows.padded(), columns.padded()),
+                phases: 1,
             },
             target: (input[1], input[2], input[3]),
             groups: geometry.groups,
@@ -146,12 +155,12 @@ impl Correlation {
         let sum = &self.sums[0];
         let (image, inside) = (position / (sum.grid.0 * sum.grid.1), position % (sum.grid.0 * sum.grid.1));
         let (row, column) = (inside / sum.grid.1 * sum.source_step.0, inside % sum.grid.1 * sum.source_step.1);
-        (image * self.source.padded.0 + row) * self.source.padded.1 + column
+        (image * self.source.padded.0 + row) * self.source.pitch() + column
     }
 
     /// The rows of a group's patches in padded images: one for each source and tap.
     pub(super) fn patch_rows<'a>(&self, sum: &'a Sum, group: usize) -> impl Iterator<Item = usize> + use<'a> {
-        let (height, width) = self.source.padded;
+        let (height, width) = (self.source.padded.0, self.source.pitch());
         let sources = self.group_sources();
         (group * sources..(group + 1) * sources).flat_map(move |channel| {
             sum.taps.iter().map(move |tap| (channel * height + tap.shift.0) * width + tap.shift.1)
@@ -314,8 +323,7 @@ impl Axis {
     }
 }
 
-/// The positions of a grid on a block of images, in runs of equal length that lie side by side in the source and in the
-/// target.
+/// The positions of a grid on a block of images, in runs of equal length that lie side by side in the source.
 struct Positions {
     /// The first position of each run, as offsets in a padded channel of the source and in a channel of the target.
     runs: Vec<(usize, usize)>,
@@ -323,16 +331,17 @@ struct Positions {
     length: usize,
     /// Whether a run fills a register, so that patches are read where they lie.
     side_by_side: bool,
+    /// How far apart the positions of a run lie in the target.
+    target_step: usize,
 }
 
 impl Positions {
     fn new(correlation: &Correlation, sum: &Sum, images: usize, lanes: usize) -> Self {
-        let contiguous = sum.source_step.1 == 1 && sum.target_step.1 == 1;
-        let divides = |length: &usize| contiguous && sum.grid.1.is_multiple_of(*length);
+        let divides = |length: &usize| sum.source_step.1 == 1 && sum.grid.1.is_multiple_of(*length);
         let length = std::iter::successors(Some(lanes), |length| Some(length / 2))
             .find(|length| *length == 1 || divides(length));
         let length = length.unwrap_or(1);
-        let (source_width, target_width) = (correlation.source.padded.1, correlation.target.2);
+        let (source_width, target_width) = (correlation.source.pitch(), correlation.target.2);
         let mut runs = Vec::with_capacity(images * sum.grid.0 * sum.grid.1 / length);
         for image in 0..images {
             for row in 0..sum.grid.0 {
@@ -343,7 +352,7 @@ impl Positions {
                 runs.extend(columns.map(|j| (source + j * sum.source_step.1, target + j * sum.target_step.1)));
             }
         }
-        Self { runs, length, side_by_side: length == lanes }
+        Self { runs, length, side_by_side: length == lanes, target_step: sum.target_step.1 }
     }
 
     /// Runs that fill tiles of `width` positions; the last tile may be shorter.
@@ -378,7 +387,11 @@ impl Positions {
     /// Writes a row of a tile to its places in a channel of the target.
     fn store<T: Element>(&self, runs: &Range<usize>, tile: &[T], channel: &mut [T]) {
         for (&(_, to), run) in self.offsets(runs).iter().zip(tile.chunks_exact(self.length)) {
-            channel[to..][..self.length].copy_from_slice(run);
+            if self.target_step == 1 {
+                channel[to..][..self.length].copy_from_slice(run);
+            } else {
+                channel[to..].iter_mut().step_by(self.target_step).zip(run).for_each(|(y, &sum)| *y = sum);
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ fn conv2d_sum_with<T: Element>(
     let (height, width) = geometry.output_size(input, weight)?;
     let shape = [input[0], weight[0], height, width];
     let bias = bias.map(|bias| bias.to_vec1::<T>()).transpose()?;
-    let correlation = Correlation::forward(geometry, input, weight, (height, width));
+    let correlation = Correlation::forward(geometry, input, weight, (height, width), geometry.stride.1);
     let output = with_pairs::<T, _>(pairs, |pairs| {
         let pairs: Vec<_> = pairs.iter().map(|&(x, w)| (x, correlation.pack(kernel, w))).collect();
         correlation.run(kernel, input[0], &pairs, bias.as_deref())
@@ -95,7 +95,7 @@ fn conv2d_weight_adjoint_sum_with<T: Element>(
 ) -> Result<Tensor> {
     let input = pairs[0].0.dims();
     let output = geometry.output_size(input, weight_shape)?;
-    let correlation = Correlation::forward(geometry, input, weight_shape, output);
+    let correlation = Correlation::forward(geometry, input, weight_shape, output, 1);
     let sums = with_pairs::<T, _>(pairs, |pairs| weights::adjoint_sum(kernel, &correlation, input[0], pairs))?;
     tensor(sums, weight_shape)
 }

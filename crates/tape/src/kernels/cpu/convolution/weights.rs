@@ -26,7 +26,7 @@ struct Column {
 /// The registers that cover all channels and taps: each row of taps side by side where its columns are dense.
 fn columns(correlation: &Correlation, lanes: usize) -> Vec<Column> {
     let sources = correlation.group_sources();
-    let width = correlation.source.padded.1;
+    let width = correlation.source.pitch();
     let mut lines: Vec<(usize, Vec<usize>)> = Vec::new();
     for tap in &correlation.sums[0].taps {
         let start = (tap.shift.0 * width + tap.shift.1) * sources;
@@ -106,7 +106,7 @@ fn add_block<T: Element>(
     let depth = sources * correlation.entries;
     let x = correlation.source.pad(&x[images.start * source_len..images.end * source_len], &mut buffers.padded);
     let y = &y[images.start * target_len..images.end * target_len];
-    let pixels = correlation.source.padded.0 * correlation.source.padded.1;
+    let pixels = correlation.source.padded.0 * correlation.source.pitch();
     let positions = images.len() * plane;
     buffers.tile.resize(kernel.channels * kernel.width(), T::ZERO);
 

@@ -1,32 +1,34 @@
 //! What products cost in terms of each other: one interleaved run, medians, as a table on stdout.
 //!
-//! `cargo bench -p basin-tape --bench products`
+//! `cargo bench -p basin --bench products`
+
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
+use basin_objective::models::{BatchNorm, Model};
 use basin_tape::losses::CrossEntropy;
 use basin_tape::ops::{Conv2d, Pool2d, Relu, Reshape};
-use basin_tape::{Linearization, Program, ProgramBuilder, Result, Value};
+use basin_tape::{Linearization, Program, ProgramBuilder, Value};
 use candle_core::{DType, Device, Tensor};
-
-/// The allocator of the program: it keeps what is freed, so that the next product finds its memory mapped.
-#[cfg(unix)]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Interleaved repetitions of everything.
 const ROUNDS: usize = 7;
 
-/// A program with the shape of its samples.
-struct Network {
+/// A program with the point it runs at and the shape of its batch.
+struct Network<'p> {
     name: &'static str,
-    program: Program,
+    program: &'p Program,
+    parameters: Tensor,
+    buffers: Tensor,
     batch: Vec<usize>,
     /// Multiply-adds of one sample in matrix products, in a forward sweep, and those of the first layer.
     multiply_adds: (f64, f64),
 }
 
-/// Linear layers with relu between them, whose names go on from `first`.
+/// Linear layers with relu between them, named from 1 on.
 fn dense(b: &mut ProgramBuilder, mut x: Value, widths: &[usize]) -> Value {
     for (i, pair) in widths.windows(2).enumerate() {
         let weight = b.parameter(format!("fc{}.weight", i + 1), &[pair[1], pair[0]]);
@@ -39,22 +41,22 @@ fn dense(b: &mut ProgramBuilder, mut x: Value, widths: &[usize]) -> Value {
     x
 }
 
+const MLP_WIDTHS: [usize; 7] = [784, 512, 512, 512, 512, 512, 10];
+const CNN_WIDTHS: [usize; 4] = [4096, 384, 192, 10];
+
 fn products_of(widths: &[usize]) -> f64 {
     widths.windows(2).map(|pair| (pair[0] * pair[1]) as f64).sum()
 }
 
-fn mlp() -> Result<Network> {
-    let widths = [784, 512, 512, 512, 512, 512, 10];
+fn mlp() -> Result<Program> {
     let mut b = ProgramBuilder::default();
     let x = b.input();
-    let y = dense(&mut b, x, &widths);
-    let multiply_adds = (products_of(&widths), (784 * 512) as f64);
-    Ok(Network { name: "MLP 784-512×5-10, B 1024", program: b.finish(y)?, batch: vec![1024, 784], multiply_adds })
+    let y = dense(&mut b, x, &MLP_WIDTHS);
+    Ok(b.finish(y)?)
 }
 
-fn cnn() -> Result<Network> {
+fn cnn() -> Result<Program> {
     let same = Conv2d { padding: (2, 2), ..Conv2d::default() };
-    let widths = [4096, 384, 192, 10];
     let mut b = ProgramBuilder::default();
     let mut x = b.input();
     for (i, channels) in [3, 64].into_iter().enumerate() {
@@ -65,22 +67,15 @@ fn cnn() -> Result<Network> {
         x = b.max_pool2d(Pool2d::square(2), x);
     }
     let x = b.linear_map(Reshape { keep: 1, tail: vec![4096] }, x);
-    let y = dense(&mut b, x, &widths);
-    let first = (64 * 75 * 1024) as f64;
-    let multiply_adds = (first + (64 * 1600 * 256) as f64 + products_of(&widths), first);
-    Ok(Network {
-        name: "CNN 5×5 64-64, 4096-384-192-10, B 256",
-        program: b.finish(y)?,
-        batch: vec![256, 3, 32, 32],
-        multiply_adds,
-    })
+    let y = dense(&mut b, x, &CNN_WIDTHS);
+    Ok(b.finish(y)?)
 }
 
 fn random(shape: &[usize], scale: f64) -> Result<Tensor> {
     Ok((Tensor::randn(0_f32, 1.0, shape, &Device::Cpu)? * scale)?)
 }
 
-fn timed<R>(times: &mut Vec<Duration>, f: impl FnOnce() -> Result<R>) -> Result<R> {
+fn timed<R>(times: &mut Vec<Duration>, f: impl FnOnce() -> basin_tape::Result<R>) -> Result<R> {
     let start = Instant::now();
     let result = f()?;
     times.push(start.elapsed());
@@ -93,13 +88,12 @@ fn median(times: &mut [Duration]) -> f64 {
 }
 
 fn measure(network: &Network) -> Result<()> {
-    let program = &network.program;
-    let p = program.parameters().len();
+    let program = network.program;
     let loss = CrossEntropy::default();
-    let point = program.at(&random(&[p], 0.03)?, &Tensor::zeros(0, DType::F32, &Device::Cpu)?)?;
+    let point = program.at(&network.parameters, &network.buffers)?;
     let x = random(&network.batch, 1.0)?;
     let t = Tensor::zeros(network.batch[0], DType::I64, &Device::Cpu)?;
-    let v = random(&[p], 1.0)?;
+    let v = random(&[program.parameters().len()], 1.0)?;
     let kept = Linearization::new(program, &loss, &point, &[&x], &t)?;
     kept.hessian(&v)?;
 
@@ -166,7 +160,38 @@ fn measure_convolution() -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    measure(&mlp()?)?;
-    measure(&cnn()?)?;
+    let none = Tensor::zeros(0, DType::F32, &Device::Cpu)?;
+    let program = mlp()?;
+    measure(&Network {
+        name: "MLP 784-512×5-10, B 1024",
+        program: &program,
+        parameters: random(&[program.parameters().len()], 0.03)?,
+        buffers: none.clone(),
+        batch: vec![1024, 784],
+        multiply_adds: (products_of(&MLP_WIDTHS), (784 * 512) as f64),
+    })?;
+
+    let program = cnn()?;
+    let first = (64 * 75 * 1024) as f64;
+    measure(&Network {
+        name: "CNN 5×5 64-64, 4096-384-192-10, B 256",
+        program: &program,
+        parameters: random(&[program.parameters().len()], 0.03)?,
+        buffers: none,
+        batch: vec![256, 3, 32, 32],
+        multiply_adds: (first + (64 * 1600 * 256) as f64 + products_of(&CNN_WIDTHS), first),
+    })?;
+
+    let model = Model::new(&"resnet20".parse()?, &[3, 32, 32], 10)?;
+    // Three stages of six convolutions that cost alike; the second and third begin with half of the channels.
+    let (first, layer) = ((16 * 27 * 1024) as f64, (16 * 144 * 1024) as f64);
+    measure(&Network {
+        name: "ResNet-20, B 128",
+        program: model.program(BatchNorm::Stored),
+        parameters: model.initial_parameters(0, DType::F32)?,
+        buffers: model.initial_buffers(DType::F32)?,
+        batch: vec![128, 3, 32, 32],
+        multiply_adds: (first + 17.0 * layer + 640.0, first),
+    })?;
     measure_convolution()
 }
