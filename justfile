@@ -16,6 +16,10 @@ test:
 ci:
     bash .ci/run
 
+# Types and lints of the CUDA code, on a machine without CUDA.
+cuda-check:
+    bash .ci/cuda-check
+
 # What products cost in terms of each other.
 bench:
     cargo bench -p basin --bench products

@@ -42,6 +42,8 @@ fn of_the_command_line() {
             (&["keskar", CHECKPOINT, "--loss", "cross-entrpy"], &["`cross-entrpy`", "`cross-entropy`"]),
             (&["keskar", CHECKPOINT, "--device", "cud"], &["`cud`", "`cuda`"]),
             (&["keskar", CHECKPOINT, "--device", "metal"], &["`metal`", "known: auto, cpu"]),
+            (&["keskar", CHECKPOINT, "--device", "cuda:x"], &["`cuda:x`", "`cuda:0`"]),
+            (&["train", "--device", "cuda:", "--out", "o"], &["`cuda:`", "`cuda:0`"]),
         ],
     );
 }

@@ -3,6 +3,7 @@
 mod allocator;
 mod arguments;
 mod commands;
+mod device;
 mod exit;
 mod interruption;
 mod output;

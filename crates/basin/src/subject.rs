@@ -6,12 +6,13 @@ use std::time::Instant;
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{Model, ModelSpec};
 use basin_objective::weights::Weights;
-use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result, nearest};
+use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result};
 use basin_records::{Checkpoint, Data, Provenance};
 use basin_training::CheckpointMetadata;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
 use crate::arguments::{Common, DtypeArgument, Machine, SplitArgument};
+use crate::device;
 use crate::exit::tell;
 
 /// A checkpoint with everything its figures depend on.
@@ -67,7 +68,7 @@ impl Subject {
                 data.spec,
                 data.split,
                 dtype_name(options.dtype),
-                device_name(&options.device),
+                device::name(&options.device),
             ));
         }
         Ok(Self {
@@ -132,7 +133,7 @@ impl Subject {
             step: self.metadata.step,
             optimizer: self.metadata.optimizer.clone(),
             training_seed: self.metadata.seed,
-            device: Some(device_name(&self.options.device)),
+            device: Some(device::name(&self.options.device)),
             dtype: Some(dtype_name(self.options.dtype).into()),
             seed: Some(self.seed),
             seconds: Some(started.elapsed().as_secs_f64()),
@@ -164,56 +165,12 @@ pub(crate) fn load_data(spec: &str, split: SplitArgument, samples: Option<usize>
 /// How networks are evaluated on this machine.
 pub(crate) fn options(machine: &Machine, micro_batch: Option<usize>) -> Result<NetworkOptions> {
     Ok(NetworkOptions {
-        device: device(&machine.device)?,
+        device: device::named(&machine.device)?,
         dtype: machine.dtype.unwrap_or(DtypeArgument::F32).into(),
         micro_batch,
         memory: machine.memory,
         ..NetworkOptions::default()
     })
-}
-
-/// The device that `--device` names.
-fn device(name: &str) -> Result<Device> {
-    let cuda = |ordinal: usize| {
-        Device::new_cuda(ordinal).map_err(|cause| {
-            let built = if cfg!(feature = "cuda") {
-                "no CUDA device could be opened"
-            } else {
-                "this basin was built without CUDA"
-            };
-            Error::input(
-                format!("device `{name}`: {built} ({})", cause.to_string().lines().next().unwrap_or_default()),
-                "use `--device cpu`, or a build with `--features cuda` on a machine with an NVIDIA driver",
-            )
-        })
-    };
-    match name {
-        "cpu" => Ok(Device::Cpu),
-        "cuda" => cuda(0),
-        "auto" if cfg!(feature = "cuda") => Ok(Device::new_cuda(0).unwrap_or_else(|_| {
-            tell("no CUDA device could be opened; computing on the CPU");
-            Device::Cpu
-        })),
-        "auto" => Ok(Device::Cpu),
-        _ => match name.strip_prefix("cuda:").and_then(|ordinal| ordinal.parse().ok()) {
-            Some(ordinal) => cuda(ordinal),
-            None => {
-                let hint = match nearest(name, &["auto", "cpu", "cuda"]) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => "known: auto, cpu, cuda, cuda:N".into(),
-                };
-                Err(Error::input(format!("unknown device `{name}`"), hint))
-            }
-        },
-    }
-}
-
-fn device_name(device: &Device) -> String {
-    match device.location() {
-        candle_core::DeviceLocation::Cpu => "cpu".into(),
-        candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
-        candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
-    }
 }
 
 pub(crate) fn dtype_name(dtype: DType) -> &'static str {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use basin_tape::losses::Loss;
-use basin_tape::{Linearization, Point, Program};
+use basin_tape::{Linearization, Point, Program, vector};
 use candle_core::{D, DType, Device, Tensor};
 
 use crate::batch_statistics::batch_statistics;
@@ -50,6 +50,17 @@ struct Batch {
     targets: Tensor,
 }
 
+/// Some of a network's samples, on its device.
+#[derive(Debug)]
+pub struct Samples {
+    /// The inputs as the model's program takes them.
+    pub inputs: Tensor,
+    /// The targets as the loss takes them.
+    pub targets: Tensor,
+    /// What the mean of their losses divides by.
+    pub weight: f64,
+}
+
 /// The mean loss of a model over a data set, as a function of its parameter vector.
 ///
 /// ```
@@ -72,8 +83,10 @@ pub struct Network<'m> {
     program: &'m Program,
     buffers: Tensor,
     loss: Box<dyn Loss>,
-    /// Of all samples; the batches are parts of it.
-    inputs: Tensor,
+    /// All samples; the batches are parts of them.
+    whole: Batch,
+    /// wᵢ of each sample.
+    weights: Vec<f64>,
     batches: Vec<Batch>,
     samples: usize,
     /// Σᵢ wᵢ: what the mean loss divides by.
@@ -124,7 +137,7 @@ impl<'m> Network<'m> {
         let NetworkOptions { device, dtype, micro_batch, memory, batch_norm } = options;
         check_positions(model, loss, data)?;
         let program = model.program(batch_norm);
-        let buffers = buffers.to_dtype(dtype)?.to_device(&device)?;
+        let buffers = placed(buffers, dtype, &device)?;
         let samples = data.samples();
         let whole = Batch {
             inputs: model.inputs(&data.inputs, dtype, &device)?,
@@ -143,11 +156,12 @@ impl<'m> Network<'m> {
             program,
             buffers,
             loss: loss.build(),
-            inputs: whole.inputs.clone(),
+            whole,
             batches: Vec::new(),
             samples,
             weight,
             share: weights.iter().filter(|&&weight| weight > 0.0).count() as f64 / weight,
+            weights,
             accuracy: match data.targets {
                 Targets::Classes { .. } => Accuracy::LargestOutput,
                 Targets::Real(_) => Accuracy::None,
@@ -156,9 +170,23 @@ impl<'m> Network<'m> {
             dtype,
             memory: memory.unwrap_or(DEFAULT_MEMORY),
         };
-        let micro_batch = network.micro_batch(&whole, micro_batch)?;
-        network.batches = split(&whole, samples, micro_batch)?;
+        let micro_batch = network.micro_batch(&network.whole, micro_batch)?;
+        network.batches = split(&network.whole, samples, micro_batch)?;
         Ok(network)
+    }
+
+    /// The samples at these positions, gathered on the device.
+    ///
+    /// # Errors
+    /// When there is no sample at one of them, or the device fails.
+    pub fn select(&self, positions: &[u32]) -> Result<Samples> {
+        let weights = positions.iter().map(|&position| self.weights.get(position as usize));
+        let weight = weights.sum::<Option<f64>>().ok_or_else(|| {
+            Error::input("a position is none of a sample", format!("give positions below {}", self.samples))
+        })?;
+        let positions = Tensor::new(positions, &self.device)?;
+        let gathered = |all: &Tensor| all.index_select(&positions, 0);
+        Ok(Samples { inputs: gathered(&self.whole.inputs)?, targets: gathered(&self.whole.targets)?, weight })
     }
 
     /// Replaces the model's constants, such as running means after more training.
@@ -167,7 +195,7 @@ impl<'m> Network<'m> {
     /// When their number is not the model's.
     pub fn set_buffers(&mut self, buffers: &Tensor) -> Result<()> {
         self.program.buffers().views(buffers)?;
-        self.buffers = buffers.to_dtype(self.dtype)?.to_device(&self.device)?;
+        self.buffers = placed(buffers, self.dtype, &self.device)?;
         Ok(())
     }
 
@@ -188,7 +216,7 @@ impl<'m> Network<'m> {
         let mut sums: Vec<(f64, VectorSum)> = views.iter().map(|_| (0.0, VectorSum::default())).collect();
         for start in (0..self.samples).step_by(STATISTICS_BATCH) {
             let samples = STATISTICS_BATCH.min(self.samples - start);
-            let tape = program.record(&point, &[&self.inputs.narrow(0, start, samples)?])?;
+            let tape = program.record(&point, &[&self.whole.inputs.narrow(0, start, samples)?])?;
             for (index, statistics) in batch_statistics(&tape)? {
                 let (weight, sum) = &mut sums[index];
                 *weight += samples as f64;
@@ -267,13 +295,13 @@ impl<'m> Network<'m> {
     }
 
     /// The number of samples of a batch that are classified right.
-    fn correct(&self, output: &Tensor, targets: &Tensor) -> Result<f64> {
+    fn correct(&self, output: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let predicted = output.argmax(D::Minus1)?.to_dtype(DType::I64)?;
         let classes = match targets.dtype() {
             DType::I64 => targets.clone(),
             _ => targets.argmax(D::Minus1)?.to_dtype(DType::I64)?,
         };
-        sum(&predicted.eq(&classes)?)
+        Ok(vector::sum(&predicted.eq(&classes)?)?)
     }
 }
 
@@ -300,9 +328,10 @@ fn check_positions(model: &Model, loss: LossSpec, data: &Dataset) -> Result<()> 
     ))
 }
 
-/// The sum of a tensor's elements in f64.
-fn sum(x: &Tensor) -> Result<f64> {
-    Ok(x.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?)
+/// A tensor in a dtype on a device. CUDA has no empty memory: a vector without elements stays on the host.
+fn placed(x: &Tensor, dtype: DType, device: &Device) -> Result<Tensor> {
+    let x = x.to_dtype(dtype)?;
+    Ok(if x.elem_count() == 0 { x } else { x.to_device(device)? })
 }
 
 fn split(whole: &Batch, samples: usize, size: usize) -> Result<Vec<Batch>> {
@@ -313,7 +342,8 @@ fn split(whole: &Batch, samples: usize, size: usize) -> Result<Vec<Batch>> {
     (0..samples).step_by(size).map(batch).collect()
 }
 
-/// The sum of vectors over micro-batches, in f64 so that many small parts lose no digits.
+/// The sum of vectors or numbers over micro-batches, in f64 so that many small parts lose no digits. It stays on the
+/// device, which need not be waited for before the last micro-batch.
 #[derive(Default)]
 struct VectorSum(Option<Tensor>);
 
@@ -324,6 +354,11 @@ impl VectorSum {
             Some(sum) => (sum.to_dtype(DType::F64)? + part.to_dtype(DType::F64)?)?,
         });
         Ok(())
+    }
+
+    /// The sum of numbers, 0 of none.
+    fn number(self) -> Result<f64> {
+        Ok(self.0.map(|sum| sum.to_scalar::<f64>()).transpose()?.unwrap_or(0.0))
     }
 
     fn divided_by(self, weight: f64, dtype: DType) -> Result<Tensor> {
@@ -351,14 +386,15 @@ impl Objective for Network<'_> {
 
     fn evaluate(&self, theta: &Tensor) -> Result<Evaluation> {
         let point = self.at(theta)?;
-        let (mut total, mut correct) = (0.0, 0.0);
+        let (mut total, mut correct) = (VectorSum::default(), VectorSum::default());
         for batch in &self.batches {
             let output = self.program.evaluate(&point, &[&batch.inputs])?;
-            total += sum(&self.loss.losses(&output, &batch.targets)?)?;
+            total.add(vector::sum(&self.loss.losses(&output, &batch.targets)?)?)?;
             if matches!(self.accuracy, Accuracy::LargestOutput) {
-                correct += self.correct(&output, &batch.targets)?;
+                correct.add(self.correct(&output, &batch.targets)?)?;
             }
         }
+        let (total, correct) = (total.number()?, correct.number()?);
         let accuracy = match self.accuracy {
             // The largest of outputs that are NaN would be the first class.
             Accuracy::LargestOutput if total.is_nan() => Some(f64::NAN),
@@ -370,13 +406,13 @@ impl Objective for Network<'_> {
 
     fn gradient(&self, theta: &Tensor) -> Result<(f64, Tensor)> {
         let point = self.at(theta)?;
-        let (mut total, mut gradient) = (0.0, VectorSum::default());
+        let (mut total, mut gradient) = (VectorSum::default(), VectorSum::default());
         for batch in &self.batches {
             let linearization = self.linearize_batch(&point, batch)?;
-            total += sum(&linearization.losses()?)?;
+            total.add(vector::sum(&linearization.losses()?)?)?;
             gradient.add(linearization.gradient()?)?;
         }
-        Ok((total / self.weight, gradient.divided_by(self.weight, self.dtype)?))
+        Ok((total.number()? / self.weight, gradient.divided_by(self.weight, self.dtype)?))
     }
 
     fn sample_losses(&self, theta: &Tensor) -> Result<Vec<f64>> {

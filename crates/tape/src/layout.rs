@@ -87,7 +87,8 @@ impl Layout {
         };
         let parts = self.entries.iter().zip(tensors).map(flat).collect::<candle_core::Result<Vec<_>>>()?;
         Ok(match parts.as_slice() {
-            [] => Tensor::zeros(0, dtype, device)?,
+            // CUDA has no empty memory.
+            [] => Tensor::zeros(0, dtype, &Device::Cpu)?,
             parts => Tensor::cat(parts, 0)?,
         })
     }

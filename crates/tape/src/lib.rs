@@ -37,6 +37,7 @@ mod op;
 pub mod ops;
 mod program;
 mod tape;
+pub mod vector;
 
 #[cfg(test)]
 mod derivative_check;

@@ -32,4 +32,4 @@ pub use error::{Error, Result};
 pub use optimizers::{Adam, AdamSettings, Optimizer, OptimizerSettings, Sgd, SgdSettings};
 pub use schedule::{Decay, Schedule};
 pub use settings::Settings;
-pub use trainer::{Event, Run, check, train};
+pub use trainer::{Event, Run, check, train, train_on};

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use basin_objective::weights::{self, Weights};
 use basin_objective::{Error as ObjectiveError, models::Model};
-use candle_core::{DType, Tensor, Var};
+use basin_tape::vector;
+use candle_core::{Device, Tensor, Var};
 
 use crate::Result;
 use crate::optimizers::Optimizer;
@@ -42,11 +43,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn initial(model: &Model, settings: &Settings) -> Result<Self> {
+    pub(crate) fn initial(model: &Model, settings: &Settings, device: &Device) -> Result<Self> {
         let dtype = settings.dtype()?;
-        let theta = Var::from_tensor(&model.initial_parameters(settings.seed, dtype)?)?;
+        let theta = Var::from_tensor(&model.initial_parameters(settings.seed, dtype)?.to_device(device)?)?;
         let optimizer = Optimizer::new(&theta, &settings.optimizer)?;
-        let buffers = model.initial_buffers(dtype)?;
+        let buffers = placed(model.initial_buffers(dtype)?, device)?;
         let best = (f64::INFINITY, 0);
         Ok(Self { theta, buffers, optimizer, epoch: 0, batch: 0, step: 0, updates: 0, before: None, best })
     }
@@ -71,8 +72,7 @@ impl State {
     pub(crate) fn is_finite(&self) -> Result<bool> {
         for vector in [&self.theta.as_detached_tensor(), &self.buffers] {
             // 0 x is 0, or NaN where x is NaN or infinite.
-            let of_zeros = |x: &Tensor| (x * 0.0)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>();
-            if vector.elem_count() > 0 && of_zeros(vector)?.is_nan() {
+            if vector.elem_count() > 0 && vector::total(&(vector * 0.0)?)?.is_nan() {
                 return Ok(false);
             }
         }
@@ -100,7 +100,7 @@ impl State {
     }
 
     /// The state that `path` holds for this model and these settings.
-    pub(crate) fn read(path: &Path, model: &Model, settings: &Settings) -> Result<Self> {
+    pub(crate) fn read(path: &Path, model: &Model, settings: &Settings, device: &Device) -> Result<Self> {
         let damaged = |what: &str| {
             ObjectiveError::input(
                 format!("`{}` is not the state of this run: {what}", path.display()),
@@ -112,10 +112,11 @@ impl State {
             let value = weights.metadata.get(key).and_then(|value| value.parse().ok());
             Ok(value.ok_or_else(|| damaged(&format!("metadata `{key}` is missing")))?)
         };
-        let mut state = Self::initial(model, settings)?;
+        let mut state = Self::initial(model, settings, device)?;
         let vector = |name: &str, like: &Tensor| -> Result<Tensor> {
             let tensor = weights.tensors.get(name).filter(|t| t.dims() == like.dims() && t.dtype() == like.dtype());
-            Ok(tensor.cloned().ok_or_else(|| damaged(&format!("tensor `{name}` is missing or misshapen")))?)
+            let tensor = tensor.ok_or_else(|| damaged(&format!("tensor `{name}` is missing or misshapen")))?;
+            placed(tensor.clone(), device)
         };
         state.theta.set(&vector("theta", &state.theta)?)?;
         state.buffers = vector("buffers", &state.buffers)?;
@@ -135,4 +136,9 @@ impl State {
         state.optimizer.restore(state.updates, |name| vector(&format!("optimizer.{name}"), &theta))?;
         Ok(state)
     }
+}
+
+/// A vector on a device. CUDA has no empty memory: one without elements stays on the host.
+fn placed(vector: Tensor, device: &Device) -> Result<Tensor> {
+    Ok(if vector.elem_count() == 0 { vector } else { vector.to_device(device)? })
 }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::{
-    Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, batch_statistics, random,
+    Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, Samples, batch_statistics, random,
 };
 use basin_records::Training;
 use basin_records::training::{Epoch, Settings as RecordedSettings};
-use basin_tape::{Linearization, Tape};
-use candle_core::{DType, Tensor};
+use basin_tape::{Linearization, Tape, vector};
+use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
 
 use crate::checkpoint::CheckpointMetadata;
@@ -66,7 +66,20 @@ pub struct Run {
     pub diverged: Option<Error>,
 }
 
-/// Trains in `directory`, or goes on where an earlier call with the same settings stopped.
+/// [`train_on`] the CPU.
+///
+/// # Errors
+/// As [`train_on`].
+pub fn train(
+    settings: &Settings,
+    directory: &Path,
+    observe: &mut dyn FnMut(&Event) -> basin_objective::Result<()>,
+) -> Result<Run> {
+    train_on(&Device::Cpu, settings, directory, observe)
+}
+
+/// Trains in `directory`, or goes on where an earlier call with the same settings stopped. Samples, weights and the
+/// optimizer's state lie on the device; checkpoints are copied from there.
 ///
 /// `observe` sees every step; when it returns an error the state is saved and the error returned, so that the same call
 /// continues. The weights at the end do not depend on how often the run was stopped.
@@ -74,7 +87,8 @@ pub struct Run {
 /// # Errors
 /// When settings, data and model do not belong together, the directory holds another run, or a file cannot be written.
 /// A loss that leaves the numbers is no error: it ends the run, see [`Run::diverged`].
-pub fn train(
+pub fn train_on(
+    device: &Device,
     settings: &Settings,
     directory: &Path,
     observe: &mut dyn FnMut(&Event) -> basin_objective::Result<()>,
@@ -83,11 +97,12 @@ pub fn train(
     let problem = Problem::load(settings)?;
     let directory = RunDirectory::open(directory, settings)?;
     let mut state = match directory.state().exists() {
-        true => State::read(&directory.state(), &problem.model, settings)?,
-        false => State::initial(&problem.model, settings)?,
+        true => State::read(&directory.state(), &problem.model, settings, device)?,
+        false => State::initial(&problem.model, settings, device)?,
     };
     let epochs = directory.resume_history(state.epoch)?;
-    Trainer { settings, problem: &problem, directory: &directory, epochs, steps_taken: 0, saved: Instant::now() }
+    let (problem, directory) = (&problem, &directory);
+    Trainer { device, settings, problem, directory, epochs, steps_taken: 0, saved: Instant::now() }
         .run(&mut state, observe)
 }
 
@@ -131,13 +146,14 @@ impl Problem {
         Ok(Self { model, loss, train, test })
     }
 
-    fn network(&self, data: &Dataset, dtype: DType, buffers: &Tensor) -> Result<Network<'_>> {
-        let options = NetworkOptions { dtype, ..NetworkOptions::default() };
+    fn network(&self, data: &Dataset, dtype: DType, device: &Device, buffers: &Tensor) -> Result<Network<'_>> {
+        let options = NetworkOptions { dtype, device: device.clone(), ..NetworkOptions::default() };
         Ok(Network::new(&self.model, buffers, self.loss, data, options)?)
     }
 }
 
 struct Trainer<'a> {
+    device: &'a Device,
     settings: &'a Settings,
     problem: &'a Problem,
     directory: &'a RunDirectory,
@@ -149,13 +165,13 @@ struct Trainer<'a> {
 impl Trainer<'_> {
     fn run(mut self, state: &mut State, observe: &mut dyn FnMut(&Event) -> basin_objective::Result<()>) -> Result<Run> {
         let dtype = self.settings.dtype()?;
-        let mut train = self.problem.network(&self.problem.train, dtype, &state.buffers)?;
+        let mut train = self.problem.network(&self.problem.train, dtype, self.device, &state.buffers)?;
         let test = self.problem.test.as_ref();
-        let mut test = test.map(|test| self.problem.network(test, dtype, &state.buffers)).transpose()?;
+        let mut test = test.map(|test| self.problem.network(test, dtype, self.device, &state.buffers)).transpose()?;
         let mut reason = self.finished(state);
         let mut diverged = None;
         while reason.is_none() {
-            match self.epoch(state, observe).and_then(|()| self.end_epoch(state, &mut train, test.as_mut())) {
+            match self.epoch(state, &train, observe).and_then(|()| self.end_epoch(state, &mut train, test.as_mut())) {
                 Err(error @ Error::Diverged { .. }) => {
                     reason = Some("diverged".into());
                     diverged = Some(error);
@@ -212,13 +228,14 @@ impl Trainer<'_> {
     fn epoch(
         &mut self,
         state: &mut State,
+        train: &Network,
         observe: &mut dyn FnMut(&Event) -> basin_objective::Result<()>,
     ) -> Result<()> {
         let mut order: Vec<u32> = (0..self.problem.train.samples() as u32).collect();
         order.shuffle(&mut random::stream(self.settings.seed, "shuffle", &state.epoch.to_string()));
         let steps = self.batches_per_epoch() as u64 * self.settings.epochs;
         for batch in order.chunks(self.settings.batch_size).skip(state.batch) {
-            let loss = self.step(state, batch)?;
+            let loss = self.step(state, train, batch)?;
             let interrupted = observe(&Event::Step { step: state.step, steps, loss });
             if interrupted.is_err() || self.saved.elapsed() > SAVE_EVERY {
                 state.write(&self.directory.state())?;
@@ -230,23 +247,17 @@ impl Trainer<'_> {
     }
 
     /// One optimizer step on the samples at `positions`; the mean loss before it.
-    fn step(&mut self, state: &mut State, positions: &[u32]) -> Result<f64> {
-        let dtype = self.settings.dtype()?;
-        let problem = self.problem;
-        let program = problem.model.program(BatchNorm::Batch);
-        let loss = problem.loss.build();
-        let positions: Vec<usize> = positions.iter().map(|&position| position as usize).collect();
-        let batch = problem.train.select(&positions)?;
-        let inputs = problem.model.inputs(&batch.inputs, dtype, batch.inputs.device())?;
-        let targets = problem.loss.targets(&batch, problem.model.outputs(), dtype, inputs.device())?;
-        let weight = problem.loss.weight(&targets, problem.model.outputs())?;
+    fn step(&mut self, state: &mut State, train: &Network, positions: &[u32]) -> Result<f64> {
+        let program = self.problem.model.program(BatchNorm::Batch);
+        let loss = self.problem.loss.build();
+        let Samples { inputs, targets, weight } = train.select(positions)?;
         if weight == 0.0 {
             self.count(state);
             return Ok(f64::NAN);
         }
         let point = program.at(&state.theta.as_detached_tensor(), &state.buffers)?;
         let linearization = Linearization::new(program, loss.as_ref(), &point, &[&inputs], &targets)?;
-        let mean_loss = total(&linearization.losses()?)? / weight;
+        let mean_loss = vector::total(&linearization.losses()?)? / weight;
         let learning_rate = self.learning_rate(state.step);
         if !mean_loss.is_finite() {
             let (step, epoch) = (state.step + 1, state.epoch + 1);
@@ -354,10 +365,6 @@ impl Trainer<'_> {
             others,
         }
     }
-}
-
-fn total(x: &Tensor) -> Result<f64> {
-    Ok(x.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?)
 }
 
 /// Running means and variances after a batch, as PyTorch moves them: with the unbiased variance of the batch. A batch

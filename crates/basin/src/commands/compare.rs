@@ -9,7 +9,7 @@ use basin_records::spectrum::Eigenvalue;
 use basin_records::{Comparison, Outcome, Record};
 use basin_sharpness::lanczos::Lanczos;
 use basin_sharpness::{CurvatureMatrix, KeskarOptions};
-use candle_core::DType;
+use basin_tape::vector;
 
 use super::{keskar, spectrum};
 use crate::arguments::{Common, Compare};
@@ -69,7 +69,7 @@ pub(super) fn row(subject: &Subject, keskar: &Record, spectrum: &Record) -> anyh
     let here = subject.network_on(train.as_ref().unwrap_or(&subject.data))?.evaluate(&subject.theta)?;
     let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
     let test = test.map(|test| subject.network_on(&test)?.evaluate(&subject.theta)).transpose()?;
-    let norm = subject.theta.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt();
+    let norm = vector::dot(&subject.theta, &subject.theta)?.sqrt();
     let test_accuracy = test.and_then(|test| test.accuracy);
     let (largest, smallest) = match &spectrum.outcome {
         Outcome::Spectrum(spectrum) => (spectrum.largest().copied(), spectrum.smallest().copied()),

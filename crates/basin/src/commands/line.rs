@@ -6,6 +6,7 @@ use basin_objective::data::{Dataset, Split};
 use basin_objective::{Error, Evaluation, Objective};
 use basin_records::line::Endpoint;
 use basin_records::{Line as LineRecord, Outcome, Record};
+use basin_tape::vector;
 use candle_core::{DType, Tensor};
 
 use crate::arguments::{Line, SplitArgument};
@@ -117,9 +118,9 @@ fn between(a: &Tensor, b: &Tensor, alpha: f64) -> candle_core::Result<Tensor> {
 }
 
 /// ‖B − A‖, accumulated in f64.
-pub(super) fn distance(a: &Tensor, b: &Tensor) -> candle_core::Result<f64> {
+pub(super) fn distance(a: &Tensor, b: &Tensor) -> Result<f64, Error> {
     let difference = (b.to_dtype(DType::F64)? - a.to_dtype(DType::F64)?)?;
-    Ok(difference.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt())
+    Ok(vector::dot(&difference, &difference)?.sqrt())
 }
 
 fn endpoint(subject: &Subject) -> Endpoint {

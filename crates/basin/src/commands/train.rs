@@ -5,8 +5,10 @@ use std::time::Instant;
 use basin_objective::Error;
 use basin_records::{Outcome, Provenance, Record};
 use basin_training::{AdamSettings, Event, OptimizerSettings, Run, Schedule, Settings, SgdSettings};
+use candle_core::Device;
 
 use crate::arguments::{Machine, OptimizerArgument, Train, TrainingSettings};
+use crate::device;
 use crate::exit::{self, Ended};
 use crate::interruption;
 use crate::output::print;
@@ -21,10 +23,10 @@ pub(crate) fn run(arguments: &Train) -> anyhow::Result<Ended> {
         checkpoint_every: arguments.checkpoint_every,
         ..settings(&arguments.settings, &arguments.machine, Settings::default())?
     };
-    require_cpu(&arguments.machine.device)?;
+    let device = device::named(&arguments.machine.device)?;
     let started = Instant::now();
     let mut progress = Progress::new("train", 0, arguments.machine.quiet);
-    let run = basin_training::train(&settings, &arguments.out, &mut |event| {
+    let run = basin_training::train_on(&device, &settings, &arguments.out, &mut |event| {
         if let Event::Step { step, steps, loss } = event {
             progress.set_of(*step, *steps, format!("batch loss {}", number(*loss)));
         }
@@ -35,7 +37,7 @@ pub(crate) fn run(arguments: &Train) -> anyhow::Result<Ended> {
     let record = match run.steps_taken {
         // A run that was finished before keeps the record of its own time.
         0 if path.exists() => Record::read(&path)?,
-        _ => record(&settings, &run, started),
+        _ => record(&settings, &run, &device, started),
     };
     record.write(&path)?;
     let text =
@@ -103,19 +105,8 @@ fn optimizer(typed: &TrainingSettings, base: OptimizerSettings) -> Result<Optimi
     }
 }
 
-/// Training computes on the CPU; anything else is said rather than ignored.
-pub(super) fn require_cpu(device: &str) -> Result<(), Error> {
-    match device {
-        "auto" | "cpu" => Ok(()),
-        other => Err(Error::input(
-            format!("device `{other}`: training computes on the CPU"),
-            "use `--device cpu`; checkpoints are analysed on any device",
-        )),
-    }
-}
-
 /// The history as a record.
-pub(super) fn record(settings: &Settings, run: &Run, started: Instant) -> Record {
+pub(super) fn record(settings: &Settings, run: &Run, device: &Device, started: Instant) -> Record {
     let provenance = Provenance {
         data: Some(basin_records::Data {
             spec: settings.data.clone(),
@@ -128,7 +119,7 @@ pub(super) fn record(settings: &Settings, run: &Run, started: Instant) -> Record
         batch_size: Some(settings.batch_size as u64),
         optimizer: Some(settings.optimizer.name().into()),
         training_seed: Some(settings.seed),
-        device: Some("cpu".into()),
+        device: Some(device::name(device)),
         dtype: Some(settings.dtype.clone()),
         seed: Some(settings.seed),
         seconds: Some(started.elapsed().as_secs_f64()),

@@ -1,6 +1,7 @@
 //! An orthonormal basis as the rows of one matrix.
 
 use basin_objective::Result;
+use basin_tape::vector;
 use candle_core::{DType, Device, Tensor};
 
 /// Orthonormal vectors v₁ … v_k behind locked ones, stored as the first rows of a matrix that grows up to a limit.
@@ -73,7 +74,7 @@ impl Basis {
 
     /// ⟨a, b⟩, accumulated in f64.
     pub(super) fn dot(&self, a: &Tensor, b: &Tensor) -> Result<f64> {
-        Ok((a.to_dtype(DType::F64)? * b.to_dtype(DType::F64)?)?.sum_all()?.to_scalar::<f64>()?)
+        Ok(vector::dot(a, b)?)
     }
 
     /// ‖a‖, accumulated in f64.

@@ -2,10 +2,15 @@
 //!
 //! Operations call the functions of this module and know nothing of devices. On the CPU they lead to our own kernels
 //! (`cpu`); elsewhere to compositions of candle's operations (`portable`), which run on every device and against which
-//! the CPU kernels are tested.
+//! the CPU kernels are tested. With the `cudnn` feature, convolutions on CUDA go to cuDNN (`cuda`).
 
+mod constants;
 pub(crate) mod cpu;
+#[cfg(feature = "cudnn")]
+mod cuda;
 pub(crate) mod portable;
+
+pub(crate) use constants::constant;
 
 use candle_core::{DType, Tensor};
 
@@ -41,6 +46,10 @@ pub(crate) fn conv2d_sum(geometry: &Conv2d, pairs: &[(&Tensor, &Tensor)], bias: 
     if x.device().is_cpu() {
         by_dtype!("conv2d", x, conv2d_sum(geometry, pairs, bias))
     } else {
+        #[cfg(feature = "cudnn")]
+        if x.device().is_cuda() {
+            return cuda::conv2d_sum(geometry, pairs, bias);
+        }
         portable::conv2d_sum(geometry, pairs, bias)
     }
 }
@@ -55,6 +64,10 @@ pub(crate) fn conv2d_input_adjoint_sum(
     if w.device().is_cpu() {
         by_dtype!("conv2d", w, conv2d_input_adjoint_sum(geometry, input_shape, pairs))
     } else {
+        #[cfg(feature = "cudnn")]
+        if w.device().is_cuda() {
+            return cuda::conv2d_input_adjoint_sum(geometry, input_shape, pairs);
+        }
         portable::conv2d_input_adjoint_sum(geometry, input_shape, pairs)
     }
 }
@@ -69,6 +82,10 @@ pub(crate) fn conv2d_weight_adjoint_sum(
     if x.device().is_cpu() {
         by_dtype!("conv2d", x, conv2d_weight_adjoint_sum(geometry, weight_shape, pairs))
     } else {
+        #[cfg(feature = "cudnn")]
+        if x.device().is_cuda() {
+            return cuda::conv2d_weight_adjoint_sum(geometry, weight_shape, pairs);
+        }
         portable::conv2d_weight_adjoint_sum(geometry, weight_shape, pairs)
     }
 }
@@ -137,18 +154,22 @@ pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// The sum along one axis, which stays with length 1; accumulated in f64 on the CPU.
+/// The sum along one axis, which stays with length 1; accumulated in f64.
 pub(crate) fn sum_axis(x: &Tensor, axis: usize) -> Result<Tensor> {
     if x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64) {
         by_dtype!("sum", x, sum_axis(x, axis))
     } else {
-        Ok(x.sum_keepdim(axis)?)
+        portable::sum_axes(x, &[axis])
     }
 }
 
 /// The sum along several axes, which stay with length 1.
 pub(crate) fn sum_axes(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
-    axes.iter().rev().try_fold(x.clone(), |sum, &axis| sum_axis(&sum, axis))
+    if x.device().is_cpu() || axes.is_empty() {
+        axes.iter().rev().try_fold(x.clone(), |sum, &axis| sum_axis(&sum, axis))
+    } else {
+        portable::sum_axes(x, axes)
+    }
 }
 
 /// The sum over the axes along which `shape` was broadcast to the shape of `x`: the adjoint of broadcasting.

@@ -1,15 +1,32 @@
 //! The kernels as compositions of candle's operations: they run on every device, and allocate freely.
+//!
+//! **Nothing crosses between host and device** but the shapes and strides that candle's CUDA kernels take as arguments:
+//! tables of positions are kept on the device, see [`constant`]. What is derived from a comparison with a number is written
+//! against a tensor of zeros, for candle copies such a number to the device each time.
+//!
+//! **The same bits from run to run.** Gathers, elementwise functions and candle's sums (a fixed tree of additions in one
+//! block of threads) always do the same. cuBLAS does on one GPU, with one version and one stream. `index_add` and
+//! `scatter_add` walk through their indices in order, one thread for each row or plane, without atomic additions: always
+//! the same, and slow, so that they are used where indices are data (embeddings, the positions of maxima) and nowhere
+//! else. Another GPU or version of CUDA may round otherwise.
+//!
+//! **What is avoided**: candle's CUDA `argmax` does not give the first of equal maxima, and its `relu` and `max` drop NaN.
+//! Its kernels count elements in 32 bits, so no tensor may have 2³² of them. CUDA knows no empty tensors: an empty batch
+//! is for the CPU.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
+use super::constants::constant;
 use crate::ops::{Conv2d, Pool2d, Real, Scalar};
 use crate::{Error, Result};
+
+/// Where a gather finds nothing: candle's `index_select` gives 0 for the largest index.
+const NOWHERE: u32 = u32::MAX;
 
 pub(crate) fn matmul_sum(pairs: &[(&Tensor, &Tensor)], bias: Option<&Tensor>) -> Result<Tensor> {
     let mut sum: Option<Tensor> = None;
     for (a, b) in pairs {
-        let product = a.contiguous()?.matmul(&b.contiguous()?)?;
-        sum = crate::op::accumulate(sum, Some(product))?;
+        sum = crate::op::accumulate(sum, Some(factor(a)?.matmul(&factor(b)?)?))?;
     }
     let sum = sum.ok_or_else(|| Error::unsupported("matmul", "no factors"))?;
     Ok(match bias {
@@ -18,72 +35,117 @@ pub(crate) fn matmul_sum(pairs: &[(&Tensor, &Tensor)], bias: Option<&Tensor>) ->
     })
 }
 
-/// The input position of each (kernel position, output position) in the padded plane, kernel positions outermost.
-fn patch_positions(geometry: &Conv2d, padded_width: usize, kernel: (usize, usize), output: (usize, usize)) -> Vec<u32> {
-    let mut positions = Vec::with_capacity(kernel.0 * kernel.1 * output.0 * output.1);
-    for (kernel_row, kernel_column) in (0..kernel.0).flat_map(|i| (0..kernel.1).map(move |j| (i, j))) {
-        for (row, column) in (0..output.0).flat_map(|i| (0..output.1).map(move |j| (i, j))) {
-            let input_row = row * geometry.stride.0 + kernel_row * geometry.dilation.0;
-            let input_column = column * geometry.stride.1 + kernel_column * geometry.dilation.1;
-            positions.push((input_row * padded_width + input_column) as u32);
-        }
-    }
-    positions
+/// A factor of a matrix product; it is copied where its elements lie neither row by row nor column by column.
+fn factor(x: &Tensor) -> Result<Tensor> {
+    let lies_well = x.is_contiguous() || x.transpose(D::Minus2, D::Minus1)?.is_contiguous();
+    Ok(if lies_well { x.clone() } else { x.contiguous()? })
 }
 
-/// The sizes of a convolution whose patches are laid out as (images, groups, depth, positions).
-struct Patches {
-    positions: Tensor,
-    padded: (usize, usize),
+/// A convolution as a matrix product of its weights with patches, (images · groups, depth, positions), where `depth` runs
+/// over the channels of a group and the positions of the kernel.
+struct Patches<'a> {
+    geometry: &'a Conv2d,
+    input: [usize; 4],
+    kernel: (usize, usize),
     output: (usize, usize),
-    groups: usize,
     depth: usize,
+    device: &'a Device,
 }
 
-impl Patches {
-    fn new(geometry: &Conv2d, input: &[usize], weight: &[usize], device: &Device) -> Result<Self> {
+impl<'a> Patches<'a> {
+    fn new(geometry: &'a Conv2d, input: &[usize], weight: &[usize], device: &'a Device) -> Result<Self> {
         let output = geometry.output_size(input, weight)?;
-        let padded = (input[2] + 2 * geometry.padding.0, input[3] + 2 * geometry.padding.1);
-        let positions = patch_positions(geometry, padded.1, (weight[2], weight[3]), output);
-        Ok(Self {
-            positions: Tensor::new(positions, device)?,
-            padded,
-            output,
-            groups: geometry.groups,
-            depth: weight[1] * weight[2] * weight[3],
-        })
+        let input = [input[0], input[1], input[2], input[3]];
+        let (kernel, depth) = ((weight[2], weight[3]), weight[1] * weight[2] * weight[3]);
+        Ok(Self { geometry, input, kernel, output, depth, device })
     }
 
-    fn gather(&self, geometry: &Conv2d, x: &Tensor) -> Result<Tensor> {
-        let padded = x.pad_with_zeros(2, geometry.padding.0, geometry.padding.0)?.pad_with_zeros(
-            3,
-            geometry.padding.1,
-            geometry.padding.1,
-        )?;
-        let patches = padded.flatten(2, 3)?.contiguous()?.index_select(&self.positions, 2)?;
-        Ok(patches.reshape((x.dim(0)?, self.groups, self.depth, self.output.0 * self.output.1))?)
+    /// A table of positions that depends on the geometry.
+    fn table(&self, name: &'static str, make: impl FnOnce() -> Vec<u32>) -> Result<Tensor> {
+        let Conv2d { stride, padding, dilation, .. } = *self.geometry;
+        let pairs = [stride, padding, dilation, self.kernel, (self.input[2], self.input[3])];
+        let sizes: Vec<usize> = pairs.into_iter().flat_map(|(a, b)| [a, b]).collect();
+        constant(name, &sizes, DType::U32, self.device, || Ok(Tensor::new(make(), &Device::Cpu)?))
     }
 
-    fn scatter(&self, geometry: &Conv2d, patches: &Tensor, input: &[usize]) -> Result<Tensor> {
-        let (height, width) = self.padded;
-        let patches = patches.reshape((input[0], input[1], self.positions.elem_count()))?;
-        let plane = Tensor::zeros((input[0], input[1], height * width), patches.dtype(), patches.device())?;
-        let sums = plane.index_add(&self.positions, &patches, 2)?.reshape((input[0], input[1], height, width))?;
-        Ok(sums.narrow(2, geometry.padding.0, input[2])?.narrow(3, geometry.padding.1, input[3])?.contiguous()?)
+    /// The row or column of the image that a kernel position meets at an output position; none in the padding.
+    fn met(&self, axis: usize, kernel: usize, output: usize) -> Option<usize> {
+        let pick = |pair: (usize, usize)| if axis == 0 { pair.0 } else { pair.1 };
+        let Conv2d { stride, padding, dilation, .. } = *self.geometry;
+        (output * pick(stride) + kernel * pick(dilation))
+            .checked_sub(pick(padding))
+            .filter(|&position| position < self.input[2 + axis])
     }
 
-    /// The output's channels by group: (images, groups, channels, positions).
+    fn kernel_positions(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        pairs(self.kernel)
+    }
+
+    /// For each kernel position, and within it each output position, the position of the image.
+    fn sources(&self) -> Vec<u32> {
+        let source = |(p, q): (usize, usize), (row, column): (usize, usize)| {
+            let met = self.met(0, p, row).zip(self.met(1, q, column));
+            met.map_or(NOWHERE, |(h, w)| (h * self.input[3] + w) as u32)
+        };
+        self.kernel_positions().flat_map(|k| pairs(self.output).map(move |o| source(k, o))).collect()
+    }
+
+    /// For each position of the image, and within it each kernel position, the entry of `sources` that leads there: there
+    /// is at most one.
+    fn entries(&self) -> Vec<u32> {
+        let kernel_len = self.kernel.0 * self.kernel.1;
+        let mut entries = vec![NOWHERE; self.input[2] * self.input[3] * kernel_len];
+        let output_len = self.output.0 * self.output.1;
+        for (entry, source) in self.sources().into_iter().enumerate().filter(|(_, source)| *source != NOWHERE) {
+            entries[source as usize * kernel_len + entry / output_len] = entry as u32;
+        }
+        entries
+    }
+
+    fn gather(&self, x: &Tensor) -> Result<Tensor> {
+        let table = self.table("conv2d sources", || self.sources())?;
+        let patches = x.flatten(2, 3)?.contiguous()?.index_select(&table, 2)?;
+        Ok(patches.reshape((self.input[0] * self.geometry.groups, self.depth, self.output.0 * self.output.1))?)
+    }
+
+    /// The adjoint of `gather`, as a gather too: nothing is added to one place by two threads.
+    fn collect(&self, patches: &Tensor) -> Result<Tensor> {
+        let [images, channels, height, width] = self.input;
+        let table = self.table("conv2d entries", || self.entries())?;
+        let kernel_len = self.kernel.0 * self.kernel.1;
+        let patches = patches.reshape((images, channels, kernel_len * self.output.0 * self.output.1))?;
+        let parts = patches.index_select(&table, 2)?.reshape((images, channels, height * width, kernel_len))?;
+        Ok(parts.sum(3)?.reshape((images, channels, height, width))?)
+    }
+
+    /// The output's channels by group: (images · groups, channels, positions).
     fn grouped_output(&self, y: &Tensor) -> Result<Tensor> {
-        let (images, channels) = (y.dim(0)?, y.dim(1)?);
-        Ok(y.reshape((images, self.groups, channels / self.groups, self.output.0 * self.output.1))?)
+        let (images, channels, groups) = (y.dim(0)?, y.dim(1)?, self.geometry.groups);
+        Ok(y.reshape((images * groups, channels / groups, self.output.0 * self.output.1))?)
     }
 
-    /// The weights by group, repeated for each image: (images, groups, channels, depth).
-    fn grouped_weights(&self, w: &Tensor, images: usize) -> Result<Tensor> {
-        let channels = w.dim(0)? / self.groups;
-        let grouped = w.reshape((1, self.groups, channels, self.depth))?;
-        Ok(grouped.broadcast_as((images, self.groups, channels, self.depth))?.contiguous()?)
+    /// The weights by group, repeated for each image: (images · groups, channels, depth). One group is not copied.
+    fn grouped_weights(&self, w: &Tensor) -> Result<Tensor> {
+        let (images, groups, channels) = (self.input[0], self.geometry.groups, w.dim(0)? / self.geometry.groups);
+        if groups == 1 {
+            return Ok(w.reshape((1, channels, self.depth))?.broadcast_as((images, channels, self.depth))?);
+        }
+        let repeated = w.reshape((1, groups, channels, self.depth))?;
+        let repeated = repeated.broadcast_as((images, groups, channels, self.depth))?.contiguous()?;
+        Ok(repeated.reshape((images * groups, channels, self.depth))?)
     }
+
+    /// (images · groups, rows, positions) as (groups, rows, images · positions).
+    fn images_side_by_side(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, rows, positions) = x.dims3()?;
+        let by_group = x.reshape((self.input[0], self.geometry.groups, rows, positions))?.permute((1, 2, 0, 3))?;
+        Ok(by_group.contiguous()?.reshape((self.geometry.groups, rows, self.input[0] * positions))?)
+    }
+}
+
+/// All pairs of indices below two numbers, the second one running faster.
+fn pairs((rows, columns): (usize, usize)) -> impl Iterator<Item = (usize, usize)> + use<> {
+    (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)))
 }
 
 pub(crate) fn conv2d_sum(geometry: &Conv2d, pairs: &[(&Tensor, &Tensor)], bias: Option<&Tensor>) -> Result<Tensor> {
@@ -92,8 +154,7 @@ pub(crate) fn conv2d_sum(geometry: &Conv2d, pairs: &[(&Tensor, &Tensor)], bias: 
     let shape = (x.dim(0)?, w.dim(0)?, layout.output.0, layout.output.1);
     let mut sum: Option<Tensor> = None;
     for (x, w) in pairs {
-        let product = layout.grouped_weights(w, shape.0)?.matmul(&layout.gather(geometry, x)?)?;
-        sum = crate::op::accumulate(sum, Some(product))?;
+        sum = crate::op::accumulate(sum, Some(layout.grouped_weights(w)?.matmul(&layout.gather(x)?)?))?;
     }
     let sum = sum.ok_or_else(|| Error::unsupported("conv2d", "no factors"))?.reshape(shape)?;
     Ok(match bias {
@@ -111,11 +172,10 @@ pub(crate) fn conv2d_input_adjoint_sum(
     let layout = Patches::new(geometry, input_shape, w.dims(), w.device())?;
     let mut sum: Option<Tensor> = None;
     for (w, y) in pairs {
-        let weights = layout.grouped_weights(w, input_shape[0])?.transpose(2, 3)?.contiguous()?;
-        sum = crate::op::accumulate(sum, Some(weights.matmul(&layout.grouped_output(y)?.contiguous()?)?))?;
+        let product = layout.grouped_weights(w)?.transpose(1, 2)?.matmul(&layout.grouped_output(y)?.contiguous()?)?;
+        sum = crate::op::accumulate(sum, Some(product))?;
     }
-    let sum = sum.ok_or_else(|| Error::unsupported("conv2d", "no factors"))?;
-    layout.scatter(geometry, &sum, input_shape)
+    layout.collect(&sum.ok_or_else(|| Error::unsupported("conv2d", "no factors"))?)
 }
 
 pub(crate) fn conv2d_weight_adjoint_sum(
@@ -127,9 +187,10 @@ pub(crate) fn conv2d_weight_adjoint_sum(
     let layout = Patches::new(geometry, x.dims(), weight_shape, x.device())?;
     let mut sum: Option<Tensor> = None;
     for (x, y) in pairs {
-        let patches = layout.gather(geometry, x)?.transpose(2, 3)?.contiguous()?;
-        let product = layout.grouped_output(y)?.contiguous()?.matmul(&patches)?.sum(0)?;
-        sum = crate::op::accumulate(sum, Some(product))?;
+        // One product over all images: their own products would take the memory of the weights once for each.
+        let patches = layout.images_side_by_side(&layout.gather(x)?)?;
+        let y = layout.images_side_by_side(&layout.grouped_output(y)?)?;
+        sum = crate::op::accumulate(sum, Some(y.matmul(&patches.transpose(1, 2)?)?))?;
     }
     let sum = sum.ok_or_else(|| Error::unsupported("conv2d", "no factors"))?;
     Ok(sum.reshape(weight_shape)?)
@@ -137,24 +198,41 @@ pub(crate) fn conv2d_weight_adjoint_sum(
 
 pub(crate) fn max_pool2d(geometry: &Pool2d, x: &Tensor) -> Result<(Tensor, Tensor)> {
     let (images, channels, height, width) = x.dims4()?;
-    let (out_height, out_width) = geometry.output_size(height, width)?;
-    let window_len = geometry.kernel.0 * geometry.kernel.1;
-    let mut windows = Vec::with_capacity(out_height * out_width * window_len);
-    for (i, j) in (0..out_height).flat_map(|i| (0..out_width).map(move |j| (i, j))) {
-        let rows = geometry.window(0, i, height);
-        let inside: Vec<u32> = rows
-            .flat_map(|row| geometry.window(1, j, width).map(move |column| (row * width + column) as u32))
-            .collect();
-        // Positions outside are replaced by the first one inside, which changes neither the maximum nor its position.
-        windows.extend(inside.iter().copied().chain(std::iter::repeat(inside[0])).take(window_len));
+    let output = geometry.output_size(height, width)?;
+    let (windows, window_len) = (output.0 * output.1, geometry.kernel.0 * geometry.kernel.1);
+    // One row for each entry of a window, one column for each window. Positions outside are replaced by the first one
+    // inside, which changes neither the maximum nor its position.
+    let make = || {
+        let mut positions = vec![0; window_len * windows];
+        for (window, (i, j)) in pairs(output).enumerate() {
+            let rows = geometry.window(0, i, height);
+            let inside: Vec<usize> =
+                rows.flat_map(|row| geometry.window(1, j, width).map(move |column| row * width + column)).collect();
+            for entry in 0..window_len {
+                positions[entry * windows + window] = inside.get(entry).copied().unwrap_or(inside[0]) as u32;
+            }
+        }
+        Ok(Tensor::new(positions, &Device::Cpu)?)
+    };
+    let Pool2d { kernel, stride, padding, dilation, ceil_mode } = *geometry;
+    let sizes = [kernel, stride, padding, dilation, (height, width), (ceil_mode.into(), 0)];
+    let sizes: Vec<usize> = sizes.into_iter().flat_map(|(a, b)| [a, b]).collect();
+    let positions = constant("max_pool2d windows", &sizes, DType::U32, x.device(), make)?;
+
+    let planes = x.flatten(2, 3)?.contiguous()?;
+    let entry = |k: usize| {
+        let at = positions.narrow(0, k * windows, windows)?;
+        Ok::<_, Error>((planes.index_select(&at, 2)?, at.broadcast_as((images, channels, windows))?))
+    };
+    let (mut maxima, mut places) = entry(0)?;
+    for k in 1..window_len {
+        // Of equal values the first one stays, and a NaN, which is not equal to itself, counts as the maximum.
+        let (value, at) = entry(k)?;
+        let larger = (value.gt(&maxima)? + value.ne(&value)?)?;
+        (maxima, places) = (larger.where_cond(&value, &maxima)?, larger.where_cond(&at, &places)?);
     }
-    let windows = Tensor::from_vec(windows, out_height * out_width * window_len, x.device())?;
-    let shape = (images, channels, out_height * out_width, window_len);
-    let values = x.flatten(2, 3)?.contiguous()?.index_select(&windows, 2)?.reshape(shape)?;
-    let best = values.argmax_keepdim(D::Minus1)?;
-    let positions = windows.reshape((1, 1, shape.2, window_len))?.broadcast_as(shape)?.contiguous()?;
-    let out_shape = (images, channels, out_height, out_width);
-    Ok((values.gather(&best, D::Minus1)?.reshape(out_shape)?, positions.gather(&best, D::Minus1)?.reshape(out_shape)?))
+    let shape = (images, channels, output.0, output.1);
+    Ok((maxima.reshape(shape)?, places.contiguous()?.reshape(shape)?))
 }
 
 pub(crate) fn pick(x: &Tensor, positions: &Tensor) -> Result<Tensor> {
@@ -166,6 +244,11 @@ pub(crate) fn scatter(y: &Tensor, positions: &Tensor, shape: &[usize]) -> Result
     let zeros = Tensor::zeros((shape[0], shape[1], shape[2] * shape[3]), y.dtype(), y.device())?;
     let sums = zeros.scatter_add(&positions.flatten(2, 3)?, &y.flatten(2, 3)?.contiguous()?, D::Minus1)?;
     Ok(sums.reshape(shape)?)
+}
+
+/// The sum along axes, which stay with length 1, accumulated in f64.
+pub(crate) fn sum_axes(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
+    Ok(x.to_dtype(DType::F64)?.sum_keepdim(axes)?.to_dtype(x.dtype())?)
 }
 
 /// A vector over channels, shaped to broadcast along axis 1.
@@ -204,8 +287,8 @@ pub(crate) fn channel_moments(
 }
 
 pub(crate) fn channel_sums(x: &Tensor) -> Result<Tensor> {
-    let channels_first = x.transpose(0, 1)?.contiguous()?.flatten_from(1)?;
-    Ok(channels_first.sum(1)?)
+    let axes: Vec<usize> = (0..x.rank()).filter(|&axis| axis != 1).collect();
+    Ok(sum_axes(x, &axes)?.flatten_all()?)
 }
 
 /// A tensor expression whose first error is reported at its end, so that formulas read as formulas.
@@ -284,7 +367,11 @@ impl Real for Expression {
     }
 
     fn positive_part(self) -> Self {
-        self.then(|x| x.relu())
+        // Written so that NaN stays NaN, which candle's CUDA kernel of `relu` makes 0.
+        self.then(|x| {
+            let zeros = x.zeros_like()?;
+            x.lt(&zeros)?.where_cond(&zeros, &x)
+        })
     }
 
     fn step(self) -> Self {

@@ -4,7 +4,7 @@
 //! A sample may hold several positions (…, K) with one class each; its loss is the sum over positions, its weight their
 //! number. Positions with the ignored class count nowhere.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 use super::{Loss, sample_sums};
 use crate::{Error, Result, kernels};
@@ -40,12 +40,21 @@ impl CrossEntropy {
         Err(Error::shape("cross-entropy", expected, targets.dims()))
     }
 
+    /// 1 at the positions that count, 0 at ignored ones.
+    fn counted(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        // The difference is compared with zeros made on the device: a number would be copied there.
+        let difference = targets.affine(1.0, -self.ignored_class as f64)?;
+        Ok(difference.ne(&difference.zeros_like()?)?.to_dtype(z.dtype())?)
+    }
+
     /// q, zero at ignored positions, and the mask of positions that count, (…, 1).
     fn distribution(&self, z: &Tensor, targets: &Tensor) -> Result<(Tensor, Tensor)> {
         Self::check(z, targets)?;
         let classes = z.dims()[z.rank() - 1];
-        let counted = targets.ne(self.ignored_class)?.to_dtype(z.dtype())?.unsqueeze(D::Minus1)?;
-        let numbers = Tensor::arange(0, classes as i64, z.device())?;
+        let counted = self.counted(z, targets)?.unsqueeze(D::Minus1)?;
+        let numbers = kernels::constant("classes", &[classes], DType::I64, z.device(), || {
+            Ok(Tensor::arange(0, classes as i64, &Device::Cpu)?)
+        })?;
         let onehot = targets.unsqueeze(D::Minus1)?.broadcast_eq(&numbers)?.to_dtype(z.dtype())?;
         let smoothed = onehot.affine(1.0 - self.label_smoothing, self.label_smoothing / classes as f64)?;
         Ok((smoothed.broadcast_mul(&counted)?, counted))
@@ -73,7 +82,7 @@ impl Loss for CrossEntropy {
 
     fn weights(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
         Self::check(z, targets)?;
-        sample_sums(&targets.ne(self.ignored_class)?.to_dtype(z.dtype())?)
+        sample_sums(&self.counted(z, targets)?)
     }
 
     fn gradient(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
@@ -91,8 +100,6 @@ impl Loss for CrossEntropy {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::super::LossRules;
     use super::*;
     use crate::derivative_check::{check, normal};

@@ -24,19 +24,21 @@ fn window(index: usize, windows: usize, size: usize) -> std::ops::Range<usize> {
 impl AdaptiveAveragePool2d {
     /// A: one row per window, one column per position of a plane.
     fn averages(&self, height: usize, width: usize, like: &Tensor) -> Result<Tensor> {
-        let mut matrix = Vec::with_capacity(self.rows * self.columns * height * width);
-        for row in 0..self.rows {
-            let vertical = window(row, self.rows, height);
-            for column in 0..self.columns {
-                let horizontal = window(column, self.columns, width);
-                let share = 1.0 / (vertical.len() * horizontal.len()) as f64;
-                let inside = |h, w| vertical.contains(&h) && horizontal.contains(&w);
-                let positions = (0..height).flat_map(|h| (0..width).map(move |w| (h, w)));
-                matrix.extend(positions.map(|(h, w)| if inside(h, w) { share } else { 0.0 }));
+        let sizes = [self.rows, self.columns, height, width];
+        kernels::constant("adaptive_avg_pool2d", &sizes, like.dtype(), like.device(), || {
+            let mut matrix = Vec::with_capacity(self.rows * self.columns * height * width);
+            for row in 0..self.rows {
+                let vertical = window(row, self.rows, height);
+                for column in 0..self.columns {
+                    let horizontal = window(column, self.columns, width);
+                    let share = 1.0 / (vertical.len() * horizontal.len()) as f64;
+                    let inside = |h, w| vertical.contains(&h) && horizontal.contains(&w);
+                    let positions = (0..height).flat_map(|h| (0..width).map(move |w| (h, w)));
+                    matrix.extend(positions.map(|(h, w)| if inside(h, w) { share } else { 0.0 }));
+                }
             }
-        }
-        let matrix = Tensor::from_vec(matrix, (self.rows * self.columns, height * width), &Device::Cpu)?;
-        Ok(matrix.to_dtype(like.dtype())?.to_device(like.device())?)
+            Ok(Tensor::from_vec(matrix, (self.rows * self.columns, height * width), &Device::Cpu)?)
+        })
     }
 }
 

@@ -17,17 +17,21 @@ pub struct AveragePool2d {
 }
 
 impl AveragePool2d {
-    /// The windows × size matrix of averages along an axis, as a batch of one repeated matrix.
+    /// The windows × size matrix of averages along an axis.
     fn averages(&self, axis: usize, windows: usize, size: usize, like: &Tensor) -> Result<Tensor> {
-        let mut matrix = vec![0.0; windows * size];
-        for index in 0..windows {
-            let divisor = self.geometry.divisor(axis, index, size, self.count_padding) as f64;
-            for position in self.geometry.window(axis, index, size) {
-                matrix[index * size + position] = 1.0 / divisor;
+        let Pool2d { kernel, stride, padding, .. } = self.geometry;
+        let pick = |pair: (usize, usize)| if axis == 0 { pair.0 } else { pair.1 };
+        let sizes = [pick(kernel), pick(stride), pick(padding), self.count_padding.into(), windows, size];
+        kernels::constant("avg_pool2d", &sizes, like.dtype(), like.device(), || {
+            let mut matrix = vec![0.0; windows * size];
+            for index in 0..windows {
+                let divisor = self.geometry.divisor(axis, index, size, self.count_padding) as f64;
+                for position in self.geometry.window(axis, index, size) {
+                    matrix[index * size + position] = 1.0 / divisor;
+                }
             }
-        }
-        let matrix = Tensor::from_vec(matrix, (windows, size), &Device::Cpu)?;
-        Ok(matrix.to_dtype(like.dtype())?.to_device(like.device())?)
+            Ok(Tensor::from_vec(matrix, (windows, size), &Device::Cpu)?)
+        })
     }
 
     /// left · x · rightᵀ for each plane of x.

@@ -6,7 +6,7 @@ use candle_core::{D, Device, Tensor};
 
 use super::softmax::Softmax;
 use crate::op::{Adjoints, Node, Op, Reads, Tangents};
-use crate::{Error, Result};
+use crate::{Error, Result, kernels};
 
 /// Softmax of each row over the columns up to the diagonal.
 #[derive(Debug)]
@@ -14,9 +14,10 @@ pub struct CausalSoftmax;
 
 /// −∞ above the diagonal, 0 elsewhere.
 fn mask(size: usize, like: &Tensor) -> Result<Tensor> {
-    let elements = (0..size * size).map(|i| if i % size > i / size { f64::NEG_INFINITY } else { 0.0 });
-    let mask = Tensor::from_vec(elements.collect::<Vec<f64>>(), (size, size), &Device::Cpu)?;
-    Ok(mask.to_dtype(like.dtype())?.to_device(like.device())?)
+    kernels::constant("causal mask", &[size], like.dtype(), like.device(), || {
+        let elements = (0..size * size).map(|i| if i % size > i / size { f64::NEG_INFINITY } else { 0.0 });
+        Ok(Tensor::from_vec(elements.collect::<Vec<f64>>(), (size, size), &Device::Cpu)?)
+    })
 }
 
 impl Op for CausalSoftmax {

@@ -12,21 +12,18 @@ use basin_records::{Comparison, Outcome, Provenance, Record, file};
 use basin_training::{Error as TrainingError, OptimizerSettings};
 
 use crate::arguments::Study;
+use crate::device;
 use crate::exit::Ended;
 use crate::output::print;
 use settings::StudySettings;
 use units::Units;
 
 pub(crate) fn run(arguments: &Study) -> anyhow::Result<Ended> {
-    super::train::require_cpu(&arguments.machine.device).or_else(|error| match cfg!(feature = "cuda") {
-        // Training stays on the CPU, the measurements go where they are sent.
-        true => Ok(()),
-        false => Err(error),
-    })?;
+    let device = device::named(&arguments.machine.device)?;
     let settings = StudySettings::resolve(arguments)?;
     settings.check()?;
     claim(&arguments.out, &settings)?;
-    let units = Units::new(&settings, &arguments.out, &arguments.machine)?;
+    let units = Units::new(&settings, &arguments.out, &arguments.machine, device)?;
     let ended = units.work()?;
     write_study_record(&settings, &arguments.out, &units)?;
     basin_reporting::draw(&arguments.out)?;

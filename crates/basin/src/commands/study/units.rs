@@ -11,6 +11,7 @@ use basin_records::{Outcome, Record};
 use basin_sharpness::lanczos::Lanczos;
 use basin_sharpness::{CurvatureMatrix, KeskarOptions};
 use basin_training::Event;
+use candle_core::Device;
 
 use super::settings::StudySettings;
 use crate::arguments::{Common, DtypeArgument, Machine, SplitArgument};
@@ -46,14 +47,20 @@ pub(super) struct Units<'a> {
     settings: &'a StudySettings,
     directory: &'a Path,
     machine: &'a Machine,
+    device: Device,
     /// The training samples, on which every minimum is measured.
     data: Dataset,
 }
 
 impl<'a> Units<'a> {
-    pub(super) fn new(settings: &'a StudySettings, directory: &'a Path, machine: &'a Machine) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        settings: &'a StudySettings,
+        directory: &'a Path,
+        machine: &'a Machine,
+        device: Device,
+    ) -> anyhow::Result<Self> {
         let data = load_data(&settings.training.data, SplitArgument::Train, settings.training.samples)?;
-        Ok(Self { settings, directory, machine, data })
+        Ok(Self { settings, directory, machine, device, data })
     }
 
     /// The runs, the small batch sizes first.
@@ -139,14 +146,15 @@ impl<'a> Units<'a> {
         let started = Instant::now();
         let settings = self.settings.run_settings(run.batch_size, run.seed);
         let name = run.name();
-        let trained = basin_training::train(&settings, &self.directory.join(run.directory()), &mut |event| {
+        let directory = self.directory.join(run.directory());
+        let trained = basin_training::train_on(&self.device, &settings, &directory, &mut |event| {
             if let Event::Step { step, steps, .. } = event {
                 progress.set(done + UNIT * step / (*steps).max(1), format!("training {name}"));
             }
             interruption::check()
         })?;
         let last = trained.history.epochs.last().map_or(0, |epoch| epoch.epoch);
-        self.once(&format!("training-{name}"), || Ok(train::record(&settings, &trained, started)))?;
+        self.once(&format!("training-{name}"), || Ok(train::record(&settings, &trained, &self.device, started)))?;
         if let Some(error) = trained.diverged {
             exit::tell(&format!("run {name} diverged and is left out: {error}"));
             return Ok(None);
