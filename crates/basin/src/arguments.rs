@@ -103,7 +103,7 @@ pub(crate) struct Machine {
     /// Threads on the CPU; the results' bits do not depend on them.
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
-    /// Memory for what is kept between products, like 2GiB or 500MB.
+    /// Memory for linearizations and the sweeps over them, like 2GiB or 500MB; 4GiB when absent.
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub(crate) memory: Option<u64>,
     /// Say more.

@@ -6,6 +6,7 @@ mod commands;
 mod device;
 mod exit;
 mod interruption;
+mod memory;
 mod output;
 mod progress;
 mod subject;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use basin_tape::losses::Loss;
-use basin_tape::{Linearization, Point, Program, vector};
+use basin_tape::{Footprint, Linearization, Point, Program, vector};
 use candle_core::{D, DType, Device, Tensor};
 
 use crate::batch_statistics::batch_statistics;
@@ -13,8 +13,6 @@ use crate::models::{BatchNorm, Model};
 use crate::objective::{Evaluation, Linearized, Objective};
 use crate::{Error, Result};
 
-/// Bytes of kept values that one micro-batch aims at when none is given.
-const MICRO_BATCH_BYTES: usize = 128 << 20;
 /// Samples that one micro-batch holds at most when none is given: beyond, nothing gets faster.
 const MICRO_BATCH_SAMPLES: usize = 1024;
 /// Bytes of linearizations that are kept when no budget is given.
@@ -29,9 +27,9 @@ pub struct NetworkOptions {
     pub device: Device,
     /// f32 or f64.
     pub dtype: DType,
-    /// Samples per sweep; chosen from the size of the model when absent. No figure depends on it.
+    /// Samples per sweep; when absent as many as fit into `memory`, at most 1024. No figure depends on it.
     pub micro_batch: Option<usize>,
-    /// Bytes that kept linearizations may take; past it they are recomputed for each product.
+    /// Bytes that linearizations and the sweeps over them may take; what does not fit is recomputed for each product.
     pub memory: Option<u64>,
     /// Which statistics batch norm uses.
     pub batch_norm: BatchNorm,
@@ -88,6 +86,8 @@ pub struct Network<'m> {
     /// wᵢ of each sample.
     weights: Vec<f64>,
     batches: Vec<Batch>,
+    /// Of one sample.
+    footprint: Footprint,
     samples: usize,
     /// Σᵢ wᵢ: what the mean loss divides by.
     weight: f64,
@@ -100,15 +100,34 @@ pub struct Network<'m> {
     memory: u64,
 }
 
-/// What derivatives on all samples cost.
+/// How long derivatives on all samples take.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// Time of one gradient.
     pub gradient: Duration,
     /// Time of one Hessian product on a kept linearization.
     pub product: Duration,
-    /// Bytes that keeping the linearizations of all samples takes.
-    pub kept_bytes: usize,
+}
+
+/// Bytes that Hessian products on all samples take beside the data; predicted from the shapes of one sample's values.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Linearizations that are kept from product to product.
+    pub kept: u64,
+    /// Linearizations of all samples: as large as `kept` unless the budget is smaller.
+    pub all: u64,
+    /// What one product takes beyond what is kept.
+    pub product: u64,
+    /// One vector of the parameters' length.
+    pub vector: u64,
+}
+
+impl Memory {
+    /// The most that is held at a time while products are computed: besides linearizations the parameters, a vector, its
+    /// product, and the product's parts before they are joined.
+    pub fn peak(&self) -> u64 {
+        self.kept + self.product + 4 * self.vector
+    }
 }
 
 /// What counts as classified right.
@@ -158,6 +177,7 @@ impl<'m> Network<'m> {
             loss: loss.build(),
             whole,
             batches: Vec::new(),
+            footprint: Footprint { kept: 0, sweep: 0 },
             samples,
             weight,
             share: weights.iter().filter(|&&weight| weight > 0.0).count() as f64 / weight,
@@ -170,7 +190,8 @@ impl<'m> Network<'m> {
             dtype,
             memory: memory.unwrap_or(DEFAULT_MEMORY),
         };
-        let micro_batch = network.micro_batch(&network.whole, micro_batch)?;
+        network.footprint = network.footprint_of_one()?;
+        let micro_batch = network.micro_batch(micro_batch)?;
         network.batches = split(&network.whole, samples, micro_batch)?;
         Ok(network)
     }
@@ -230,7 +251,7 @@ impl<'m> Network<'m> {
         Ok(program.buffers().join(recomputed.collect::<Result<_>>()?, self.dtype, &self.device)?)
     }
 
-    fn micro_batch(&self, whole: &Batch, asked: Option<usize>) -> Result<usize> {
+    fn micro_batch(&self, asked: Option<usize>) -> Result<usize> {
         let coupled = !self.program.batch_statistics().is_empty();
         match asked {
             Some(0) => Err(Error::input("the micro-batch holds 0 samples", "give at least 1, or leave it out")),
@@ -245,20 +266,44 @@ impl<'m> Network<'m> {
             Some(size) => Ok(size.min(self.samples)),
             None if coupled => Ok(self.samples),
             None => {
-                let fitting = MICRO_BATCH_BYTES / self.bytes_per_sample(whole)?.max(1);
+                let per_sample = (self.footprint.kept + self.footprint.sweep) as u64;
+                let fitting = usize::try_from(self.memory / per_sample.max(1)).unwrap_or(MICRO_BATCH_SAMPLES);
                 Ok(fitting.clamp(1, MICRO_BATCH_SAMPLES).min(self.samples))
             }
         }
     }
 
-    /// Bytes that linearizing one sample keeps, measured on the first one.
-    fn bytes_per_sample(&self, whole: &Batch) -> Result<usize> {
+    /// What linearizing the first sample takes.
+    fn footprint_of_one(&self) -> Result<Footprint> {
         let theta = Tensor::zeros(self.program.parameters().len(), self.dtype, &self.device)?;
-        let first =
-            split(&Batch { inputs: whole.inputs.narrow(0, 0, 1)?, targets: whole.targets.narrow(0, 0, 1)? }, 1, 1)?;
-        let linearization = self.linearize_batch(&self.at(&theta)?, &first[0])?;
-        linearization.hessian(&theta)?;
-        Ok(linearization.bytes())
+        let tape = self.program.record(&self.at(&theta)?, &[&self.whole.inputs.narrow(0, 0, 1)?])?;
+        Ok(tape.footprint())
+    }
+
+    /// The micro-batches whose linearizations fit into the memory, beside a sweep over one of them and, where not all
+    /// fit, one that is made anew.
+    fn kept_batches(&self) -> usize {
+        let bytes = |samples: usize, per_sample: usize| (samples * per_sample) as u64;
+        let size = self.micro_batch_samples();
+        let sweep = bytes(size, self.footprint.sweep);
+        if bytes(self.samples, self.footprint.kept).saturating_add(sweep) <= self.memory {
+            return self.batches.len();
+        }
+        let one = bytes(size, self.footprint.kept);
+        (self.memory.saturating_sub(sweep + one) / one.max(1)).min(self.batches.len() as u64 - 1) as usize
+    }
+
+    /// What Hessian products take.
+    pub fn memory(&self) -> Memory {
+        let bytes = |samples: usize, per_sample: usize| (samples * per_sample) as u64;
+        let (size, kept) = (self.micro_batch_samples(), self.kept_batches());
+        let anew = if kept < self.batches.len() { bytes(size, self.footprint.kept) } else { 0 };
+        Memory {
+            kept: bytes(self.samples.min(kept * size), self.footprint.kept),
+            all: bytes(self.samples, self.footprint.kept),
+            product: bytes(size, self.footprint.sweep) + anew,
+            vector: (self.program.parameters().len() * self.dtype.size_in_bytes()) as u64,
+        }
     }
 
     /// The samples of one sweep.
@@ -282,7 +327,7 @@ impl<'m> Network<'m> {
         let started = Instant::now();
         linearization.hessian(theta)?;
         let product = started.elapsed().mul_f64(share);
-        Ok(Cost { gradient, product, kept_bytes: (linearization.bytes() as f64 * share) as usize })
+        Ok(Cost { gradient, product })
     }
 
     fn at(&self, theta: &Tensor) -> Result<Point> {
@@ -428,16 +473,8 @@ impl Objective for Network<'_> {
 
     fn linearize<'a>(&'a self, theta: &Tensor) -> Result<Box<dyn Linearized + 'a>> {
         let point = self.at(theta)?;
-        let (mut kept, mut bytes) = (Vec::new(), 0);
-        for batch in &self.batches {
-            let linearization = self.linearize_batch(&point, batch)?;
-            // The first Hessian product adds the adjoints, which are about as large as the values.
-            bytes += 2 * linearization.bytes() as u64;
-            if bytes > self.memory {
-                break;
-            }
-            kept.push(linearization);
-        }
+        let kept = self.batches[..self.kept_batches()].iter().map(|batch| self.linearize_batch(&point, batch));
+        let kept = kept.collect::<Result<Vec<_>>>()?;
         Ok(Box::new(AtPoint { network: self, point, kept }))
     }
 }

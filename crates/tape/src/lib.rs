@@ -47,4 +47,4 @@ pub use layout::{Entry, Layout};
 pub use linearization::Linearization;
 pub use op::{Adjoints, Node, Op, Reads, Tangents};
 pub use program::{BatchStatistics, Point, Program, ProgramBuilder, Value};
-pub use tape::Tape;
+pub use tape::{Footprint, Tape};

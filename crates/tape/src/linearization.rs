@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use crate::Result;
 use crate::losses::Loss;
 use crate::program::{Point, Program};
-use crate::tape::{Slots, Tape, tensor_bytes};
+use crate::tape::{Footprint, Slots, Tape};
 
 /// The sum of the samples' losses on one micro-batch, linearized at a point θ.
 ///
@@ -134,9 +134,8 @@ impl<'p> Linearization<'p> {
         self.tape.pull_back(&self.output_bar.broadcast_mul(&slopes.reshape(shape)?)?)
     }
 
-    /// Bytes that stay in memory while this is kept.
-    pub fn bytes(&self) -> usize {
-        let adjoints = self.adjoints.get().map_or(0, |slots| slots.iter().flatten().map(tensor_bytes).sum());
-        self.tape.bytes() + adjoints + tensor_bytes(&self.output_bar)
+    /// Bytes that keeping this takes, and that a Hessian product takes beyond.
+    pub fn footprint(&self) -> Footprint {
+        self.tape.footprint()
     }
 }

@@ -9,6 +9,15 @@ use crate::program::{Program, Source, Value};
 /// One slot per value of the program; absent where zero or not kept.
 pub(crate) type Slots = Vec<Option<Tensor>>;
 
+/// Bytes that derivatives on a batch take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// What stays while a linearization is kept: values, what operations saved, and adjoints.
+    pub kept: usize,
+    /// The most that one Hessian product takes beyond that.
+    pub sweep: usize,
+}
+
 /// What `forward` computed and saved, value by value.
 #[derive(Debug)]
 pub struct Tape<'p> {
@@ -42,13 +51,44 @@ impl<'p> Tape<'p> {
         &self.saved[value.0]
     }
 
-    /// Bytes of the kept values which a run computes beyond its parameters and inputs.
-    pub(crate) fn bytes(&self) -> usize {
-        let computed = self.program.sources.iter().zip(&self.values).zip(&self.saved);
-        computed
-            .filter(|((source, _), _)| matches!(source, Source::Op { .. }))
-            .map(|((_, value), saved)| tensor_bytes(value) + saved.iter().map(tensor_bytes).sum::<usize>())
-            .sum()
+    /// What linearizing this batch keeps, and what a Hessian product takes beyond that, counted from the shapes of the
+    /// values; vectors of the parameters' length are not counted.
+    pub fn footprint(&self) -> Footprint {
+        let of_batch = |step: usize| match self.program.sources[step] {
+            Source::Op { .. } => self.values[step].elem_count() * self.values[step].dtype().size_in_bytes(),
+            _ => 0,
+        };
+        let read = &self.program.read;
+        let saved: usize = self.saved.iter().flatten().map(tensor_bytes).sum();
+        let active: Vec<(usize, &[Value])> = self.active_operations().map(|(step, _, inputs)| (step, inputs)).collect();
+        let values: usize = (0..self.values.len()).filter(|&step| read[step].value).map(of_batch).sum();
+        let adjoints: usize =
+            active.iter().filter(|(step, _)| read[*step].adjoint).map(|(step, _)| of_batch(*step)).sum();
+
+        // The tangent sweep: what is not read later is dropped after its last use.
+        let (mut live, mut peak) = (0, 0);
+        for (step, inputs) in &active {
+            live += of_batch(*step);
+            peak = peak.max(live);
+            let ended = inputs.iter().enumerate().filter(|(i, x)| !inputs[..*i].contains(x));
+            let ended = ended.map(|(_, x)| x.0).filter(|&x| self.program.active[x]);
+            let dropped = ended.filter(|&x| self.program.last_use[x] == *step && !read[x].tangent);
+            live -= dropped.map(of_batch).sum::<usize>();
+        }
+        // The adjoint-tangent sweep: an adjoint lives from its first summand to the step that computed its value.
+        let mut reached = vec![false; self.values.len()];
+        reached[self.program.output.0] = true;
+        live += of_batch(self.program.output.0);
+        for (step, inputs) in active.iter().rev() {
+            let (known, new): (Vec<usize>, Vec<usize>) =
+                inputs.iter().map(|x| x.0).filter(|&x| self.program.active[x]).partition(|&x| reached[x]);
+            live += new.iter().copied().map(of_batch).sum::<usize>();
+            // A further summand and the sum exist beside the one before.
+            peak = peak.max(live + 2 * known.into_iter().map(of_batch).sum::<usize>());
+            live -= of_batch(*step);
+            new.into_iter().for_each(|x| reached[x] = true);
+        }
+        Footprint { kept: values + saved + adjoints, sweep: peak }
     }
 
     fn with_node<R>(&self, step: usize, inputs: &[Value], f: impl FnOnce(&Node) -> R) -> R {

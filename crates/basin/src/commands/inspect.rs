@@ -126,14 +126,16 @@ fn against_model(weights: &Weights, model: &str, data: &str, loss: Option<&str>)
     let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
     let gathered = model.gather(weights, DType::F32)?;
     let network = basin_objective::Network::new(&model, &gathered.buffers, loss, &data, Default::default())?;
-    let cost = network.cost(&gathered.parameters)?;
+    let (cost, memory) = (network.cost(&gathered.parameters)?, network.memory());
     let mut text = format!(
-        "\nfits {spec}: {} parameters\non {} samples: gradient about {} s, Hessian product about {} s, memory of kept values about {} MB",
+        "\nfits {spec}: {} parameters\non {} samples: gradient about {} s, Hessian product about {} s\n\
+         peak memory of Hessian products about {} MB, of which {} MB are kept linearizations",
         model.parameters().len(),
         data.samples(),
         number(cost.gradient.as_secs_f64()),
         number(cost.product.as_secs_f64()),
-        number(cost.kept_bytes as f64 / 1e6),
+        number(memory.peak() as f64 / 1e6),
+        number(memory.kept as f64 / 1e6),
     );
     for note in gathered.notes {
         text += &format!("\nnote: {note}");

@@ -11,7 +11,7 @@ mod train;
 
 use crate::arguments::{Arguments, Command, Common, Landscape, Machine};
 use crate::exit::Ended;
-use crate::{interruption, output};
+use crate::{interruption, memory, output};
 
 /// Runs the command that was typed.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
@@ -33,7 +33,11 @@ fn analyse(common: &Common, command: impl FnOnce() -> anyhow::Result<Ended> + Se
     if let Some(path) = &common.out {
         output::check(path)?;
     }
-    on_threads(&common.machine, command)
+    let ended = on_threads(&common.machine, command)?;
+    if common.machine.verbose {
+        memory::tell_peak();
+    }
+    Ok(ended)
 }
 
 /// Runs a command in a pool of as many threads as asked for.

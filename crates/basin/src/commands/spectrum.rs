@@ -12,11 +12,11 @@ use basin_sharpness::{Curvature, CurvatureMatrix};
 
 use crate::arguments::{Common, MatrixArgument, Spectrum, SpectrumSettings};
 use crate::exit::{self, Ended};
-use crate::interruption;
 use crate::output::emit;
 use crate::progress::Progress;
 use crate::subject::Subject;
 use crate::table::{number, table};
+use crate::{interruption, memory};
 
 pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
     if arguments.eigenvectors.is_some() && arguments.checkpoints.len() > 1 {
@@ -112,6 +112,9 @@ fn measure_once(
 ) -> anyhow::Result<(Record, Extremes)> {
     let started = Instant::now();
     let network = subject.network()?;
+    if !quiet {
+        memory::announce(&network);
+    }
     let mut progress = Progress::new(format!("spectrum {}", subject.path.display()), 1000, quiet);
     let operator = Curvature::new(&network as &dyn Objective, &subject.theta, matrix)?;
     let mut worst = f64::INFINITY;
