@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::op::{Node, Op};
+use crate::op::{Node, Op, Reads, hollow};
 
 /// Relative error allowed to a central difference: truncation h²f'''/6 and rounding ε|f|/h are both below it.
 const DIFFERENCE_TOLERANCE: f64 = 1e-8;
@@ -59,13 +59,16 @@ impl Recorded {
         Self { inputs, output, saved }
     }
 
-    fn with_node<R>(&self, f: impl FnOnce(&Node) -> R) -> R {
-        let inputs: Vec<&Tensor> = self.inputs.iter().collect();
-        f(&Node { inputs: &inputs, output: &self.output, saved: &self.saved })
+    /// Runs a rule on what it declares to read; all else is NaN.
+    fn with_node<R>(&self, reads: &Reads, f: impl FnOnce(&Node) -> R) -> R {
+        let kept = |x: &Tensor, read: bool| if read { x.clone() } else { hollow(x).expect("a hollow tensor") };
+        let inputs: Vec<Tensor> = self.inputs.iter().zip(&reads.inputs).map(|(x, &read)| kept(x, read)).collect();
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        f(&Node { inputs: &inputs, output: &kept(&self.output, reads.output), saved: &self.saved })
     }
 
     fn adjoint(&self, op: &dyn Op, y_bar: &Tensor, wanted: &[bool]) -> Vec<Option<Tensor>> {
-        self.with_node(|at| op.adjoint(at, y_bar, wanted)).expect("adjoint")
+        self.with_node(&op.reads(wanted), |at| op.adjoint(at, y_bar, wanted)).expect("adjoint")
     }
 }
 
@@ -97,7 +100,9 @@ fn check_along(op: &dyn Op, recorded: &Recorded, directions: &[Option<Tensor>], 
 
     let dx: Vec<Option<&Tensor>> = directions.iter().map(Option::as_ref).collect();
     let zeros = recorded.output.zeros_like().expect("zeros");
-    let tangent = recorded.with_node(|at| op.tangent(at, &dx)).expect("tangent").unwrap_or_else(|| zeros.clone());
+    let reads = op.reads(active);
+    let tangent =
+        recorded.with_node(&reads, |at| op.tangent(at, &dx)).expect("tangent").unwrap_or_else(|| zeros.clone());
     let error = distance(&tangent, &difference(&forth.output, &back.output));
     assert!(error < DIFFERENCE_TOLERANCE, "{}: tangent is off by {error:e}", op.name());
 
@@ -114,8 +119,10 @@ fn check_along(op: &dyn Op, recorded: &Recorded, directions: &[Option<Tensor>], 
     for dy_bar in [Some(normal(recorded.output.dims(), 300)), None] {
         let forth = forth.adjoint(op, &step(&y_bar, STEP, dy_bar.as_ref()), active);
         let back = back.adjoint(op, &step(&y_bar, -STEP, dy_bar.as_ref()), active);
+        let kept_dx: Vec<Option<&Tensor>> = dx.iter().map(|dx| dx.filter(|_| reads.tangents)).collect();
+        let kept_y_bar = if reads.adjoint { y_bar.clone() } else { hollow(&y_bar).expect("a hollow tensor") };
         let exact = recorded
-            .with_node(|at| op.adjoint_tangent(at, &dx, &y_bar, dy_bar.as_ref(), active))
+            .with_node(&reads, |at| op.adjoint_tangent(at, &kept_dx, &kept_y_bar, dy_bar.as_ref(), active))
             .expect("adjoint tangent");
         for (j, input) in recorded.inputs.iter().enumerate().filter(|(j, _)| active[*j]) {
             let zeros = input.zeros_like().expect("zeros");

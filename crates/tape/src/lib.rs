@@ -45,6 +45,6 @@ mod derivative_check;
 pub use error::{Error, Result};
 pub use layout::{Entry, Layout};
 pub use linearization::Linearization;
-pub use op::{Adjoints, Node, Op, Tangents};
+pub use op::{Adjoints, Node, Op, Reads, Tangents};
 pub use program::{BatchStatistics, Point, Program, ProgramBuilder, Value};
 pub use tape::Tape;

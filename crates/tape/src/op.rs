@@ -53,12 +53,38 @@ impl<'a> Node<'a> {
     }
 }
 
+/// What the derivative rules of an operation read of a run, beside the shapes of its values: the rest is not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reads {
+    /// For each input, whether a rule reads its value.
+    pub inputs: Vec<bool>,
+    /// Whether a rule reads the output's value.
+    pub output: bool,
+    /// Whether `adjoint_tangent` reads the tangents of the inputs.
+    pub tangents: bool,
+    /// Whether `adjoint_tangent` reads the adjoint of the output.
+    pub adjoint: bool,
+}
+
+impl Reads {
+    /// Shapes alone, as a linear map does.
+    pub fn shapes(arity: usize) -> Self {
+        Self { inputs: vec![false; arity], output: false, tangents: false, adjoint: false }
+    }
+}
+
 /// An operation with exact first and second derivatives.
 ///
 /// `wanted[j]` says whether the adjoint of input `j` is needed; the returned slot of an unwanted input is ignored.
 pub trait Op: std::fmt::Debug + Send + Sync {
     /// The operation's name in error messages.
     fn name(&self) -> &'static str;
+
+    /// What the rules below read, when the inputs marked `active` are differentiated. What is not declared here is
+    /// NaN when a rule looks at it.
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads { inputs: vec![true; active.len()], output: true, tangents: true, adjoint: true }
+    }
 
     /// y = f(x). What the other rules need beside inputs and output goes into `saved`.
     fn forward(&self, x: &[&Tensor], saved: &mut Vec<Tensor>) -> Result<Tensor>;
@@ -86,6 +112,11 @@ pub trait Op: std::fmt::Debug + Send + Sync {
             None => Ok(vec![None; wanted.len()]),
         }
     }
+}
+
+/// A tensor of NaN with the shape of `x` and memory for one element: what stands for a value that is not kept.
+pub(crate) fn hollow(x: &Tensor) -> Result<Tensor> {
+    Ok(Tensor::full(f64::NAN, (), x.device())?.to_dtype(x.dtype())?.broadcast_as(x.shape())?)
 }
 
 /// The sum of two optional tensors, absent being zero.

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::layout::Layout;
-use crate::op::Op;
+use crate::op::{Op, hollow};
 use crate::ops::{
     Add, Affine, AveragePool2d, BatchNorm, BilinearRules, Concatenate, Conv2d, Convolution, Div, Elementwise,
     Embedding, Linear, LinearMap, LinearRules, Matmul, MaxPool2d, Mul, Normalize, Pool2d, Scalar, Softmax, Sub,
@@ -28,6 +28,14 @@ pub(crate) enum Source {
     Op { op: Box<dyn Op>, inputs: Vec<Value> },
 }
 
+/// What derivative rules read of a value of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) value: bool,
+    pub(crate) tangent: bool,
+    pub(crate) adjoint: bool,
+}
+
 /// A batch norm that uses batch statistics, so that a training loop can update the stored ones.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchStatistics {
@@ -49,7 +57,9 @@ pub struct Program {
     /// Whether a value depends on a parameter.
     pub(crate) active: Vec<bool>,
     /// The last step that reads a value.
-    last_use: Vec<usize>,
+    pub(crate) last_use: Vec<usize>,
+    /// What the derivative rules read of each value.
+    pub(crate) read: Vec<Read>,
     statistics: Vec<BatchStatistics>,
     inputs: usize,
 }
@@ -116,7 +126,7 @@ impl Program {
     pub fn record<'p>(&'p self, point: &Point, batch: &[&Tensor]) -> Result<Tape<'p>> {
         let mut values: Vec<Tensor> = Vec::with_capacity(self.sources.len());
         let mut saved: Vec<Vec<Tensor>> = Vec::with_capacity(self.sources.len());
-        for source in &self.sources {
+        for (step, source) in self.sources.iter().enumerate() {
             let mut kept = Vec::new();
             let value = match source {
                 Source::Op { op, inputs } => {
@@ -127,6 +137,11 @@ impl Program {
             };
             values.push(value);
             saved.push(kept);
+            if let Source::Op { inputs, .. } = source {
+                for x in inputs.iter().filter(|x| self.last_use[x.0] == step && !self.read[x.0].value) {
+                    values[x.0] = hollow(&values[x.0])?;
+                }
+            }
         }
         Ok(Tape::new(self, values, saved))
     }
@@ -322,6 +337,26 @@ impl ProgramBuilder {
             }
         }
         last_use[output.0] = self.sources.len();
+        let mut read = vec![Read::default(); self.sources.len()];
+        for (step, source) in self.sources.iter().enumerate() {
+            match source {
+                Source::Op { op, inputs } if active[step] => {
+                    let reads = op.reads(&inputs.iter().map(|x| active[x.0]).collect::<Vec<_>>());
+                    read[step].value |= reads.output;
+                    read[step].adjoint = reads.adjoint;
+                    for (x, value) in inputs.iter().zip(reads.inputs) {
+                        read[x.0].value |= value;
+                        read[x.0].tangent |= reads.tangents;
+                    }
+                }
+                Source::Op { .. } => {}
+                // Parameters, buffers and inputs belong to others: dropping them here frees nothing.
+                Source::Parameter(_) | Source::Buffer(_) | Source::Input(_) => {
+                    read[step] = Read { value: true, tangent: true, adjoint: true };
+                }
+            }
+        }
+        read[output.0].value = true;
         let program = Program {
             sources: self.sources,
             parameters: self.parameters,
@@ -329,6 +364,7 @@ impl ProgramBuilder {
             output,
             active,
             last_use,
+            read,
             statistics: self.statistics,
             inputs: self.inputs,
         };

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::op::{Node, Op, accumulate};
+use crate::op::{Node, Op, accumulate, hollow};
 use crate::program::{Program, Source, Value};
 
 /// One slot per value of the program; absent where zero or not kept.
@@ -32,7 +32,7 @@ impl<'p> Tape<'p> {
         &self.values[self.program.output.0]
     }
 
-    /// The value that a step of the program computed.
+    /// The value that a step of the program computed; NaN where no derivative rule reads it.
     pub fn value(&self, value: Value) -> &Tensor {
         &self.values[value.0]
     }
@@ -68,7 +68,8 @@ impl<'p> Tape<'p> {
         })
     }
 
-    /// The tangent sweep: the tangents of all values, for tangents of the parameters.
+    /// The tangent sweep: the tangents of the output and of all values whose tangents the adjoint-tangent sweep reads,
+    /// for tangents of the parameters.
     pub(crate) fn tangents(&self, parameters: &[Tensor]) -> Result<Slots> {
         let mut slots: Slots = vec![None; self.values.len()];
         for (step, source) in self.program.sources.iter().enumerate() {
@@ -80,6 +81,9 @@ impl<'p> Tape<'p> {
             let dx: Vec<Option<&Tensor>> = inputs.iter().map(|x| slots[x.0].as_ref()).collect();
             if dx.iter().any(Option::is_some) {
                 slots[step] = self.with_node(step, inputs, |at| op.tangent(at, &dx))?;
+            }
+            for x in inputs.iter().filter(|x| self.program.last_use[x.0] == step && !self.program.read[x.0].tangent) {
+                slots[x.0] = None;
             }
         }
         Ok(slots)
@@ -96,13 +100,15 @@ impl<'p> Tape<'p> {
         }
     }
 
-    /// The adjoint sweep from an adjoint of the output; with `keep`, the adjoints of all values stay.
+    /// The adjoint sweep from an adjoint of the output; with `keep`, the adjoints that the adjoint-tangent sweep reads stay.
     pub(crate) fn adjoints(&self, output_bar: &Tensor, keep: bool) -> Result<Slots> {
         let mut slots: Slots = vec![None; self.values.len()];
         slots[self.program.output.0] = Some(output_bar.clone());
         for (step, op, inputs) in self.active_operations().rev() {
-            let y_bar = if keep { slots[step].clone() } else { slots[step].take() };
-            let Some(y_bar) = y_bar else { continue };
+            let Some(y_bar) = slots[step].take() else { continue };
+            if keep {
+                slots[step] = Some(if self.program.read[step].adjoint { y_bar.clone() } else { hollow(&y_bar)? });
+            }
             let wanted = self.wanted(inputs);
             let adjoints = self.with_node(step, inputs, |at| op.adjoint(at, &y_bar, &wanted))?;
             collect(&mut slots, inputs, &wanted, adjoints)?;
@@ -158,6 +164,8 @@ fn collect(slots: &mut Slots, inputs: &[Value], wanted: &[bool], adjoints: Vec<O
     Ok(())
 }
 
+/// Bytes of a tensor's elements; those of a repeated axis are one.
 pub(crate) fn tensor_bytes(x: &Tensor) -> usize {
-    x.elem_count() * x.dtype().size_in_bytes()
+    let stored = x.dims().iter().zip(x.stride()).filter(|(_, stride)| **stride != 0).map(|(size, _)| size);
+    stored.product::<usize>() * x.dtype().size_in_bytes()
 }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::op::{Adjoints, Node, Op, Tangents, accumulate};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents, accumulate};
 use crate::{Result, kernels};
 
 /// ȳ summed over the axes along which input `j` was broadcast.
@@ -22,6 +22,10 @@ pub struct Add;
 impl Op for Add {
     fn name(&self) -> &'static str {
         "add"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads::shapes(active.len())
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
@@ -45,6 +49,10 @@ pub struct Sub;
 impl Op for Sub {
     fn name(&self) -> &'static str {
         "sub"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads::shapes(active.len())
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
@@ -72,6 +80,12 @@ pub struct Mul;
 impl Op for Mul {
     fn name(&self) -> &'static str {
         "mul"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        // A product is bilinear: each side is read for the derivative in the other.
+        let both = active[0] && active[1];
+        Reads { inputs: vec![active[1], active[0]], output: false, tangents: both, adjoint: both }
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
@@ -114,6 +128,10 @@ pub struct Div;
 impl Op for Div {
     fn name(&self) -> &'static str {
         "div"
+    }
+
+    fn reads(&self, _active: &[bool]) -> Reads {
+        Reads { inputs: vec![false, true], output: true, tangents: true, adjoint: true }
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
@@ -170,6 +188,10 @@ pub struct Affine {
 impl Op for Affine {
     fn name(&self) -> &'static str {
         "affine"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads::shapes(active.len())
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {

@@ -11,7 +11,7 @@
 
 use candle_core::Tensor;
 
-use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents};
 use crate::{Error, Result, kernels};
 
 /// Batch norm of x (samples, channels, …) with weight γ, bias β, stored mean and stored variance, the last two constant.
@@ -40,6 +40,10 @@ impl BatchNorm {
 impl Op for BatchNorm {
     fn name(&self) -> &'static str {
         "batch_norm"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads { inputs: vec![true; active.len()], output: false, tangents: true, adjoint: true }
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {

@@ -12,7 +12,7 @@
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents};
 
 /// Pairs of tensors over which a product is summed.
 pub type Pairs<'a> = [(&'a Tensor, &'a Tensor)];
@@ -45,6 +45,13 @@ pub struct BilinearRules<B>(pub B);
 impl<B: Bilinear> Op for BilinearRules<B> {
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        let both = active[0] && active[1];
+        let mut inputs = vec![false; active.len()];
+        (inputs[0], inputs[1]) = (active[1], active[0]);
+        Reads { inputs, output: false, tangents: both, adjoint: both }
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {

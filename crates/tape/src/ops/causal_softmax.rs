@@ -5,7 +5,7 @@
 use candle_core::{D, Device, Tensor};
 
 use super::softmax::Softmax;
-use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents};
 use crate::{Error, Result, kernels};
 
 /// Softmax of each row over the columns up to the diagonal.
@@ -23,6 +23,10 @@ fn mask(size: usize, like: &Tensor) -> Result<Tensor> {
 impl Op for CausalSoftmax {
     fn name(&self) -> &'static str {
         "causal softmax"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Softmax.reads(active)
     }
 
     fn forward(&self, x: &[&Tensor], saved: &mut Vec<Tensor>) -> Result<Tensor> {

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents};
 
 /// y is the inputs one behind the other along `axis`.
 #[derive(Debug)]
@@ -15,6 +15,10 @@ pub struct Concatenate {
 impl Op for Concatenate {
     fn name(&self) -> &'static str {
         "concatenate"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads::shapes(active.len())
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {

@@ -10,7 +10,7 @@ use std::ops::{Add, Mul, Sub};
 
 use candle_core::Tensor;
 
-use crate::op::{Adjoints, Node, Op, Tangents, accumulate};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents, accumulate};
 use crate::{Result, kernels};
 
 /// What a scalar formula is written in: a number on the CPU, a tensor expression elsewhere.
@@ -78,7 +78,8 @@ real_number!(f64, libm::erf);
 
 /// A scalar function with its first two derivatives.
 pub trait Scalar: std::fmt::Debug + Send + Sync {
-    /// Whether f'' is anything but zero.
+    /// Whether f'' is anything but zero. Where it is not, f(x) must have the sign of x, so that f' can be had from the
+    /// output and the input need not be kept.
     const CURVED: bool;
 
     /// The function's name in error messages.
@@ -98,9 +99,20 @@ pub trait Scalar: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct Elementwise<F>(pub F);
 
+impl<F: Scalar> Elementwise<F> {
+    /// Where f' is taken.
+    fn place<'a>(at: &Node<'a>) -> &'a Tensor {
+        if F::CURVED { at.input(0) } else { at.output() }
+    }
+}
+
 impl<F: Scalar> Op for Elementwise<F> {
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads { inputs: vec![F::CURVED; active.len()], output: !F::CURVED, tangents: F::CURVED, adjoint: F::CURVED }
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
@@ -108,11 +120,11 @@ impl<F: Scalar> Op for Elementwise<F> {
     }
 
     fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {
-        dx[0].map(|dx| kernels::map_first(&self.0, at.input(0), dx)).transpose()
+        dx[0].map(|dx| kernels::map_first(&self.0, Self::place(at), dx)).transpose()
     }
 
     fn adjoint(&self, at: &Node, y_bar: &Tensor, _wanted: &[bool]) -> Result<Adjoints> {
-        Ok(vec![Some(kernels::map_first(&self.0, at.input(0), y_bar)?)])
+        Ok(vec![Some(kernels::map_first(&self.0, Self::place(at), y_bar)?)])
     }
 
     fn adjoint_tangent(
@@ -123,7 +135,7 @@ impl<F: Scalar> Op for Elementwise<F> {
         dy_bar: Option<&Tensor>,
         _wanted: &[bool],
     ) -> Result<Adjoints> {
-        let x = at.input(0);
+        let x = Self::place(at);
         let bent = dx[0].filter(|_| F::CURVED).map(|dx| kernels::map_second(&self.0, x, dx, y_bar)).transpose()?;
         let carried = dy_bar.map(|dy_bar| kernels::map_first(&self.0, x, dy_bar)).transpose()?;
         Ok(vec![accumulate(bent, carried)?])

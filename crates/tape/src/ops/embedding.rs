@@ -3,7 +3,7 @@
 
 use candle_core::Tensor;
 
-use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents};
 use crate::{Error, Result};
 
 /// Rows of a table; inputs the table (entries, width) and integer indices (…), output (…, width).
@@ -18,6 +18,10 @@ fn rows(table: &Tensor, indices: &Tensor) -> Result<Tensor> {
 impl Op for Embedding {
     fn name(&self) -> &'static str {
         "embedding"
+    }
+
+    fn reads(&self, _active: &[bool]) -> Reads {
+        Reads { inputs: vec![false, true], ..Reads::shapes(2) }
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {

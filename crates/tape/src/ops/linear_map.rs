@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents};
 
 /// A linear map of one tensor and its transpose.
 pub trait LinearMap: std::fmt::Debug + Send + Sync {
@@ -25,6 +25,10 @@ pub struct LinearRules<L>(pub L);
 impl<L: LinearMap> Op for LinearRules<L> {
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads::shapes(active.len())
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {

@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::pool_geometry::Pool2d;
-use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents};
 use crate::{Result, kernels};
 
 /// Max pooling of (images, channels, height, width); positions outside the plane never win.
@@ -14,6 +14,10 @@ pub struct MaxPool2d(pub Pool2d);
 impl Op for MaxPool2d {
     fn name(&self) -> &'static str {
         "max_pool2d"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads::shapes(active.len())
     }
 
     fn forward(&self, x: &[&Tensor], saved: &mut Vec<Tensor>) -> Result<Tensor> {

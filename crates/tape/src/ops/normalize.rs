@@ -11,7 +11,7 @@
 
 use candle_core::Tensor;
 
-use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents};
 use crate::{Result, kernels};
 
 /// y = (x − mean)/√(variance + ε) over `axes`, with the biased variance, as PyTorch normalises.
@@ -45,6 +45,10 @@ impl Normalize {
 impl Op for Normalize {
     fn name(&self) -> &'static str {
         "normalize"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads { output: true, tangents: true, adjoint: true, ..Reads::shapes(active.len()) }
     }
 
     fn forward(&self, x: &[&Tensor], saved: &mut Vec<Tensor>) -> Result<Tensor> {

@@ -8,7 +8,7 @@
 
 use candle_core::{D, Tensor};
 
-use crate::op::{Adjoints, Node, Op, Tangents};
+use crate::op::{Adjoints, Node, Op, Reads, Tangents};
 use crate::{Result, kernels};
 
 /// Softmax over the last axis, shifted by the maximum so that it overflows nowhere.
@@ -27,6 +27,10 @@ fn jacobian(y: &Tensor, a: &Tensor) -> Result<Tensor> {
 impl Op for Softmax {
     fn name(&self) -> &'static str {
         "softmax"
+    }
+
+    fn reads(&self, active: &[bool]) -> Reads {
+        Reads { output: true, tangents: true, adjoint: true, ..Reads::shapes(active.len()) }
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
