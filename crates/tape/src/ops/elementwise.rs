@@ -482,6 +482,9 @@ mod tests {
             }
         }
         assert!(Relu.value(f64::NAN).is_nan());
+        let x = Tensor::new(&[f64::NAN, f64::NEG_INFINITY], &Device::Cpu).expect("a new tensor");
+        let y = kernels::portable::map(&Relu, &x).and_then(|y| Ok(y.to_vec1::<f64>()?)).expect("relu");
+        assert!(y[0].is_nan() && y[1] == 0.0, "{y:?}");
         assert!(Sigmoid.value(f64::NAN).is_nan() && Sigmoid.first(f64::NAN).is_nan());
     }
 

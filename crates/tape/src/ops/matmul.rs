@@ -61,4 +61,19 @@ mod tests {
         let w = normal(&[3, 5, 4], 2).transpose(1, 2).expect("rank 3");
         check(&BilinearRules(Matmul), &[x, w], &[true, true]);
     }
+    #[test]
+    fn cpu_kernels_equal_the_portable_compositions() {
+        use crate::derivative_check::distance;
+        use crate::kernels::{cpu, portable};
+        let turned = |shape: &[usize], seed| normal(shape, seed).transpose(1, 2).expect("rank 3");
+        let (a, b) = (normal(&[2, 3, 4], 1), normal(&[2, 4, 5], 2));
+        let (c, d) = (turned(&[2, 4, 3], 3), turned(&[2, 5, 4], 4));
+        // Neither rows nor columns of these lie together.
+        let (e, f) = (normal(&[2, 3, 8], 5), normal(&[4, 2, 5], 6).transpose(0, 1).expect("rank 3"));
+        let e = e.narrow(2, 2, 4).expect("a part");
+        let bias = normal(&[5], 7);
+        let pairs = [(&a, &b), (&c, &d), (&e, &f)];
+        let ours = cpu::matmul_sum::<f64>(&pairs, Some(&bias)).expect("cpu");
+        assert!(distance(&ours, &portable::matmul_sum(&pairs, Some(&bias)).expect("portable")) < 1e-14);
+    }
 }

@@ -59,10 +59,18 @@ mod tests {
     }
 
     #[test]
-    fn ties_go_to_the_first_maximum() {
-        let x = Tensor::zeros((1, 1, 2, 2), candle_core::DType::F64, &candle_core::Device::Cpu).expect("zeros");
-        let (_, positions) = kernels::max_pool2d(&Pool2d::square(2), &x).expect("pooling");
-        assert_eq!(positions.flatten_all().and_then(|p| p.to_vec1::<u32>()).expect("u32"), [0]);
+    fn ties_go_to_the_first_maximum_and_nan_is_one() {
+        for (window, expected) in [([0.0_f64; 4], 0), ([1.0, 2.0, 2.0, 0.0], 1), ([1.0, f64::NAN, 2.0, 0.0], 1)] {
+            let x = Tensor::new(&window, &candle_core::Device::Cpu).and_then(|x| x.reshape((1, 1, 2, 2)));
+            let x = x.expect("a new tensor");
+            for pooled in [kernels::max_pool2d, kernels::portable::max_pool2d].map(|pool| pool(&Pool2d::square(2), &x))
+            {
+                let (maxima, positions) = pooled.expect("pooling");
+                assert_eq!(positions.flatten_all().and_then(|p| p.to_vec1::<u32>()).expect("u32"), [expected]);
+                let maximum = maxima.flatten_all().and_then(|m| m.to_vec1::<f64>()).expect("f64")[0];
+                assert!(maximum == window[expected as usize] || maximum.is_nan() && window[1].is_nan());
+            }
+        }
     }
 
     #[test]
