@@ -27,8 +27,8 @@ bench:
 # The same products by PyTorch and the tools built on it, taking turns; needs Python 3.11 and downloads into target/peers.
 bench-peers *arguments:
     python3 -m venv target/peers
-    target/peers/bin/pip install --quiet --requirement crates/sharpness/benches/peers/requirements.txt
-    target/peers/bin/python crates/sharpness/benches/peers/peers.py {{arguments}}
+    target/peers/bin/pip install --quiet --requirement crates/basin/benches/peers/requirements.txt
+    target/peers/bin/python crates/basin/benches/peers/peers.py {{arguments}}
 
 # Make the golden files again; needs Python with torch, numpy, scipy and safetensors.
 goldens:

@@ -371,3 +371,25 @@ fn a_line_between_networks_with_batch_norm_is_finite_beyond_its_ends() {
         assert!(values.len() == 13 && values.iter().all(serde_json::Value::is_f64), "{key}: {values:?}");
     }
 }
+
+/// The number before ` MB` behind `words` in a text.
+fn megabytes(text: &str, words: &str) -> f64 {
+    let behind = text.split(words).nth(1).unwrap_or_else(|| panic!("`{words}` is missing: {text}"));
+    behind.trim_start().split(' ').next().unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_predicted_memory_is_what_is_taken() {
+    let basin = Basin::new();
+    let data = "synthetic:images:samples=192,size=32,classes=10";
+    basin.done(&["train", "--model", "resnet20", "--data", data, "--epochs", "1", "--out", "run"]);
+    let spectrum = ["spectrum", CHECKPOINT, "--bottom", "0", "--tolerance", "0.5", "--dtype", "f32", "-v"];
+    let stderr = basin.done(&spectrum).stderr;
+    let (predicted, taken) = (megabytes(&stderr, "memory: about"), megabytes(&stderr, "peak memory"));
+    let error = (taken - predicted).abs() / taken;
+    assert!(error <= 0.15, "predicted {predicted} MB, taken {taken} MB");
+    // With less than all linearizations take, some are made anew.
+    let stderr = basin.done(&with(&spectrum, &["--memory", "600MB"])).stderr;
+    assert!(stderr.contains("the rest made anew"), "{stderr}");
+}

@@ -5,9 +5,16 @@ use basin_objective::Network;
 use crate::exit::tell;
 use crate::table::number;
 
-/// Tells what products with a network's matrices will take at most, beside what the program holds already.
-pub(crate) fn announce(network: &Network) {
+/// A peak that is told without being asked for.
+const NOTABLE: u64 = 1 << 30;
+
+/// Tells what products with a network's matrices will take at most, beside what the program holds already; where that is
+/// little, only if `asked`.
+pub(crate) fn announce(network: &Network, asked: bool) {
     let memory = network.memory();
+    if !asked && memory.peak() < NOTABLE {
+        return;
+    }
     let megabytes = |bytes: u64| number(bytes as f64 / 1e6);
     let recomputed = match memory.all > memory.kept {
         true => format!(" of {}, the rest made anew for each product", megabytes(memory.all)),

@@ -10,7 +10,7 @@ use basin_records::{Outcome, Record, Spectrum as SpectrumRecord};
 use basin_sharpness::lanczos::{Extremes, Lanczos, Reason};
 use basin_sharpness::{Curvature, CurvatureMatrix};
 
-use crate::arguments::{Common, MatrixArgument, Spectrum, SpectrumSettings};
+use crate::arguments::{Common, Machine, MatrixArgument, Spectrum, SpectrumSettings};
 use crate::exit::{self, Ended};
 use crate::output::emit;
 use crate::progress::Progress;
@@ -83,7 +83,7 @@ pub(super) fn measure(
     matrix: CurvatureMatrix,
 ) -> anyhow::Result<(Record, Extremes)> {
     let quiet = common.machine.quiet;
-    let found = measure_once(subject, lanczos, matrix, quiet)?;
+    let found = measure_once(subject, lanczos, matrix, &common.machine)?;
     let drowned = found.1.reason == Reason::Rounding && found.1.eigenvalues.iter().any(|e| !e.converged);
     if !drowned || common.machine.dtype.is_some() {
         return Ok(found);
@@ -91,7 +91,7 @@ pub(super) fn measure(
     if !quiet {
         exit::tell("note: residuals stopped at the rounding of f32; computing again in f64");
     }
-    let (mut record, extremes) = measure_once(&subject.in_f64(common)?, lanczos, matrix, quiet)?;
+    let (mut record, extremes) = measure_once(&subject.in_f64(common)?, lanczos, matrix, &common.machine)?;
     add_cost(&mut record, &found.0);
     Ok((record, extremes))
 }
@@ -108,14 +108,14 @@ fn measure_once(
     subject: &Subject,
     lanczos: &Lanczos,
     matrix: CurvatureMatrix,
-    quiet: bool,
+    machine: &Machine,
 ) -> anyhow::Result<(Record, Extremes)> {
     let started = Instant::now();
     let network = subject.network()?;
-    if !quiet {
-        memory::announce(&network);
+    if !machine.quiet {
+        memory::announce(&network, machine.verbose);
     }
-    let mut progress = Progress::new(format!("spectrum {}", subject.path.display()), 1000, quiet);
+    let mut progress = Progress::new(format!("spectrum {}", subject.path.display()), 1000, machine.quiet);
     let operator = Curvature::new(&network as &dyn Objective, &subject.theta, matrix)?;
     let mut worst = f64::INFINITY;
     let extremes = lanczos.extremes(&operator, |at| {

@@ -1,6 +1,6 @@
 """Products with curvature matrices: basin beside PyTorch and the tools built on it, on the same tensors, taking turns.
 
-    python crates/sharpness/benches/peers/peers.py [--only mlp,cnn] [--rounds 9] [--out FILE]
+    python crates/basin/benches/peers/peers.py [--only mlp,cnn] [--rounds 9] [--out FILE]
 
 from the top of the repository, with what `requirements.txt` pins installed, prints Markdown tables. `just bench-peers`
 does both; `reports/bench/README.md` says what is measured and how.
@@ -102,7 +102,7 @@ def shapes(tensors):
 
 
 def build_ours():
-    command = ["cargo", "bench", "-p", "basin-sharpness", "--bench", "peers", "--no-run", "--message-format=json"]
+    command = ["cargo", "bench", "-p", "basin", "--bench", "peers", "--no-run", "--message-format=json"]
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     messages = [json.loads(line) for line in lines if line.startswith("{")]
     built = [message for message in messages if message.get("target", {}).get("name") == "peers"]

@@ -13,6 +13,9 @@
 //! NETWORK is `cnn` or a model of the zoo, WORK is `forward`, `gradient`, `hessian`, `hessian-anew` or `ggn`. What
 //! cannot be done is answered by an object with the field `error`.
 
+#[path = "../../src/allocator.rs"]
+mod allocator;
+
 use std::collections::HashMap;
 use std::io::{self, BufRead, Lines, StdinLock};
 use std::path::Path;
