@@ -107,7 +107,7 @@ impl<'p> Linearization<'p> {
             None => output.zeros_like()?,
         };
         let bent = self.loss.hessian_product(output, &self.targets, &dz)?;
-        self.tape.parameter_vector(self.tape.adjoint_tangents(&tangents, self.adjoints()?, bent)?)
+        self.tape.parameter_vector(self.tape.adjoint_tangents(tangents, self.adjoints()?, bent)?)
     }
 
     /// Σᵢ Jᵢᵀ (∇²_z ℓᵢ) Jᵢ v, the generalized Gauss-Newton product (Schraudolph, 2002).

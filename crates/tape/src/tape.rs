@@ -80,12 +80,15 @@ impl<'p> Tape<'p> {
         reached[self.program.output.0] = true;
         live += of_batch(self.program.output.0);
         for (step, inputs) in active.iter().rev() {
+            if !reached[*step] {
+                continue;
+            }
             let (known, new): (Vec<usize>, Vec<usize>) =
                 inputs.iter().map(|x| x.0).filter(|&x| self.program.active[x]).partition(|&x| reached[x]);
             live += new.iter().copied().map(of_batch).sum::<usize>();
             // A further summand and the sum exist beside the one before.
             peak = peak.max(live + 2 * known.into_iter().map(of_batch).sum::<usize>());
-            live -= of_batch(*step);
+            live -= of_batch(*step) + if read[*step].tangent { of_batch(*step) } else { 0 };
             new.into_iter().for_each(|x| reached[x] = true);
         }
         Footprint { kept: values + saved + adjoints, sweep: peak }
@@ -158,10 +161,12 @@ impl<'p> Tape<'p> {
 
     /// The adjoint-tangent sweep: the tangents of the parameters' adjoints, given the tangents and the adjoints of all
     /// values and the tangent of the output's adjoint.
-    pub(crate) fn adjoint_tangents(&self, tangents: &Slots, adjoints: &Slots, output_bar: Tensor) -> Result<Slots> {
+    pub(crate) fn adjoint_tangents(&self, mut tangents: Slots, adjoints: &Slots, output_bar: Tensor) -> Result<Slots> {
         let mut slots: Slots = vec![None; self.values.len()];
         slots[self.program.output.0] = Some(output_bar);
         for (step, op, inputs) in self.active_operations().rev() {
+            // All that read the tangent of this value are behind us.
+            tangents[step] = None;
             let Some(y_bar) = adjoints[step].as_ref() else { continue };
             let dy_bar = slots[step].take();
             let dx: Vec<Option<&Tensor>> = inputs.iter().map(|x| tangents[x.0].as_ref()).collect();
