@@ -4,14 +4,16 @@
 
 #[path = "../src/allocator.rs"]
 mod allocator;
+#[path = "peers/cnn.rs"]
+mod cnn;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use basin_objective::models::{BatchNorm, Model};
 use basin_tape::losses::CrossEntropy;
-use basin_tape::ops::{Conv2d, Pool2d, Relu, Reshape};
-use basin_tape::{Linearization, Program, ProgramBuilder, Value};
+use basin_tape::ops::Conv2d;
+use basin_tape::{Linearization, Program, ProgramBuilder};
 use candle_core::{DType, Device, Tensor};
 
 /// Interleaved repetitions of everything.
@@ -28,47 +30,11 @@ struct Network<'p> {
     multiply_adds: (f64, f64),
 }
 
-/// Linear layers with relu between them, named from 1 on.
-fn dense(b: &mut ProgramBuilder, mut x: Value, widths: &[usize]) -> Value {
-    for (i, pair) in widths.windows(2).enumerate() {
-        let weight = b.parameter(format!("fc{}.weight", i + 1), &[pair[1], pair[0]]);
-        let bias = b.parameter(format!("fc{}.bias", i + 1), &[pair[1]]);
-        x = b.linear(x, weight, Some(bias));
-        if i + 2 < widths.len() {
-            x = b.elementwise(Relu, x);
-        }
-    }
-    x
-}
-
 const MLP_WIDTHS: [usize; 7] = [784, 512, 512, 512, 512, 512, 10];
 const CNN_WIDTHS: [usize; 4] = [4096, 384, 192, 10];
 
 fn products_of(widths: &[usize]) -> f64 {
     widths.windows(2).map(|pair| (pair[0] * pair[1]) as f64).sum()
-}
-
-fn mlp() -> Result<Program> {
-    let mut b = ProgramBuilder::default();
-    let x = b.input();
-    let y = dense(&mut b, x, &MLP_WIDTHS);
-    Ok(b.finish(y)?)
-}
-
-fn cnn() -> Result<Program> {
-    let same = Conv2d { padding: (2, 2), ..Conv2d::default() };
-    let mut b = ProgramBuilder::default();
-    let mut x = b.input();
-    for (i, channels) in [3, 64].into_iter().enumerate() {
-        let weight = b.parameter(format!("conv{}.weight", i + 1), &[64, channels, 5, 5]);
-        let bias = b.parameter(format!("conv{}.bias", i + 1), &[64]);
-        x = b.conv2d(same, x, weight, Some(bias));
-        x = b.elementwise(Relu, x);
-        x = b.max_pool2d(Pool2d::square(2), x);
-    }
-    let x = b.linear_map(Reshape { keep: 1, tail: vec![4096] }, x);
-    let y = dense(&mut b, x, &CNN_WIDTHS);
-    Ok(b.finish(y)?)
 }
 
 fn random(shape: &[usize], scale: f64) -> Result<Tensor> {
@@ -161,17 +127,18 @@ fn measure_convolution() -> Result<()> {
 
 fn main() -> Result<()> {
     let none = Tensor::zeros(0, DType::F32, &Device::Cpu)?;
-    let program = mlp()?;
+    let model = Model::new(&"mlp:784-512-512-512-512-512-10:relu".parse()?, &[784], 10)?;
+    let program = model.program(BatchNorm::Stored);
     measure(&Network {
         name: "MLP 784-512×5-10, B 1024",
-        program: &program,
+        program,
         parameters: random(&[program.parameters().len()], 0.03)?,
         buffers: none.clone(),
         batch: vec![1024, 784],
         multiply_adds: (products_of(&MLP_WIDTHS), (784 * 512) as f64),
     })?;
 
-    let program = cnn()?;
+    let program = cnn::program()?;
     let first = (64 * 75 * 1024) as f64;
     measure(&Network {
         name: "CNN 5×5 64-64, 4096-384-192-10, B 256",

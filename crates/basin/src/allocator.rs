@@ -8,6 +8,7 @@
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+#[cfg(unix)]
 const SETTINGS: &[u8] = b"thp:always,oversize_threshold:0,dirty_decay_ms:-1\0";
 
 /// Where jemalloc looks for its settings.

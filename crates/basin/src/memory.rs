@@ -1,6 +1,6 @@
 //! Memory: what a run will take, and what it took.
 
-use basin_objective::Network;
+use basin_objective::{Network, Objective};
 
 use crate::exit::tell;
 use crate::table::number;
@@ -20,7 +20,9 @@ pub(crate) fn announce(network: &Network, asked: bool) {
         true => format!(" of {}, the rest made anew for each product", megabytes(memory.all)),
         false => String::new(),
     };
-    let peak = match resident("VmRSS:") {
+    // A GPU's memory is not the program's.
+    let held = resident("VmRSS:").filter(|_| network.device().is_cpu());
+    let peak = match held {
         Some(resident) => format!("about {} MB at its peak: ", megabytes(resident + memory.peak())),
         None => String::new(),
     };

@@ -15,6 +15,7 @@
 
 #[path = "../../src/allocator.rs"]
 mod allocator;
+mod cnn;
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Lines, StdinLock};
@@ -26,8 +27,7 @@ use basin_objective::models::{BatchNorm, Model};
 use basin_sharpness::SymmetricOperator;
 use basin_sharpness::lanczos::Lanczos;
 use basin_tape::losses::CrossEntropy;
-use basin_tape::ops::{Conv2d, Pool2d, Relu, Reshape};
-use basin_tape::{Layout, Linearization, Point, Program, ProgramBuilder};
+use basin_tape::{Layout, Linearization, Point, Program};
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
@@ -84,30 +84,6 @@ impl Work {
     }
 }
 
-/// conv 5×5 3→64→64 with relu and 2×2 max pools, dense 4096-384-192-10: the network of `basin-tape`'s benchmark.
-fn cnn() -> Result<Program> {
-    let same = Conv2d { padding: (2, 2), ..Conv2d::default() };
-    let mut b = ProgramBuilder::default();
-    let mut x = b.input();
-    for (i, channels) in [3, 64].into_iter().enumerate() {
-        let weight = b.parameter(format!("conv{}.weight", i + 1), &[64, channels, 5, 5]);
-        let bias = b.parameter(format!("conv{}.bias", i + 1), &[64]);
-        x = b.conv2d(same, x, weight, Some(bias));
-        x = b.elementwise(Relu, x);
-        x = b.max_pool2d(Pool2d::square(2), x);
-    }
-    x = b.linear_map(Reshape { keep: 1, tail: vec![4096] }, x);
-    for (i, (inputs, outputs)) in [(4096, 384), (384, 192), (192, 10)].into_iter().enumerate() {
-        if i > 0 {
-            x = b.elementwise(Relu, x);
-        }
-        let weight = b.parameter(format!("fc{}.weight", i + 1), &[outputs, inputs]);
-        let bias = b.parameter(format!("fc{}.bias", i + 1), &[outputs]);
-        x = b.linear(x, weight, Some(bias));
-    }
-    Ok(b.finish(x)?)
-}
-
 fn shapes(layout: &Layout) -> Vec<&[usize]> {
     layout.entries().iter().map(|entry| entry.shape.as_slice()).collect()
 }
@@ -118,7 +94,7 @@ impl Network {
         let mut take = |name: &str| tensors.remove(name).ok_or_else(|| format!("`{}`: no `{name}`", file.display()));
         let (x, y) = (take("x")?, take("y")?);
         let source = match name {
-            "cnn" => Source::Written(cnn()?),
+            "cnn" => Source::Written(cnn::program()?),
             spec => {
                 let classes = y.to_dtype(DType::I64)?.flatten_all()?.max(0)?.to_scalar::<i64>()? + 1;
                 let outputs = Outputs::AtLeast(usize::try_from(classes)?);

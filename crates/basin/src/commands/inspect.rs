@@ -129,7 +129,7 @@ fn against_model(weights: &Weights, model: &str, data: &str, loss: Option<&str>)
     let (cost, memory) = (network.cost(&gathered.parameters)?, network.memory());
     let mut text = format!(
         "\nfits {spec}: {} parameters\non {} samples: gradient about {} s, Hessian product about {} s\n\
-         peak memory of Hessian products about {} MB, of which {} MB are kept linearizations",
+         Hessian products take about {} MB beside program and data, of which {} MB are kept linearizations",
         model.parameters().len(),
         data.samples(),
         number(cost.gradient.as_secs_f64()),

@@ -1,6 +1,8 @@
 //! Kernels on host memory: parallel, with a partition of the work that does not depend on the number of threads, so
 //! that the same input gives the same bits on any number of them.
 
+#![expect(clippy::needless_range_loop, reason = "one index for several arrays is how a kernel is read")]
+
 mod convolution;
 mod elementwise;
 mod matmul;
