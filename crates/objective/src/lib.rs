@@ -19,6 +19,6 @@ pub use batch_statistics::batch_statistics;
 pub use error::{Error, Result};
 pub use loss_spec::{LossSpec, Outputs};
 pub use network::{Cost, Memory, Network, NetworkOptions, Samples};
-pub use objective::{Evaluation, Linearized, Objective};
+pub use objective::{DrawnLabels, Evaluation, Linearized, Objective};
 pub use quadratic::Quadratic;
 pub use suggestion::nearest;

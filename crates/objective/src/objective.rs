@@ -55,7 +55,19 @@ pub trait Objective: Sync {
     fn linearize<'a>(&'a self, theta: &Tensor) -> Result<Box<dyn Linearized + 'a>>;
 }
 
+/// Targets drawn from the model's own predictions: the same for every product, whatever the micro-batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrawnLabels {
+    /// Which targets are drawn.
+    pub seed: u64,
+    /// How many for each sample.
+    pub draws: usize,
+}
+
 /// The derivatives of an objective at a fixed θ. Products are those of the mean over all samples.
+///
+/// A vector v has the shape (P), or (K, P) for K of them at once, and so has its product. Several at once cost no more than
+/// one after the other, and less where sweeps can be shared.
 pub trait Linearized: Send + Sync {
     /// The share of samples whose linearization is kept, from 0 to 1: the forward sweep and the first adjoints of the
     /// others are computed anew for each product. It says what a product costs.
@@ -78,6 +90,14 @@ pub trait Linearized: Send + Sync {
     /// # Errors
     /// When v does not have length P, or the device fails.
     fn gauss_newton(&self, v: &Tensor) -> Result<Tensor>;
+
+    /// F v with the Fisher matrix of drawn labels, F = (1/ND) Σᵢ Σ_d gᵢ_d gᵢ_dᵀ with the gradients gᵢ_d of sample i's loss at
+    /// its d-th drawn target; its expectation over the draws is G.
+    ///
+    /// # Errors
+    /// When v does not have length P, there are no draws, the objective has no predictions to draw from, or the device
+    /// fails.
+    fn fisher(&self, v: &Tensor, labels: DrawnLabels) -> Result<Tensor>;
 
     /// F v with the empirical Fisher matrix, the uncentred second moment F = (1/N) Σ gᵢ gᵢᵀ of per-sample gradients.
     ///

@@ -1,8 +1,8 @@
 //! An objective with a known Hessian: L(θ) = ½ (θ − c)ᵀ H (θ − c).
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
-use crate::objective::{Evaluation, Linearized, Objective};
+use crate::objective::{DrawnLabels, Evaluation, Linearized, Objective};
 use crate::{Error, Result};
 
 /// L(θ) = ½ (θ − c)ᵀ H (θ − c) with a symmetric matrix H: the test of every measure.
@@ -40,8 +40,12 @@ impl Quadratic {
         Ok(Self { hessian, centre })
     }
 
+    /// H v for a vector or for rows of them.
     fn product(&self, v: &Tensor) -> Result<Tensor> {
-        Ok(self.hessian.matmul(&v.unsqueeze(1)?)?.squeeze(1)?)
+        match v.rank() {
+            1 => Ok(self.hessian.matmul(&v.unsqueeze(1)?)?.squeeze(1)?),
+            _ => Ok(v.matmul(&self.hessian)?),
+        }
     }
 }
 
@@ -105,8 +109,12 @@ impl Linearized for AtPoint<'_> {
         self.quadratic.product(v)
     }
 
+    fn fisher(&self, _v: &Tensor, _labels: DrawnLabels) -> Result<Tensor> {
+        Err(Error::input("a quadratic predicts nothing from which labels could be drawn", "use the Hessian"))
+    }
+
     fn empirical_fisher(&self, v: &Tensor) -> Result<Tensor> {
-        let slope = (&self.gradient * v)?.sum_all()?;
-        Ok(self.gradient.broadcast_mul(&slope)?)
+        let slopes = v.broadcast_mul(&self.gradient)?.sum_keepdim(D::Minus1)?;
+        Ok(slopes.broadcast_mul(&self.gradient)?)
     }
 }

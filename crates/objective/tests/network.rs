@@ -4,7 +4,7 @@
 use basin_objective::data::{Dataset, Split, Targets};
 use basin_objective::models::{BatchNorm, Model};
 use basin_objective::random;
-use basin_objective::{LossSpec, Network, NetworkOptions, Objective, Outputs};
+use basin_objective::{DrawnLabels, LossSpec, Network, NetworkOptions, Objective, Outputs};
 use candle_core::{DType, Device, Tensor};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -178,6 +178,61 @@ fn the_empirical_fisher_of_sequences_counts_sequences() {
 }
 
 #[test]
+fn the_fisher_of_many_drawn_labels_is_near_the_gauss_newton_matrix() {
+    for (case, loss) in [
+        (Case::new("mlp:5-4-3:tanh", 6, &[5], 3), LossSpec::CrossEntropy),
+        (Case::new("mlp:5-4-3:tanh", 6, &[5], 3), LossSpec::SquaredError),
+        (Case::gpt(4), LossSpec::CrossEntropy),
+    ] {
+        let network = case.network(loss, f64_options());
+        let v = normal(network.dimension(), "v");
+        let at = network.linearize(&case.theta).unwrap();
+        let ggn = at.gauss_newton(&v).unwrap();
+        let error = |draws| distance(&at.fisher(&v, DrawnLabels { seed: 1, draws }).unwrap(), &ggn);
+        // The error falls with 1/√draws, and is a few units at one draw.
+        assert!(error(4000) < 0.1, "{}", error(4000));
+        assert!(error(1) > 0.1, "one draw is another matrix: {}", error(1));
+    }
+}
+
+#[test]
+fn several_vectors_at_once_have_the_products_of_each() {
+    for (case, memory) in [
+        (Case::new("mlp:5-4-3:tanh:bn", 7, &[5], 3), None),
+        (Case::new("c1", 5, &[1, 8, 8], 3), Some(0)),
+        (Case::gpt(5), Some(1 << 16)),
+    ] {
+        let options = NetworkOptions { micro_batch: Some(2), memory, ..f64_options() };
+        let network = case.network(LossSpec::CrossEntropy, options);
+        let at = network.linearize(&case.theta).unwrap();
+        let p = network.dimension();
+        let labels = DrawnLabels { seed: 3, draws: 2 };
+        for count in [1, 3] {
+            let rows = normal(count * p, "rows").reshape((count, p)).unwrap();
+            let all = [
+                at.hessian(&rows).unwrap(),
+                at.gauss_newton(&rows).unwrap(),
+                at.fisher(&rows, labels).unwrap(),
+                at.empirical_fisher(&rows).unwrap(),
+            ];
+            for k in 0..count {
+                let v = rows.get(k).unwrap();
+                let each = [
+                    at.hessian(&v).unwrap(),
+                    at.gauss_newton(&v).unwrap(),
+                    at.fisher(&v, labels).unwrap(),
+                    at.empirical_fisher(&v).unwrap(),
+                ];
+                for (all, each) in all.iter().zip(&each) {
+                    assert_eq!(all.dims(), [count, p]);
+                    assert!(distance(&all.get(k).unwrap(), each) < ROUNDING_TOLERANCE);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn whole_hessian_agrees_with_dense_differences() {
     let case = Case::new("mlp:3-4-2:sigmoid", 5, &[3], 2);
     let network = case.network(LossSpec::CrossEntropy, f64_options());
@@ -203,7 +258,13 @@ fn no_figure_depends_on_the_micro_batch_or_on_the_memory_budget() {
             let evaluation = network.evaluate(&case.theta).unwrap();
             let (loss, gradient) = network.gradient(&case.theta).unwrap();
             let at = network.linearize(&case.theta).unwrap();
-            let products = [at.hessian(&v).unwrap(), at.gauss_newton(&v).unwrap(), at.empirical_fisher(&v).unwrap()];
+            let labels = DrawnLabels { seed: 3, draws: 2 };
+            let products = [
+                at.hessian(&v).unwrap(),
+                at.gauss_newton(&v).unwrap(),
+                at.fisher(&v, labels).unwrap(),
+                at.empirical_fisher(&v).unwrap(),
+            ];
             (evaluation, loss, gradient, products, network.sample_losses(&case.theta).unwrap())
         };
         let whole = figures(Some(7), None);

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 /// A symmetric matrix of which only products with vectors are known.
 ///
 /// Eigenvalues, densities and traces see only this. Vectors are one-dimensional tensors of the operator's length and
-/// dtype, on its device.
+/// dtype, on its device; several at once are the rows of a matrix.
 pub trait SymmetricOperator: Sync {
     /// The number of rows.
     fn dimension(&self) -> usize;
@@ -18,7 +18,8 @@ pub trait SymmetricOperator: Sync {
     /// The numbers in which a product is computed, which set its rounding error.
     fn dtype(&self) -> DType;
 
-    /// The product with a vector.
+    /// The product with a vector (P), or with each row of (K, P), which is faster than one after the other where sweeps can
+    /// be shared.
     ///
     /// # Errors
     /// When the vector does not have the operator's length, or the device fails.
@@ -141,6 +142,9 @@ impl SymmetricOperator for Tensor {
     }
 
     fn apply(&self, v: &Tensor) -> Result<Tensor> {
-        Ok(self.matmul(&v.unsqueeze(1)?)?.squeeze(1)?)
+        match v.rank() {
+            1 => Ok(self.matmul(&v.unsqueeze(1)?)?.squeeze(1)?),
+            _ => Ok(v.matmul(self)?),
+        }
     }
 }

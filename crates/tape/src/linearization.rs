@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::losses::Loss;
+use crate::losses::{Loss, per_sample, sample_sums};
 use crate::program::{Point, Program};
 use crate::tape::{Footprint, Slots, Tape};
 
@@ -19,7 +19,7 @@ use crate::tape::{Footprint, Slots, Tape};
 /// | `gradient` | adjoint (the forward sweep is behind us) |
 /// | `hessian` | tangent, adjoint tangent |
 /// | `gauss_newton` | tangent, loss Hessian, adjoint |
-/// | `empirical_fisher` | tangent, adjoint |
+/// | `empirical_fisher`, `second_moment` | tangent, adjoint |
 #[derive(Debug)]
 pub struct Linearization<'p> {
     tape: Tape<'p>,
@@ -124,14 +124,29 @@ impl<'p> Linearization<'p> {
     /// # Errors
     /// When the vector's length is not that of the parameters.
     pub fn empirical_fisher(&self, v: &Tensor) -> Result<Tensor> {
+        self.second_moment(v, std::slice::from_ref(&self.output_bar))
+    }
+
+    /// ∂ℓᵢ/∂zᵢ at targets drawn with `noise`, as [`Loss::drawn_gradient`] says.
+    ///
+    /// # Errors
+    /// When the noise does not have the output's shape.
+    pub fn drawn_gradient(&self, noise: &Tensor) -> Result<Tensor> {
+        self.loss.drawn_gradient(self.tape.output(), &self.targets, noise)
+    }
+
+    /// Σᵢ Σ_d gᵢ gᵢᵀ v with gᵢ = Jᵢᵀ uᵢ for several `output_bars` u_d of the output's shape, at the cost of one.
+    ///
+    /// # Errors
+    /// When the vector's length is not that of the parameters, or a shape not that of the output.
+    pub fn second_moment(&self, v: &Tensor, output_bars: &[Tensor]) -> Result<Tensor> {
         let dz = self.push_forward(v)?;
-        let mut slopes = (&self.output_bar * dz)?;
-        while slopes.rank() > 1 {
-            slopes = crate::kernels::sum_axis(&slopes, slopes.rank() - 1)?.squeeze(slopes.rank() - 1)?;
-        }
-        let mut shape = vec![1; self.output_bar.rank()];
-        shape[0] = slopes.elem_count();
-        self.tape.pull_back(&self.output_bar.broadcast_mul(&slopes.reshape(shape)?)?)
+        let weighted = output_bars.iter().map(|u| {
+            let slopes = sample_sums(&(u * &dz)?)?;
+            Ok::<_, crate::Error>(u.broadcast_mul(&per_sample(&slopes, u)?)?)
+        });
+        let sum = weighted.reduce(|sum, next| Ok((sum? + next?)?));
+        self.tape.pull_back(&sum.transpose()?.map_or_else(|| dz.zeros_like(), Ok)?)
     }
 
     /// Bytes that keeping this takes, and that a Hessian product takes beyond.

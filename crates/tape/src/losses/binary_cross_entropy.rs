@@ -1,9 +1,9 @@
 //! Binary cross-entropy with logits: ℓ = (1/K) Σ max(z, 0) − z t + log(1 + e^(−|z|)) over the K elements of a sample,
 //! finite at any logit. ∂ℓ/∂z = (σ(z) − t)/K, ∂²ℓ/∂z² = σ(z)(1 − σ(z))/K.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
-use super::{Loss, sample_sums};
+use super::{Loss, sample_sums, uniform};
 use crate::ops::{Sigmoid, Softplus};
 use crate::{Error, Result, kernels};
 
@@ -43,6 +43,15 @@ impl Loss for BinaryCrossEntropy {
         let count = elements(z, targets)?;
         Ok((kernels::map_first(&Sigmoid, z, u)? / count)?)
     }
+
+    /// Each target is 1 with probability σ(z). ℓ has the mean over K elements, so that their covariance is that of single
+    /// elements over K², and a factor √K makes it ∂²ℓ/∂z².
+    fn drawn_gradient(&self, z: &Tensor, targets: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        let count = elements(z, targets)?;
+        let probabilities = kernels::map(&Sigmoid, z)?;
+        let drawn = uniform(noise)?.lt(&probabilities.to_dtype(DType::F64)?)?.to_dtype(z.dtype())?;
+        Ok(((probabilities - drawn)? / count.sqrt())?)
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +68,12 @@ mod tests {
             let targets = kernels::map(&Sigmoid, &normal(shape, 2)).expect("sigmoid");
             check(&LossRules(BinaryCrossEntropy), &[normal(shape, 1), targets], &[true, false]);
         }
+    }
+
+    #[test]
+    fn drawn_gradients_have_mean_zero_and_the_hessian_as_covariance() {
+        let (z, targets) = (normal(&[1, 3], 1), normal(&[1, 3], 2).zeros_like().expect("zeros"));
+        super::super::tests::check_drawn_gradients(&BinaryCrossEntropy, &z, &targets);
     }
 
     #[test]

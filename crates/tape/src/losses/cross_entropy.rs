@@ -6,7 +6,7 @@
 
 use candle_core::{D, DType, Device, Tensor};
 
-use super::{Loss, sample_sums};
+use super::{Loss, sample_sums, uniform};
 use crate::{Error, Result, kernels};
 
 /// Cross-entropy with integer classes, as PyTorch's, which averages over all positions that are not ignored.
@@ -96,6 +96,15 @@ impl Loss for CrossEntropy {
         let centred = u.broadcast_sub(&total(&(&p * u)?)?)?;
         Ok((p * centred)?.broadcast_mul(&counted)?)
     }
+
+    /// The class is the largest of zₖ − log(−log uₖ) with uniform uₖ: so drawn, it has the softmax's probabilities (Gumbel).
+    fn drawn_gradient(&self, z: &Tensor, targets: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        let gumbel = uniform(noise)?.log()?.neg()?.log()?.neg()?;
+        let classes = (z.to_dtype(DType::F64)? + gumbel)?.argmax(D::Minus1)?.to_dtype(DType::I64)?;
+        let (_, counted) = self.distribution(z, targets)?;
+        let (onehot, _) = Self::default().distribution(z, &classes)?;
+        Ok((log_softmax(z)?.exp()? - onehot)?.broadcast_mul(&counted)?)
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +126,22 @@ mod tests {
             check(&op, &[normal(&[2, 2, 3], 3), classes(&[0, 2, -100, 1], &[2, 2])], &[true, false]);
             check(&op, &[normal(&[1, 1], 4), classes(&[0], &[1])], &[true, false]);
         }
+    }
+
+    #[test]
+    fn drawn_gradients_have_mean_zero_and_the_hessian_as_covariance() {
+        let loss = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
+        let z = Tensor::new(&[[0.3, -1.2, 0.9]], &Device::Cpu).expect("a new tensor");
+        super::super::tests::check_drawn_gradients(&loss, &z, &classes(&[1], &[1]));
+    }
+
+    #[test]
+    fn a_position_without_a_target_draws_none() {
+        let (z, noise) = (normal(&[1, 2, 3], 1), normal(&[1, 2, 3], 2));
+        let drawn = CrossEntropy::default().drawn_gradient(&z, &classes(&[2, -100], &[1, 2]), &noise);
+        let drawn = drawn.and_then(|g| Ok(g.squeeze(0)?.to_vec2::<f64>()?)).expect("a gradient");
+        assert_eq!(drawn[1], [0.0; 3]);
+        assert!(drawn[0].iter().all(|&slope| slope != 0.0));
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Loss for SquaredError {
     fn hessian_product(&self, z: &Tensor, targets: &Tensor, u: &Tensor) -> Result<Tensor> {
         Ok((u * (2.0 / elements(z, targets)?))?)
     }
+
+    /// The targets are normal with variance K/2 about the outputs, for which ℓ is the negative logarithm of the density.
+    fn drawn_gradient(&self, z: &Tensor, targets: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        Ok((noise.to_dtype(z.dtype())? * (2.0 / elements(z, targets)?).sqrt())?)
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +58,11 @@ mod tests {
         for shape in [&[3, 4][..], &[1, 1], &[5], &[2, 3, 2]] {
             check(&LossRules(SquaredError), &[normal(shape, 1), normal(shape, 2)], &[true, false]);
         }
+    }
+
+    #[test]
+    fn drawn_gradients_have_mean_zero_and_the_hessian_as_covariance() {
+        super::super::tests::check_drawn_gradients(&SquaredError, &normal(&[1, 3], 1), &normal(&[1, 3], 2));
     }
 
     #[test]

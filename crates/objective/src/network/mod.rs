@@ -1,5 +1,7 @@
 //! A model with a loss on data, as an objective.
 
+mod at_point;
+
 use std::time::{Duration, Instant};
 
 use basin_tape::losses::Loss;
@@ -44,6 +46,8 @@ impl Default for NetworkOptions {
 /// Consecutive samples on the device.
 #[derive(Debug)]
 struct Batch {
+    /// The position of the first one.
+    start: usize,
     inputs: Tensor,
     targets: Tensor,
 }
@@ -159,6 +163,7 @@ impl<'m> Network<'m> {
         let buffers = placed(buffers, dtype, &device)?;
         let samples = data.samples();
         let whole = Batch {
+            start: 0,
             inputs: model.inputs(&data.inputs, dtype, &device)?,
             targets: loss.targets(data, model.outputs(), dtype, &device)?,
         };
@@ -382,7 +387,8 @@ fn placed(x: &Tensor, dtype: DType, device: &Device) -> Result<Tensor> {
 fn split(whole: &Batch, samples: usize, size: usize) -> Result<Vec<Batch>> {
     let batch = |start: usize| {
         let length = size.min(samples - start);
-        Ok(Batch { inputs: whole.inputs.narrow(0, start, length)?, targets: whole.targets.narrow(0, start, length)? })
+        let part = |all: &Tensor| all.narrow(0, start, length);
+        Ok(Batch { start, inputs: part(&whole.inputs)?, targets: part(&whole.targets)? })
     };
     (0..samples).step_by(size).map(batch).collect()
 }
@@ -475,50 +481,6 @@ impl Objective for Network<'_> {
         let point = self.at(theta)?;
         let kept = self.batches[..self.kept_batches()].iter().map(|batch| self.linearize_batch(&point, batch));
         let kept = kept.collect::<Result<Vec<_>>>()?;
-        Ok(Box::new(AtPoint { network: self, point, kept }))
-    }
-}
-
-/// A network at a fixed θ: the first micro-batches' linearizations are kept, the others made anew for each product.
-struct AtPoint<'a> {
-    network: &'a Network<'a>,
-    point: Point,
-    kept: Vec<Linearization<'a>>,
-}
-
-impl AtPoint<'_> {
-    fn mean(&self, product: impl Fn(&Linearization) -> basin_tape::Result<Tensor>) -> Result<Tensor> {
-        let mut sum = VectorSum::default();
-        for linearization in &self.kept {
-            sum.add(product(linearization)?)?;
-        }
-        for batch in &self.network.batches[self.kept.len()..] {
-            sum.add(product(&self.network.linearize_batch(&self.point, batch)?)?)?;
-        }
-        sum.divided_by(self.network.weight, self.network.dtype)
-    }
-}
-
-impl Linearized for AtPoint<'_> {
-    fn kept_share(&self) -> f64 {
-        let kept: usize = self.network.batches[..self.kept.len()].iter().map(|batch| batch.inputs.dims()[0]).sum();
-        kept as f64 / self.network.samples as f64
-    }
-
-    fn gradient(&self) -> Result<Tensor> {
-        self.mean(|linearization| linearization.gradient())
-    }
-
-    fn hessian(&self, v: &Tensor) -> Result<Tensor> {
-        self.mean(|linearization| linearization.hessian(v))
-    }
-
-    fn gauss_newton(&self, v: &Tensor) -> Result<Tensor> {
-        self.mean(|linearization| linearization.gauss_newton(v))
-    }
-
-    fn empirical_fisher(&self, v: &Tensor) -> Result<Tensor> {
-        // Both factors of gᵢ gᵢᵀ carry the share, of which the mean already has one.
-        Ok((self.mean(|linearization| linearization.empirical_fisher(v))? * self.network.share)?)
+        Ok(Box::new(at_point::AtPoint { network: self, point, kept }))
     }
 }
