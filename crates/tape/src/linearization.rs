@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 
 use candle_core::Tensor;
 
-use crate::Result;
 use crate::losses::{Loss, per_sample, sample_sums};
 use crate::program::{Point, Program};
 use crate::tape::{Footprint, Slots, Tape};
+use crate::{Result, kernels};
 
 /// The sum of the samples' losses on one micro-batch, linearized at a point θ.
 ///
@@ -142,10 +142,10 @@ impl<'p> Linearization<'p> {
     pub fn second_moment(&self, v: &Tensor, output_bars: &[Tensor]) -> Result<Tensor> {
         let dz = self.push_forward(v)?;
         let weighted = output_bars.iter().map(|u| {
-            let slopes = sample_sums(&(u * &dz)?)?;
-            Ok::<_, crate::Error>(u.broadcast_mul(&per_sample(&slopes, u)?)?)
+            let slopes = sample_sums(&kernels::mul(u, &dz)?)?;
+            kernels::mul(u, &per_sample(&slopes, u)?)
         });
-        let sum = weighted.reduce(|sum, next| Ok((sum? + next?)?));
+        let sum = weighted.reduce(|sum, next| kernels::add(&sum?, &next?));
         self.tape.pull_back(&sum.transpose()?.map_or_else(|| dz.zeros_like(), Ok)?)
     }
 

@@ -145,12 +145,37 @@ pub(crate) fn channel_sums(x: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() { by_dtype!("sum", x, sums(x)) } else { portable::channel_sums(x) }
 }
 
-/// a + b for tensors of one shape.
-pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    match a.dtype() {
-        DType::F32 if a.device().is_cpu() => cpu::map2::<f32>(a, b, |a, b| a + b),
-        DType::F64 if a.device().is_cpu() => cpu::map2::<f64>(a, b, |a, b| a + b),
-        _ => Ok((a + b)?),
+macro_rules! arithmetic {
+    ($($(#[$doc:meta])* $name:ident, $on_cpu:expr, $elsewhere:ident;)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+            match a.dtype() {
+                DType::F32 if a.device().is_cpu() => cpu::zip::<f32>(a, b, $on_cpu),
+                DType::F64 if a.device().is_cpu() => cpu::zip::<f64>(a, b, $on_cpu),
+                _ => Ok(a.$elsewhere(b)?),
+            }
+        }
+    )*};
+}
+
+// candle's own maps run on threads that spin for work of their own and take the cores from everything else.
+arithmetic! {
+    /// a + b with broadcasting.
+    add, |a, b| a + b, broadcast_add;
+    /// a − b with broadcasting.
+    sub, |a, b| a - b, broadcast_sub;
+    /// a·b, elementwise with broadcasting.
+    mul, |a, b| a * b, broadcast_mul;
+    /// a/b, elementwise with broadcasting.
+    div, |a, b| a / b, broadcast_div;
+}
+
+/// eˣ.
+pub(crate) fn exp(x: &Tensor) -> Result<Tensor> {
+    match x.dtype() {
+        DType::F32 if x.device().is_cpu() => cpu::map1::<f32>(x, f32::exp),
+        DType::F64 if x.device().is_cpu() => cpu::map1::<f64>(x, f64::exp),
+        _ => Ok(x.exp()?),
     }
 }
 

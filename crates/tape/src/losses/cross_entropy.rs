@@ -57,7 +57,7 @@ impl CrossEntropy {
         })?;
         let onehot = targets.unsqueeze(D::Minus1)?.broadcast_eq(&numbers)?.to_dtype(z.dtype())?;
         let smoothed = onehot.affine(1.0 - self.label_smoothing, self.label_smoothing / classes as f64)?;
-        Ok((smoothed.broadcast_mul(&counted)?, counted))
+        Ok((kernels::mul(&smoothed, &counted)?, counted))
     }
 }
 
@@ -66,8 +66,12 @@ fn total(x: &Tensor) -> Result<Tensor> {
 }
 
 fn log_softmax(z: &Tensor) -> Result<Tensor> {
-    let shifted = z.broadcast_sub(&z.max_keepdim(D::Minus1)?)?;
-    Ok(shifted.broadcast_sub(&total(&shifted.exp()?)?.log()?)?)
+    let shifted = kernels::sub(z, &z.max_keepdim(D::Minus1)?)?;
+    kernels::sub(&shifted, &total(&kernels::exp(&shifted)?)?.log()?)
+}
+
+fn softmax(z: &Tensor) -> Result<Tensor> {
+    kernels::exp(&log_softmax(z)?)
 }
 
 impl Loss for CrossEntropy {
@@ -77,7 +81,7 @@ impl Loss for CrossEntropy {
 
     fn losses(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let (q, _) = self.distribution(z, targets)?;
-        Ok(sample_sums(&(q * log_softmax(z)?)?)?.neg()?)
+        Ok(sample_sums(&kernels::mul(&q, &log_softmax(z)?)?)?.neg()?)
     }
 
     fn weights(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
@@ -87,14 +91,14 @@ impl Loss for CrossEntropy {
 
     fn gradient(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let (q, counted) = self.distribution(z, targets)?;
-        Ok((log_softmax(z)?.exp()?.broadcast_mul(&counted)? - q)?)
+        kernels::sub(&kernels::mul(&softmax(z)?, &counted)?, &q)
     }
 
     fn hessian_product(&self, z: &Tensor, targets: &Tensor, u: &Tensor) -> Result<Tensor> {
         let (_, counted) = self.distribution(z, targets)?;
-        let p = log_softmax(z)?.exp()?;
-        let centred = u.broadcast_sub(&total(&(&p * u)?)?)?;
-        Ok((p * centred)?.broadcast_mul(&counted)?)
+        let p = softmax(z)?;
+        let centred = kernels::sub(u, &total(&kernels::mul(&p, u)?)?)?;
+        kernels::mul(&kernels::mul(&p, &centred)?, &counted)
     }
 
     /// The class is the largest of zₖ − log(−log uₖ) with uniform uₖ: so drawn, it has the softmax's probabilities (Gumbel).
@@ -103,7 +107,7 @@ impl Loss for CrossEntropy {
         let classes = (z.to_dtype(DType::F64)? + gumbel)?.argmax(D::Minus1)?.to_dtype(DType::I64)?;
         let (_, counted) = self.distribution(z, targets)?;
         let (onehot, _) = Self::default().distribution(z, &classes)?;
-        Ok((log_softmax(z)?.exp()? - onehot)?.broadcast_mul(&counted)?)
+        kernels::mul(&kernels::sub(&softmax(z)?, &onehot)?, &counted)
     }
 }
 

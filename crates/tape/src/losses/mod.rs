@@ -94,12 +94,12 @@ impl<L: Loss> Op for LossRules<L> {
     }
 
     fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {
-        dx[0].map(|dz| sample_sums(&(self.0.gradient(at.input(0), at.input(1))? * dz)?)).transpose()
+        dx[0].map(|dz| sample_sums(&kernels::mul(&self.0.gradient(at.input(0), at.input(1))?, dz)?)).transpose()
     }
 
     fn adjoint(&self, at: &Node, y_bar: &Tensor, _wanted: &[bool]) -> Result<Adjoints> {
         let gradient = self.0.gradient(at.input(0), at.input(1))?;
-        Ok(vec![Some(gradient.broadcast_mul(&per_sample(y_bar, &gradient)?)?), None])
+        Ok(vec![Some(kernels::mul(&gradient, &per_sample(y_bar, &gradient)?)?), None])
     }
 
     fn adjoint_tangent(
@@ -112,9 +112,7 @@ impl<L: Loss> Op for LossRules<L> {
     ) -> Result<Adjoints> {
         let (z, targets) = (at.input(0), at.input(1));
         let bent = dx[0]
-            .map(|dz| {
-                Ok::<_, crate::Error>(self.0.hessian_product(z, targets, dz)?.broadcast_mul(&per_sample(y_bar, z)?)?)
-            })
+            .map(|dz| kernels::mul(&self.0.hessian_product(z, targets, dz)?, &per_sample(y_bar, z)?))
             .transpose()?;
         let carried = match dy_bar {
             Some(dy_bar) => self.adjoint(at, dy_bar, wanted)?.swap_remove(0),

@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::{Loss, sample_sums};
-use crate::{Error, Result};
+use crate::{Error, Result, kernels};
 
 /// The mean of squared differences.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,8 @@ impl Loss for SquaredError {
 
     fn losses(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let count = elements(z, targets)?;
-        Ok((sample_sums(&(z - targets)?.sqr()?)? / count)?)
+        let differences = kernels::sub(z, targets)?;
+        Ok((sample_sums(&kernels::mul(&differences, &differences)?)? / count)?)
     }
 
     fn weights(&self, z: &Tensor, _targets: &Tensor) -> Result<Tensor> {
@@ -34,7 +35,7 @@ impl Loss for SquaredError {
 
     fn gradient(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let count = elements(z, targets)?;
-        Ok(((z - targets)? * (2.0 / count))?)
+        Ok((kernels::sub(z, targets)? * (2.0 / count))?)
     }
 
     fn hessian_product(&self, z: &Tensor, targets: &Tensor, u: &Tensor) -> Result<Tensor> {

@@ -29,12 +29,15 @@ impl Op for Add {
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
-        if x[0].dims() == x[1].dims() { kernels::add(x[0], x[1]) } else { Ok(x[0].broadcast_add(x[1])?) }
+        kernels::add(x[0], x[1])
     }
 
     fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {
-        let spread = |dx: Option<&Tensor>| dx.map(|dx| spread(at, dx)).transpose();
-        accumulate(spread(dx[0])?, spread(dx[1])?)
+        let sum = match (dx[0], dx[1]) {
+            (Some(da), Some(db)) => Some(kernels::add(da, db)?),
+            (da, db) => da.or(db).cloned(),
+        };
+        sum.map(|sum| spread(at, &sum)).transpose()
     }
 
     fn adjoint(&self, at: &Node, y_bar: &Tensor, wanted: &[bool]) -> Result<Adjoints> {
@@ -56,13 +59,16 @@ impl Op for Sub {
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
-        Ok(x[0].broadcast_sub(x[1])?)
+        kernels::sub(x[0], x[1])
     }
 
     fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {
-        let left = dx[0].map(|da| spread(at, da)).transpose()?;
-        let right = dx[1].map(|db| spread(at, &db.neg()?)).transpose()?;
-        accumulate(left, right)
+        let difference = match (dx[0], dx[1]) {
+            (Some(da), Some(db)) => Some(kernels::sub(da, db)?),
+            (Some(da), None) => Some(da.clone()),
+            (None, db) => db.map(Tensor::neg).transpose()?,
+        };
+        difference.map(|difference| spread(at, &difference)).transpose()
     }
 
     fn adjoint(&self, at: &Node, y_bar: &Tensor, wanted: &[bool]) -> Result<Adjoints> {
@@ -89,17 +95,17 @@ impl Op for Mul {
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
-        Ok(x[0].broadcast_mul(x[1])?)
+        kernels::mul(x[0], x[1])
     }
 
     fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {
-        let left = dx[0].map(|da| da.broadcast_mul(at.input(1))).transpose()?;
-        let right = dx[1].map(|db| at.input(0).broadcast_mul(db)).transpose()?;
+        let left = dx[0].map(|da| kernels::mul(da, at.input(1))).transpose()?;
+        let right = dx[1].map(|db| kernels::mul(at.input(0), db)).transpose()?;
         accumulate(left, right)
     }
 
     fn adjoint(&self, at: &Node, y_bar: &Tensor, wanted: &[bool]) -> Result<Adjoints> {
-        let side = |j: usize| reduced(at, j, &y_bar.broadcast_mul(at.input(1 - j))?);
+        let side = |j: usize| reduced(at, j, &kernels::mul(y_bar, at.input(1 - j))?);
         (0..2).map(|j| wanted[j].then(|| side(j)).transpose()).collect()
     }
 
@@ -112,8 +118,8 @@ impl Op for Mul {
         wanted: &[bool],
     ) -> Result<Adjoints> {
         let side = |j: usize| {
-            let bent = dx[1 - j].map(|dx| y_bar.broadcast_mul(dx)).transpose()?;
-            let carried = dy_bar.map(|dy_bar| dy_bar.broadcast_mul(at.input(1 - j))).transpose()?;
+            let bent = dx[1 - j].map(|dx| kernels::mul(y_bar, dx)).transpose()?;
+            let carried = dy_bar.map(|dy_bar| kernels::mul(dy_bar, at.input(1 - j))).transpose()?;
             accumulate(bent, carried)?.map(|sum| reduced(at, j, &sum)).transpose()
         };
         (0..2).map(|j| if wanted[j] { side(j) } else { Ok(None) }).collect()
@@ -135,20 +141,20 @@ impl Op for Div {
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
-        Ok(x[0].broadcast_div(x[1])?)
+        kernels::div(x[0], x[1])
     }
 
     fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {
-        let left = dx[0].map(|da| da.broadcast_div(at.input(1))).transpose()?;
-        let right = dx[1].map(|db| at.output().broadcast_mul(db)?.neg()?.broadcast_div(at.input(1))).transpose()?;
+        let left = dx[0].map(|da| kernels::div(da, at.input(1))).transpose()?;
+        let right = dx[1].map(|db| kernels::div(&kernels::mul(at.output(), db)?.neg()?, at.input(1))).transpose()?;
         accumulate(left, right)
     }
 
     fn adjoint(&self, at: &Node, y_bar: &Tensor, wanted: &[bool]) -> Result<Adjoints> {
-        let q = y_bar.broadcast_div(at.input(1))?;
+        let q = kernels::div(y_bar, at.input(1))?;
         Ok(vec![
             wanted[0].then(|| reduced(at, 0, &q)).transpose()?,
-            wanted[1].then(|| reduced(at, 1, &(&q * at.output())?.neg()?)).transpose()?,
+            wanted[1].then(|| reduced(at, 1, &kernels::mul(&q, at.output())?.neg()?)).transpose()?,
         ])
     }
 
@@ -160,14 +166,14 @@ impl Op for Div {
         dy_bar: Option<&Tensor>,
         wanted: &[bool],
     ) -> Result<Adjoints> {
-        let q = y_bar.broadcast_div(at.input(1))?;
-        let carried = dy_bar.map(|dy_bar| dy_bar.broadcast_div(at.input(1))).transpose()?;
-        let bent = dx[1].map(|db| q.broadcast_mul(db)?.neg()?.broadcast_div(at.input(1))).transpose()?;
+        let q = kernels::div(y_bar, at.input(1))?;
+        let carried = dy_bar.map(|dy_bar| kernels::div(dy_bar, at.input(1))).transpose()?;
+        let bent = dx[1].map(|db| kernels::div(&kernels::mul(&q, db)?.neg()?, at.input(1))).transpose()?;
         let dq = accumulate(carried, bent)?;
         let numerator = dq.as_ref().filter(|_| wanted[0]).map(|dq| reduced(at, 0, dq)).transpose()?;
         let denominator = if wanted[1] {
-            let moved = dq.as_ref().map(|dq| dq * at.output()).transpose()?;
-            let turned = self.tangent(at, dx)?.map(|dy| &q * &dy).transpose()?;
+            let moved = dq.as_ref().map(|dq| kernels::mul(dq, at.output())).transpose()?;
+            let turned = self.tangent(at, dx)?.map(|dy| kernels::mul(&q, &dy)).transpose()?;
             accumulate(moved, turned)?.map(|sum| reduced(at, 1, &sum.neg()?)).transpose()?
         } else {
             None

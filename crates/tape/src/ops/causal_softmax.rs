@@ -34,7 +34,7 @@ impl Op for CausalSoftmax {
         if x[0].dim(D::Minus2)? != size {
             return Err(Error::shape("causal softmax", "square matrices", x[0].dims()));
         }
-        Softmax.forward(&[&x[0].broadcast_add(&mask(size, x[0])?)?], saved)
+        Softmax.forward(&[&kernels::add(x[0], &mask(size, x[0])?)?], saved)
     }
 
     fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {

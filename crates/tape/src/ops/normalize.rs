@@ -37,8 +37,8 @@ impl Normalize {
     }
 
     fn project(&self, y: &Tensor, a: &Tensor) -> Result<Tensor> {
-        let along = y.broadcast_mul(&self.mean(&(y * a)?)?)?;
-        Ok((a.broadcast_sub(&self.mean(a)?)? - along)?)
+        let along = kernels::mul(y, &self.mean(&kernels::mul(y, a)?)?)?;
+        kernels::sub(&kernels::sub(a, &self.mean(a)?)?, &along)
     }
 }
 
@@ -53,21 +53,21 @@ impl Op for Normalize {
 
     fn forward(&self, x: &[&Tensor], saved: &mut Vec<Tensor>) -> Result<Tensor> {
         let mean = self.mean(x[0])?;
-        let centred = x[0].broadcast_sub(&mean)?;
-        let variance = self.mean(&centred.sqr()?)?;
+        let centred = kernels::sub(x[0], &mean)?;
+        let variance = self.mean(&kernels::mul(&centred, &centred)?)?;
         let rate = (&variance + self.epsilon)?.sqrt()?.recip()?;
-        let y = centred.broadcast_mul(&rate)?;
+        let y = kernels::mul(&centred, &rate)?;
         saved.extend([rate, mean, variance]);
         Ok(y)
     }
 
     fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {
         let y = at.output();
-        dx[0].map(|dx| Ok(self.project(y, dx)?.broadcast_mul(at.saved(Self::RATE))?)).transpose()
+        dx[0].map(|dx| kernels::mul(&self.project(y, dx)?, at.saved(Self::RATE))).transpose()
     }
 
     fn adjoint(&self, at: &Node, y_bar: &Tensor, _wanted: &[bool]) -> Result<Adjoints> {
-        Ok(vec![Some(self.project(at.output(), y_bar)?.broadcast_mul(at.saved(Self::RATE))?)])
+        Ok(vec![Some(kernels::mul(&self.project(at.output(), y_bar)?, at.saved(Self::RATE))?)])
     }
 
     fn adjoint_tangent(
@@ -81,17 +81,19 @@ impl Op for Normalize {
         let (y, rate) = (at.output(), at.saved(Self::RATE));
         let carried = dy_bar.map(|dy_bar| self.project(y, dy_bar)).transpose()?;
         let Some(dx) = dx[0] else {
-            return Ok(vec![carried.map(|carried| carried.broadcast_mul(rate)).transpose()?]);
+            return Ok(vec![carried.map(|carried| kernels::mul(&carried, rate)).transpose()?]);
         };
-        let dy = self.project(y, dx)?.broadcast_mul(rate)?;
-        let turned = dy.broadcast_mul(&self.mean(&(y * y_bar)?)?)?;
-        let bent = y.broadcast_mul(&self.mean(&(&dy * y_bar)?)?)?;
-        let stretched = self.project(y, y_bar)?.broadcast_mul(&(self.mean(&(y * dx)?)? * rate)?)?;
-        let mut sum = ((turned + bent)? + stretched)?.neg()?;
-        if let Some(carried) = carried {
-            sum = (sum + carried)?;
-        }
-        Ok(vec![Some(sum.broadcast_mul(rate)?)])
+        let dy = kernels::mul(&self.project(y, dx)?, rate)?;
+        let turned = kernels::mul(&dy, &self.mean(&kernels::mul(y, y_bar)?)?)?;
+        let bent = kernels::mul(y, &self.mean(&kernels::mul(&dy, y_bar)?)?)?;
+        let slope = kernels::mul(&self.mean(&kernels::mul(y, dx)?)?, rate)?;
+        let stretched = kernels::mul(&self.project(y, y_bar)?, &slope)?;
+        let taken = kernels::add(&kernels::add(&turned, &bent)?, &stretched)?;
+        let sum = match carried {
+            Some(carried) => kernels::sub(&carried, &taken)?,
+            None => taken.neg()?,
+        };
+        Ok(vec![Some(kernels::mul(&sum, rate)?)])
     }
 }
 

@@ -21,7 +21,7 @@ fn total(x: &Tensor) -> Result<Tensor> {
 
 /// y (a − ⟨y a⟩): the softmax's symmetric Jacobian times a.
 fn jacobian(y: &Tensor, a: &Tensor) -> Result<Tensor> {
-    Ok((y * a.broadcast_sub(&total(&(y * a)?)?)?)?)
+    kernels::mul(y, &kernels::sub(a, &total(&kernels::mul(y, a)?)?)?)
 }
 
 impl Op for Softmax {
@@ -34,8 +34,8 @@ impl Op for Softmax {
     }
 
     fn forward(&self, x: &[&Tensor], _saved: &mut Vec<Tensor>) -> Result<Tensor> {
-        let powers = x[0].broadcast_sub(&x[0].max_keepdim(D::Minus1)?)?.exp()?;
-        Ok(powers.broadcast_div(&total(&powers)?)?)
+        let powers = kernels::exp(&kernels::sub(x[0], &x[0].max_keepdim(D::Minus1)?)?)?;
+        kernels::div(&powers, &total(&powers)?)
     }
 
     fn tangent(&self, at: &Node, dx: &Tangents) -> Result<Option<Tensor>> {
@@ -60,9 +60,9 @@ impl Op for Softmax {
             None => None,
             Some(dx) => {
                 let dy = jacobian(y, dx)?;
-                let centred = y_bar.broadcast_sub(&total(&(y * y_bar)?)?)?;
-                let drift = y.broadcast_mul(&total(&(&dy * y_bar)?)?)?;
-                Some(((dy * centred)? - drift)?)
+                let centred = kernels::sub(y_bar, &total(&kernels::mul(y, y_bar)?)?)?;
+                let drift = kernels::mul(y, &total(&kernels::mul(&dy, y_bar)?)?)?;
+                Some(kernels::sub(&kernels::mul(&dy, &centred)?, &drift)?)
             }
         };
         Ok(vec![crate::op::accumulate(bent, carried)?])

@@ -3,6 +3,7 @@
 
 #![expect(clippy::needless_range_loop, reason = "one index for several arrays is how a kernel is read")]
 
+mod broadcast;
 mod convolution;
 mod elementwise;
 mod matmul;
@@ -11,6 +12,7 @@ mod pooling;
 mod reduction;
 mod simd;
 
+pub(crate) use broadcast::zip;
 pub(crate) use convolution::{conv2d_input_adjoint_sum, conv2d_sum, conv2d_weight_adjoint_sum};
 pub(crate) use elementwise::{map1, map2, map3};
 pub(crate) use matmul::matmul_sum;
