@@ -1,10 +1,11 @@
 //! A network at a fixed θ.
 
+use basin_tape::vector::Sum;
 use basin_tape::{Linearization, Point};
 use candle_core::{Device, Tensor};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{Batch, Network, VectorSum};
+use super::{Batch, Network};
 use crate::objective::{DrawnLabels, Linearized};
 use crate::{Error, Result, random};
 
@@ -17,31 +18,39 @@ pub(super) struct AtPoint<'a> {
 }
 
 impl AtPoint<'_> {
-    /// The mean over all samples of what `sum` gives for each micro-batch.
-    fn mean(&self, sum: impl Fn(&Batch, &Linearization) -> Result<Tensor>) -> Result<Tensor> {
-        let (batches, mut total) = (&self.network.batches, VectorSum::default());
-        for (batch, linearization) in batches.iter().zip(&self.kept) {
-            total.add(sum(batch, linearization)?)?;
-        }
-        for batch in &batches[self.kept.len()..] {
-            total.add(sum(batch, &self.network.linearize_batch(&self.point, batch)?)?)?;
-        }
-        total.divided_by(self.network.weight, self.network.dtype)
-    }
-
-    /// The mean product with a vector, or with each row of a matrix.
+    /// The mean over all samples of the product with a vector, or with each row of a matrix.
     fn product(
         &self,
         v: &Tensor,
-        product: impl Fn(&Batch, &Linearization, &Tensor) -> Result<Tensor>,
+        product: impl Fn(&Batch, &Linearization, &Tensor) -> Result<Tensor> + Sync,
     ) -> Result<Tensor> {
-        self.mean(|batch, linearization| match v.rank() {
-            1 => product(batch, linearization, v),
-            _ => {
-                let rows = (0..v.dim(0)?).map(|k| product(batch, linearization, &v.get(k)?));
-                Ok(Tensor::stack(&rows.collect::<Result<Vec<_>>>()?, 0)?)
-            }
-        })
+        let network = self.network;
+        let rows = match v.rank() {
+            1 => vec![v.clone()],
+            _ => (0..v.dim(0)?).map(|k| v.get(k)).collect::<candle_core::Result<_>>()?,
+        };
+        let (kept, anew) = network.batches.split_at(self.kept.len());
+        let mut sums: Vec<Sum> = rows.iter().map(|_| Sum::default()).collect();
+
+        let kept = kept.iter().zip(&self.kept);
+        let pairs: Vec<_> = kept.flat_map(|at| rows.iter().enumerate().map(move |row| (at, row))).collect();
+        let multiply = |&((batch, at), (k, row)): &_| Ok((k, product(batch, at, row)?));
+        network.in_waves(&pairs, multiply, |(k, part)| Ok(sums[k].add(part)?))?;
+
+        let linearize_and_multiply = |batch: &Batch| {
+            let at = network.linearize_batch(&self.point, batch)?;
+            rows.iter().map(|row| product(batch, &at, row)).collect::<Result<Vec<_>>>()
+        };
+        network.in_waves(anew, linearize_and_multiply, |parts| {
+            sums.iter_mut().zip(parts).try_for_each(|(sum, part)| Ok(sum.add(part)?))
+        })?;
+
+        let means = sums.into_iter().map(|sum| Ok(sum.scaled(1.0 / network.weight, network.dtype)?));
+        let means = means.collect::<Result<Vec<_>>>()?;
+        match v.rank() {
+            1 => Ok(means.into_iter().next().unwrap_or_else(|| v.clone())),
+            _ => Ok(Tensor::stack(&means, 0)?),
+        }
     }
 }
 
@@ -65,7 +74,12 @@ impl Linearized for AtPoint<'_> {
     }
 
     fn gradient(&self) -> Result<Tensor> {
-        self.mean(|_, linearization| Ok(linearization.gradient()?))
+        let network = self.network;
+        let mut sum = Sum::default();
+        network.in_waves(&self.kept, |at| Ok(at.gradient()?), |part| Ok(sum.add(part)?))?;
+        let anew = |batch: &Batch| Ok(network.linearize_batch(&self.point, batch)?.gradient()?);
+        network.in_waves(&network.batches[self.kept.len()..], anew, |part| Ok(sum.add(part)?))?;
+        Ok(sum.scaled(1.0 / network.weight, network.dtype)?)
     }
 
     fn hessian(&self, v: &Tensor) -> Result<Tensor> {

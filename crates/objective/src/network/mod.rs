@@ -1,12 +1,16 @@
 //! A model with a loss on data, as an objective.
 
 mod at_point;
+mod division;
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use basin_tape::losses::Loss;
-use basin_tape::{Footprint, Linearization, Point, Program, vector};
+use basin_tape::vector::{self, Sum};
+use basin_tape::{Footprint, Linearization, Point, Program};
 use candle_core::{D, DType, Device, Tensor};
+use rayon::prelude::*;
 
 use crate::batch_statistics::batch_statistics;
 use crate::data::{Dataset, IGNORED, Targets};
@@ -14,9 +18,9 @@ use crate::loss_spec::{LossSpec, Outputs};
 use crate::models::{BatchNorm, Model};
 use crate::objective::{Evaluation, Linearized, Objective};
 use crate::{Error, Result};
+use at_point::AtPoint;
+use division::Division;
 
-/// Samples that one micro-batch holds at most when none is given: beyond, nothing gets faster.
-const MICRO_BATCH_SAMPLES: usize = 1024;
 /// Bytes of linearizations that are kept when no budget is given.
 const DEFAULT_MEMORY: u64 = 4 << 30;
 /// Samples of one batch whose statistics are averaged: fixed, because the average depends on it.
@@ -29,7 +33,7 @@ pub struct NetworkOptions {
     pub device: Device,
     /// f32 or f64.
     pub dtype: DType,
-    /// Samples per sweep; when absent as many as fit into `memory`, at most 1024. No figure depends on it.
+    /// Samples per sweep; when absent chosen so that what is swept at a time fits into `memory`. No figure depends on it.
     pub micro_batch: Option<usize>,
     /// Bytes that linearizations and the sweeps over them may take; what does not fit is recomputed for each product.
     pub memory: Option<u64>,
@@ -89,6 +93,7 @@ pub struct Network<'m> {
     whole: Batch,
     /// wᵢ of each sample.
     weights: Vec<f64>,
+    division: Division,
     batches: Vec<Batch>,
     /// Of one sample.
     footprint: Footprint,
@@ -127,10 +132,10 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The most that is held at a time while products are computed: besides linearizations the parameters, a vector, its
-    /// product, and the product's parts before they are joined.
+    /// The most that is held at a time while products are computed: besides linearizations and sweeps the parameters and a
+    /// vector.
     pub fn peak(&self) -> u64 {
-        self.kept + self.product + 4 * self.vector
+        self.kept + self.product + 2 * self.vector
     }
 }
 
@@ -181,6 +186,7 @@ impl<'m> Network<'m> {
             buffers,
             loss: loss.build(),
             whole,
+            division: Division::whole(samples),
             batches: Vec::new(),
             footprint: Footprint { kept: 0, sweep: 0 },
             samples,
@@ -196,8 +202,8 @@ impl<'m> Network<'m> {
             memory: memory.unwrap_or(DEFAULT_MEMORY),
         };
         network.footprint = network.footprint_of_one()?;
-        let micro_batch = network.micro_batch(micro_batch)?;
-        network.batches = split(&network.whole, samples, micro_batch)?;
+        network.division = network.division(micro_batch)?;
+        network.batches = network.division.ranges().map(|range| network.whole.part(range)).collect::<Result<_>>()?;
         Ok(network)
     }
 
@@ -239,7 +245,7 @@ impl<'m> Network<'m> {
         }
         let point = program.at(theta, &self.buffers)?;
         let views = program.buffers().views(&self.buffers)?;
-        let mut sums: Vec<(f64, VectorSum)> = views.iter().map(|_| (0.0, VectorSum::default())).collect();
+        let mut sums: Vec<(f64, Sum)> = views.iter().map(|_| (0.0, Sum::default())).collect();
         for start in (0..self.samples).step_by(STATISTICS_BATCH) {
             let samples = STATISTICS_BATCH.min(self.samples - start);
             let tape = program.record(&point, &[&self.whole.inputs.narrow(0, start, samples)?])?;
@@ -251,12 +257,12 @@ impl<'m> Network<'m> {
         }
         let recomputed = views.into_iter().zip(sums).map(|(view, (weight, sum))| match weight {
             0.0 => Ok(Some(view)),
-            weight => Ok(Some(sum.divided_by(weight, self.dtype)?)),
+            weight => Ok(Some(sum.scaled(1.0 / weight, self.dtype)?)),
         });
         Ok(program.buffers().join(recomputed.collect::<Result<_>>()?, self.dtype, &self.device)?)
     }
 
-    fn micro_batch(&self, asked: Option<usize>) -> Result<usize> {
+    fn division(&self, asked: Option<usize>) -> Result<Division> {
         let coupled = !self.program.batch_statistics().is_empty();
         match asked {
             Some(0) => Err(Error::input("the micro-batch holds 0 samples", "give at least 1, or leave it out")),
@@ -268,13 +274,8 @@ impl<'m> Network<'m> {
                 ),
                 "leave the micro-batch out, analyse fewer samples with `--samples`, or use stored statistics",
             )),
-            Some(size) => Ok(size.min(self.samples)),
-            None if coupled => Ok(self.samples),
-            None => {
-                let per_sample = (self.footprint.kept + self.footprint.sweep) as u64;
-                let fitting = usize::try_from(self.memory / per_sample.max(1)).unwrap_or(MICRO_BATCH_SAMPLES);
-                Ok(fitting.clamp(1, MICRO_BATCH_SAMPLES).min(self.samples))
-            }
+            _ if coupled => Ok(Division::whole(self.samples)),
+            asked => Ok(Division::new(self.samples, asked, self.footprint, self.memory, self.device.is_cpu())),
         }
     }
 
@@ -285,53 +286,95 @@ impl<'m> Network<'m> {
         Ok(tape.footprint())
     }
 
-    /// The micro-batches whose linearizations fit into the memory, beside a sweep over one of them and, where not all
-    /// fit, one that is made anew.
+    /// The micro-batches whose linearizations fit into the memory, beside the sweeps over those that are worked on at a
+    /// time and, where not all fit, their linearizations.
     fn kept_batches(&self) -> usize {
         let bytes = |samples: usize, per_sample: usize| (samples * per_sample) as u64;
-        let size = self.micro_batch_samples();
-        let sweep = bytes(size, self.footprint.sweep);
+        let at_a_time = self.division.samples_at_a_time();
+        let sweep = bytes(at_a_time, self.footprint.sweep);
         if bytes(self.samples, self.footprint.kept).saturating_add(sweep) <= self.memory {
             return self.batches.len();
         }
-        let one = bytes(size, self.footprint.kept);
-        (self.memory.saturating_sub(sweep + one) / one.max(1)).min(self.batches.len() as u64 - 1) as usize
+        let anew = bytes(at_a_time, self.footprint.kept);
+        let one = bytes(self.division.size, self.footprint.kept).max(1);
+        (self.memory.saturating_sub(sweep + anew) / one).min(self.batches.len() as u64 - 1) as usize
     }
 
     /// What Hessian products take.
     pub fn memory(&self) -> Memory {
         let bytes = |samples: usize, per_sample: usize| (samples * per_sample) as u64;
-        let (size, kept) = (self.micro_batch_samples(), self.kept_batches());
-        let anew = if kept < self.batches.len() { bytes(size, self.footprint.kept) } else { 0 };
+        let (at_a_time, kept) = (self.division.samples_at_a_time(), self.kept_batches());
+        let anew = if kept < self.batches.len() { bytes(at_a_time, self.footprint.kept) } else { 0 };
+        let vector = (self.program.parameters().len() * self.dtype.size_in_bytes()) as u64;
+        // Each micro-batch has a product of its own, and its parts before they are joined.
+        let products = 2 * at_a_time.div_ceil(self.division.size) as u64 * vector;
         Memory {
-            kept: bytes(self.samples.min(kept * size), self.footprint.kept),
+            kept: bytes(self.samples.min(kept * self.division.size), self.footprint.kept),
             all: bytes(self.samples, self.footprint.kept),
-            product: bytes(size, self.footprint.sweep) + anew,
-            vector: (self.program.parameters().len() * self.dtype.size_in_bytes()) as u64,
+            product: bytes(at_a_time, self.footprint.sweep) + anew + products,
+            vector,
         }
     }
 
     /// The samples of one sweep.
     pub fn micro_batch_samples(&self) -> usize {
-        self.batches.first().map_or(0, |batch| batch.inputs.dims()[0])
+        self.division.size
     }
 
-    /// What a gradient and a Hessian product on all samples cost, measured on the first micro-batch.
+    /// The samples that are swept over at a time, in micro-batches side by side.
+    pub fn samples_at_a_time(&self) -> usize {
+        self.division.samples_at_a_time()
+    }
+
+    /// Does `work` for each item, as many side by side as there are micro-batches in the division, and hands over what it
+    /// gives in the order of the items.
+    fn in_waves<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        work: impl Fn(&T) -> Result<R> + Sync,
+        mut take: impl FnMut(R) -> Result<()>,
+    ) -> Result<()> {
+        for wave in items.chunks(self.division.side_by_side) {
+            let results: Vec<Result<R>> = match wave {
+                // On a GPU the thread that calls is the one whose stream is in use.
+                [one] => vec![work(one)],
+                several => several.par_iter().map(&work).collect(),
+            };
+            results.into_iter().try_for_each(|result| take(result?))?;
+        }
+        Ok(())
+    }
+
+    /// What a gradient and a Hessian product on all samples cost, measured on the first micro-batches.
     ///
     /// # Errors
     /// When θ does not have the network's length, or the device fails.
     pub fn cost(&self, theta: &Tensor) -> Result<Cost> {
         let point = self.at(theta)?;
-        let first = &self.batches[0];
-        let share = self.samples as f64 / first.inputs.dims()[0] as f64;
-        let started = Instant::now();
-        let linearization = self.linearize_batch(&point, first)?;
-        linearization.gradient()?;
-        let gradient = started.elapsed().mul_f64(share);
-        linearization.hessian(theta)?;
-        let started = Instant::now();
-        linearization.hessian(theta)?;
-        let product = started.elapsed().mul_f64(share);
+        let first = &self.batches[..self.division.side_by_side.min(self.batches.len())];
+        let share = self.samples as f64 / self.division.samples_at_a_time() as f64;
+        let mut linearizations = Vec::with_capacity(first.len());
+        let timed = |work: &mut dyn FnMut() -> Result<()>| {
+            let started = Instant::now();
+            work()?;
+            self.device.synchronize()?;
+            Ok::<_, Error>(started.elapsed().mul_f64(share))
+        };
+        let gradient = timed(&mut || {
+            let linearize = |batch: &Batch| {
+                let linearization = self.linearize_batch(&point, batch)?;
+                linearization.gradient()?;
+                Ok(linearization)
+            };
+            self.in_waves(first, linearize, |linearization| {
+                linearizations.push(linearization);
+                Ok(())
+            })
+        })?;
+        let mut multiply = || self.in_waves(&linearizations, |at| Ok(at.hessian(theta)?), |_| Ok(()));
+        // The first product computes what is kept for the others.
+        timed(&mut multiply)?;
+        let product = timed(&mut multiply)?;
         Ok(Cost { gradient, product })
     }
 
@@ -384,38 +427,16 @@ fn placed(x: &Tensor, dtype: DType, device: &Device) -> Result<Tensor> {
     Ok(if x.elem_count() == 0 { x } else { x.to_device(device)? })
 }
 
-fn split(whole: &Batch, samples: usize, size: usize) -> Result<Vec<Batch>> {
-    let batch = |start: usize| {
-        let length = size.min(samples - start);
-        let part = |all: &Tensor| all.narrow(0, start, length);
-        Ok(Batch { start, inputs: part(&whole.inputs)?, targets: part(&whole.targets)? })
-    };
-    (0..samples).step_by(size).map(batch).collect()
+impl Batch {
+    fn part(&self, range: Range<usize>) -> Result<Self> {
+        let part = |all: &Tensor| all.narrow(0, range.start, range.len());
+        Ok(Self { start: range.start, inputs: part(&self.inputs)?, targets: part(&self.targets)? })
+    }
 }
 
-/// The sum of vectors or numbers over micro-batches, in f64 so that many small parts lose no digits. It stays on the
-/// device, which need not be waited for before the last micro-batch.
-#[derive(Default)]
-struct VectorSum(Option<Tensor>);
-
-impl VectorSum {
-    fn add(&mut self, part: Tensor) -> Result<()> {
-        self.0 = Some(match self.0.take() {
-            None => part,
-            Some(sum) => (sum.to_dtype(DType::F64)? + part.to_dtype(DType::F64)?)?,
-        });
-        Ok(())
-    }
-
-    /// The sum of numbers, 0 of none.
-    fn number(self) -> Result<f64> {
-        Ok(self.0.map(|sum| sum.to_scalar::<f64>()).transpose()?.unwrap_or(0.0))
-    }
-
-    fn divided_by(self, weight: f64, dtype: DType) -> Result<Tensor> {
-        let sum = self.0.ok_or_else(|| Error::input("there are no samples", "give data with at least one sample"))?;
-        Ok((sum / weight)?.to_dtype(dtype)?)
-    }
+/// The sum of numbers that wait on the device.
+fn number(sum: Sum) -> Result<f64> {
+    Ok(sum.scaled(1.0, DType::F64)?.to_scalar::<f64>()?)
 }
 
 impl Objective for Network<'_> {
@@ -437,19 +458,25 @@ impl Objective for Network<'_> {
 
     fn evaluate(&self, theta: &Tensor) -> Result<Evaluation> {
         let point = self.at(theta)?;
-        let (mut total, mut correct) = (VectorSum::default(), VectorSum::default());
-        for batch in &self.batches {
+        let evaluate = |batch: &Batch| {
             let output = self.program.evaluate(&point, &[&batch.inputs])?;
-            total.add(vector::sum(&self.loss.losses(&output, &batch.targets)?)?)?;
-            if matches!(self.accuracy, Accuracy::LargestOutput) {
-                correct.add(self.correct(&output, &batch.targets)?)?;
-            }
-        }
-        let (total, correct) = (total.number()?, correct.number()?);
+            let total = vector::sum(&self.loss.losses(&output, &batch.targets)?)?;
+            let correct = match self.accuracy {
+                Accuracy::LargestOutput => Some(self.correct(&output, &batch.targets)?),
+                Accuracy::None => None,
+            };
+            Ok((total, correct))
+        };
+        let (mut total, mut correct) = (Sum::default(), Sum::default());
+        self.in_waves(&self.batches, evaluate, |(loss, right)| {
+            total.add(loss)?;
+            Ok(right.map_or(Ok(()), |right| correct.add(right))?)
+        })?;
+        let total = number(total)?;
         let accuracy = match self.accuracy {
             // The largest of outputs that are NaN would be the first class.
             Accuracy::LargestOutput if total.is_nan() => Some(f64::NAN),
-            Accuracy::LargestOutput => Some(correct / self.weight),
+            Accuracy::LargestOutput => Some(number(correct)? / self.weight),
             Accuracy::None => None,
         };
         Ok(Evaluation { loss: total / self.weight, accuracy })
@@ -457,30 +484,41 @@ impl Objective for Network<'_> {
 
     fn gradient(&self, theta: &Tensor) -> Result<(f64, Tensor)> {
         let point = self.at(theta)?;
-        let (mut total, mut gradient) = (VectorSum::default(), VectorSum::default());
-        for batch in &self.batches {
+        let differentiate = |batch: &Batch| {
             let linearization = self.linearize_batch(&point, batch)?;
-            total.add(vector::sum(&linearization.losses()?)?)?;
-            gradient.add(linearization.gradient()?)?;
-        }
-        Ok((total.number()? / self.weight, gradient.divided_by(self.weight, self.dtype)?))
+            Ok((vector::sum(&linearization.losses()?)?, linearization.gradient()?))
+        };
+        let (mut total, mut gradient) = (Sum::default(), Sum::default());
+        self.in_waves(&self.batches, differentiate, |(loss, part)| {
+            total.add(loss)?;
+            Ok(gradient.add(part)?)
+        })?;
+        Ok((number(total)? / self.weight, gradient.scaled(1.0 / self.weight, self.dtype)?))
     }
 
     fn sample_losses(&self, theta: &Tensor) -> Result<Vec<f64>> {
         let point = self.at(theta)?;
-        let mut losses = Vec::with_capacity(self.samples);
-        for batch in &self.batches {
+        let evaluate = |batch: &Batch| {
             let output = self.program.evaluate(&point, &[&batch.inputs])?;
-            let batch = self.loss.losses(&output, &batch.targets)?.to_dtype(DType::F64)?;
-            losses.extend((batch * self.share)?.to_vec1::<f64>()?);
-        }
-        Ok(losses)
+            let losses = self.loss.losses(&output, &batch.targets)?.to_dtype(DType::F64)?;
+            Ok((losses * self.share)?.to_vec1::<f64>()?)
+        };
+        let mut all = Vec::with_capacity(self.samples);
+        self.in_waves(&self.batches, evaluate, |losses| {
+            all.extend(losses);
+            Ok(())
+        })?;
+        Ok(all)
     }
 
     fn linearize<'a>(&'a self, theta: &Tensor) -> Result<Box<dyn Linearized + 'a>> {
         let point = self.at(theta)?;
-        let kept = self.batches[..self.kept_batches()].iter().map(|batch| self.linearize_batch(&point, batch));
-        let kept = kept.collect::<Result<Vec<_>>>()?;
-        Ok(Box::new(at_point::AtPoint { network: self, point, kept }))
+        let mut kept = Vec::with_capacity(self.kept_batches());
+        let linearize = |batch: &Batch| self.linearize_batch(&point, batch);
+        self.in_waves(&self.batches[..self.kept_batches()], linearize, |linearization| {
+            kept.push(linearization);
+            Ok(())
+        })?;
+        Ok(Box::new(AtPoint { network: self, point, kept }))
     }
 }

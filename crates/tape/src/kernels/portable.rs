@@ -251,6 +251,15 @@ pub(crate) fn sum_axes(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
     Ok(x.to_dtype(DType::F64)?.sum_keepdim(axes)?.to_dtype(x.dtype())?)
 }
 
+pub(crate) fn scaled_sum(total: Option<&Tensor>, parts: &[Tensor], scale: f64, dtype: DType) -> Result<Tensor> {
+    let mut sum = total.cloned();
+    for part in parts {
+        sum = crate::op::accumulate(sum, Some(part.to_dtype(DType::F64)?))?;
+    }
+    let sum = sum.ok_or_else(|| Error::unsupported("sum", "no parts"))?;
+    Ok((sum * scale)?.to_dtype(dtype)?)
+}
+
 /// A vector over channels, shaped to broadcast along axis 1.
 fn per_channel(vector: &Tensor, like: &Tensor) -> Result<Tensor> {
     let mut shape = vec![1; like.rank()];

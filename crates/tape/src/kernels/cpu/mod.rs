@@ -18,7 +18,7 @@ pub(crate) use elementwise::{map1, map2, map3};
 pub(crate) use matmul::matmul_sum;
 pub(crate) use per_channel::{combine, moments, sums};
 pub(crate) use pooling::{max_pool2d, pick, scatter};
-pub(crate) use reduction::sum_axis;
+pub(crate) use reduction::{scaled_sum, sum_axis};
 
 use std::mem::MaybeUninit;
 use std::ops::{AddAssign, Range};

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::{Element, tensor, with_contiguous};
+use super::{Element, Guard, PIECE, tensor, with_contiguous};
 use crate::Result;
 
 /// Rows that one piece of work adds before the pieces are added in order.
@@ -19,6 +19,31 @@ pub(crate) fn sum_axis<T: Element>(x: &Tensor, axis: usize) -> Result<Tensor> {
         let sums = if inner == 1 { sum_rows(x, outer, dims[axis]) } else { sum_columns(x, outer, dims[axis], inner) };
         tensor(sums, &shape)
     })
+}
+
+/// scale·(total + Σ parts) in one pass over memory, added in order in f64; the total is in f64, the parts are in T, the sum
+/// in U.
+pub(crate) fn scaled_sum<T: Element, U: Element>(
+    total: Option<&Tensor>,
+    parts: &[Tensor],
+    scale: f64,
+) -> Result<Tensor> {
+    let shape = total.map_or_else(|| parts[0].dims(), Tensor::dims);
+    let parts = parts.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>()?;
+    let guards: Vec<Guard> = parts.iter().map(Guard::new).collect();
+    let parts = guards.iter().map(Guard::elements::<T>).collect::<Result<Vec<_>>>()?;
+    let total = total.map(Guard::new);
+    let total = total.as_ref().map(Guard::elements::<f64>).transpose()?;
+    let mut sums = vec![U::ZERO; shape.iter().product()];
+    sums.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sums)| {
+        let range = piece * PIECE..piece * PIECE + sums.len();
+        let mut sum = total.map_or_else(|| vec![0.0; sums.len()], |total| total[range.clone()].to_vec());
+        for part in &parts {
+            sum.iter_mut().zip(&part[range.clone()]).for_each(|(sum, x)| *sum += x.to_f64());
+        }
+        sums.iter_mut().zip(sum).for_each(|(slot, sum)| *slot = U::from_f64(scale * sum));
+    });
+    tensor(sums, shape)
 }
 
 /// The sum of each row of an outer×n matrix.
