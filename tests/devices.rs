@@ -98,7 +98,7 @@ fn assert_near(case: &Case, found: &[(&str, Vec<f64>)], expected: &[(&str, Vec<f
     for ((name, found), (_, expected)) in found.iter().zip(expected) {
         let allowed = if *name == "top eigenvalue" { tolerance.max(EIGENVALUE) } else { tolerance };
         let error = distance(found, expected);
-        assert!(error <= allowed, "{}: {name} is {error:e} off, {allowed:e} is allowed", case.model.spec());
+        assert!(error <= allowed, "{}: {name} is {error:e} off, {allowed:e} is allowed", case.model.name());
     }
 }
 
@@ -120,7 +120,7 @@ fn cuda_agrees_with_the_cpu() {
         for (dtype, tolerance) in [(DType::F32, F32), (DType::F64, F64)] {
             let figures = case.figures(&cuda, dtype);
             assert_near(&case, &figures, &case.figures(&Device::Cpu, dtype), tolerance);
-            assert!(figures == case.figures(&cuda, dtype), "{}: other bits in the second run", case.model.spec());
+            assert!(figures == case.figures(&cuda, dtype), "{}: other bits in the second run", case.model.name());
         }
     }
 }

@@ -369,6 +369,8 @@ pub(crate) struct Inspect {
     /// The data that sizes the model.
     #[arg(long)]
     pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
 }
 
 /// A number of threads that a machine may have: too many would exhaust it.

@@ -29,7 +29,7 @@ pub(crate) fn announce(network: &Network, asked: bool) {
     tell(&format!(
         "memory: {peak}linearizations {} MB{recomputed}, a product {} MB, each Lanczos vector {} MB",
         megabytes(memory.kept),
-        megabytes(memory.product + 3 * memory.vector),
+        megabytes(memory.product),
         megabytes(memory.vector),
     ));
 }

@@ -104,12 +104,12 @@ fn gradients_and_hessian_products_agree_with_differences() {
         let (_, gradient) = network.gradient(&case.theta).unwrap();
         let slope = (loss_forth - loss_back) / (2.0 * h);
         let error = (slope - dot(&gradient, &v)).abs() / (1e-3 + slope.abs());
-        assert!(error < 1e-6, "{}: slope {error:e}", case.model.spec());
+        assert!(error < 1e-6, "{}: slope {error:e}", case.model.name());
 
         let product = network.linearize(&case.theta).unwrap().hessian(&v).unwrap();
         let difference = ((forth - back).unwrap() / (2.0 * h)).unwrap();
         let error = distance(&product, &difference);
-        assert!(error < DIFFERENCE_TOLERANCE, "{}: Hv {error:e}", case.model.spec());
+        assert!(error < DIFFERENCE_TOLERANCE, "{}: Hv {error:e}", case.model.name());
     }
 }
 
@@ -126,7 +126,7 @@ fn products_are_symmetric() {
         ] {
             let (left, right) = (dot(&u, &left), dot(&v, &right));
             let scale = left.abs().max(dot(&u, &u));
-            assert!((left - right).abs() / scale < ROUNDING_TOLERANCE, "{} {name}: {left} {right}", case.model.spec());
+            assert!((left - right).abs() / scale < ROUNDING_TOLERANCE, "{} {name}: {left} {right}", case.model.name());
         }
     }
 }

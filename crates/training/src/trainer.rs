@@ -335,7 +335,7 @@ impl Trainer<'_> {
 
     fn write_checkpoint(&self, state: &State, path: &Path) -> Result<()> {
         let metadata = CheckpointMetadata {
-            model: Some(self.problem.model.spec().to_string()),
+            model: Some(self.problem.model.name().to_string()),
             data: Some(self.settings.data.clone()),
             loss: Some(self.problem.loss.to_string()),
             epoch: Some(state.epoch),

@@ -10,7 +10,7 @@
 //! | `memory WORK` | `bytes` by which the first two executions raise the peak of resident memory |
 //! | `lanczos TOLERANCE SEED FILE` | `value`, `products` and `seconds` of the largest eigenvalue; vector as `result` |
 //!
-//! NETWORK is `cnn` or a model of the zoo, WORK is `forward`, `gradient`, `hessian`, `hessian-anew` or `ggn`. What
+//! NETWORK is `cnn` or a model of the zoo, WORK is `loss`, `gradient`, `hessian`, `hessian-anew` or `ggn`. What
 //! cannot be done is answered by an object with the field `error`.
 
 #[path = "../../src/allocator.rs"]
@@ -22,46 +22,30 @@ use std::io::{self, BufRead, Lines, StdinLock};
 use std::path::Path;
 use std::time::Instant;
 
-use basin_objective::Outputs;
-use basin_objective::models::{BatchNorm, Model};
-use basin_sharpness::SymmetricOperator;
+use basin_objective::data::{Dataset, Targets};
+use basin_objective::models::Model;
+use basin_objective::{Linearized, LossSpec, Network, NetworkOptions, Objective};
 use basin_sharpness::lanczos::Lanczos;
-use basin_tape::losses::CrossEntropy;
-use basin_tape::{Layout, Linearization, Point, Program};
+use basin_sharpness::{Curvature, CurvatureMatrix};
+use basin_tape::Layout;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Where the program of a network comes from.
-enum Source {
-    Zoo(Box<Model>),
-    Written(Program),
-}
-
-impl Source {
-    fn program(&self) -> &Program {
-        match self {
-            Self::Zoo(model) => model.program(BatchNorm::Stored),
-            Self::Written(program) => program,
-        }
-    }
-}
-
-/// A network at fixed weights with the mean cross-entropy of one batch, and the vector that its matrices multiply.
-struct Network {
-    source: Source,
-    loss: CrossEntropy,
-    point: Point,
-    x: Tensor,
-    y: Tensor,
+/// A model with the tensors that `load` reads.
+struct Problem {
+    model: Model,
+    buffers: Tensor,
+    data: Dataset,
+    theta: Tensor,
     v: Tensor,
 }
 
 /// What is measured.
 #[derive(Clone, Copy)]
 enum Work {
-    Forward,
+    Loss,
     Gradient,
     /// The Hessian's product on a kept linearization.
     Hessian,
@@ -74,7 +58,7 @@ enum Work {
 impl Work {
     fn named(name: &str) -> Result<Self> {
         Ok(match name {
-            "forward" => Self::Forward,
+            "loss" => Self::Loss,
             "gradient" => Self::Gradient,
             "hessian" => Self::Hessian,
             "hessian-anew" => Self::HessianAnew,
@@ -88,61 +72,49 @@ fn shapes(layout: &Layout) -> Vec<&[usize]> {
     layout.entries().iter().map(|entry| entry.shape.as_slice()).collect()
 }
 
-impl Network {
+impl Problem {
     fn load(file: &Path, name: &str) -> Result<Self> {
         let mut tensors = candle_core::safetensors::load(file, &Device::Cpu)?;
         let mut take = |name: &str| tensors.remove(name).ok_or_else(|| format!("`{}`: no `{name}`", file.display()));
-        let (x, y) = (take("x")?, take("y")?);
-        let source = match name {
-            "cnn" => Source::Written(cnn::program()?),
-            spec => {
-                let classes = y.to_dtype(DType::I64)?.flatten_all()?.max(0)?.to_scalar::<i64>()? + 1;
-                let outputs = Outputs::AtLeast(usize::try_from(classes)?);
-                Source::Zoo(Box::new(Model::new(&spec.parse()?, &x.dims()[1..], outputs)?))
-            }
+        let (x, labels) = (take("x")?, take("y")?);
+        let classes = usize::try_from(labels.to_dtype(DType::I64)?.flatten_all()?.max(0)?.to_scalar::<i64>()? + 1)?;
+        let data = Dataset::from_tensors("peers", x, Targets::Classes { labels, classes })?;
+        let model = match name {
+            "cnn" => Model::from_program(name, cnn::program()?, &[10]),
+            spec => Model::new(&spec.parse()?, data.sample_shape(), LossSpec::CrossEntropy.outputs(&data)?)?,
         };
-        let point = source.program().at(&take("theta")?, &take("buffers")?)?;
-        Ok(Self { source, loss: CrossEntropy::default(), point, x, y, v: take("v")? })
+        Ok(Self { model, buffers: take("buffers")?, data, theta: take("theta")?, v: take("v")? })
     }
 
-    fn program(&self) -> &Program {
-        self.source.program()
-    }
-
-    fn linearize(&self) -> Result<Linearization<'_>, basin_tape::Error> {
-        Linearization::new(self.program(), &self.loss, &self.point, &[&self.x], &self.y)
-    }
-
-    /// The mean over all targets of what the engine gives as a sum.
-    fn mean(&self, sum: Tensor) -> Result<Tensor, basin_tape::Error> {
-        Ok((sum / self.y.elem_count() as f64)?)
+    fn network(&self) -> Result<Network<'_>> {
+        Ok(Network::new(&self.model, &self.buffers, LossSpec::CrossEntropy, &self.data, NetworkOptions::default())?)
     }
 }
 
 /// A network with its linearization once something has needed it.
 struct Session<'n> {
-    network: &'n Network,
-    kept: Option<Linearization<'n>>,
+    problem: &'n Problem,
+    network: &'n Network<'n>,
+    kept: Option<Box<dyn Linearized + 'n>>,
 }
 
 impl<'n> Session<'n> {
-    fn kept(&mut self) -> Result<&Linearization<'n>> {
+    fn kept(&mut self) -> Result<&dyn Linearized> {
         if self.kept.is_none() {
-            self.kept = Some(self.network.linearize()?);
+            self.kept = Some(self.network.linearize(&self.problem.theta)?);
         }
-        self.kept.as_ref().ok_or_else(|| "there is no linearization".into())
+        self.kept.as_deref().map(|at| at as &dyn Linearized).ok_or_else(|| "there is no linearization".into())
     }
 
     fn execute(&mut self, work: Work) -> Result<Tensor> {
-        let network = self.network;
-        let sum = match work {
-            Work::Forward => return Ok(network.program().evaluate(&network.point, &[&network.x])?),
-            Work::Gradient => network.linearize()?.gradient()?,
-            Work::Hessian => self.kept()?.hessian(&network.v)?,
-            Work::HessianAnew => network.linearize()?.hessian(&network.v)?,
-            Work::Ggn => self.kept()?.gauss_newton(&network.v)?,
-        };
-        Ok(network.mean(sum)?)
+        let (problem, network) = (self.problem, self.network);
+        Ok(match work {
+            Work::Loss => Tensor::new(network.evaluate(&problem.theta)?.loss, &Device::Cpu)?,
+            Work::Gradient => network.gradient(&problem.theta)?.1,
+            Work::Hessian => self.kept()?.hessian(&problem.v)?,
+            Work::HessianAnew => network.linearize(&problem.theta)?.hessian(&problem.v)?,
+            Work::Ggn => self.kept()?.gauss_newton(&problem.v)?,
+        })
     }
 
     fn answer(&mut self, words: &[&str]) -> Result<Value> {
@@ -169,7 +141,7 @@ impl<'n> Session<'n> {
                 let settings =
                     Lanczos { bottom: 0, tolerance: tolerance.parse()?, seed: seed.parse()?, ..Lanczos::default() };
                 let start = Instant::now();
-                let hessian = Hessian { network: self.network, at: self.network.linearize()? };
+                let hessian = Curvature::new(self.network, &self.problem.theta, CurvatureMatrix::Hessian)?;
                 let found = settings.extremes(&hessian, |_| Ok(()))?;
                 let seconds = start.elapsed().as_secs_f64();
                 let top = found.eigenvalues.first().ok_or("there is no eigenvalue")?;
@@ -178,30 +150,6 @@ impl<'n> Session<'n> {
             }
             _ => Err(format!("unknown command `{}`", words.join(" ")).into()),
         }
-    }
-}
-
-/// The Hessian of the mean loss on the batch.
-struct Hessian<'n> {
-    network: &'n Network,
-    at: Linearization<'n>,
-}
-
-impl SymmetricOperator for Hessian<'_> {
-    fn dimension(&self) -> usize {
-        self.network.program().parameters().len()
-    }
-
-    fn device(&self) -> &Device {
-        &Device::Cpu
-    }
-
-    fn dtype(&self) -> DType {
-        DType::F32
-    }
-
-    fn apply(&self, v: &Tensor) -> basin_objective::Result<Tensor> {
-        Ok(self.network.mean(self.at.hessian(v)?)?)
     }
 }
 
@@ -227,10 +175,17 @@ fn say(answer: Result<Value>) {
 }
 
 /// Answers commands on one network until another is to be loaded, whose command it returns.
-fn serve(network: &Network, lines: &mut Lines<StdinLock>) -> io::Result<Option<String>> {
-    let program = network.program();
-    say(Ok(json!({ "parameters": shapes(program.parameters()), "buffers": shapes(program.buffers()) })));
-    let mut session = Session { network, kept: None };
+fn serve(problem: &Problem, lines: &mut Lines<StdinLock>) -> io::Result<Option<String>> {
+    let network = match problem.network() {
+        Ok(network) => network,
+        Err(error) => {
+            say(Err(error));
+            return lines.next().transpose();
+        }
+    };
+    let model = &problem.model;
+    say(Ok(json!({ "parameters": shapes(model.parameters()), "buffers": shapes(model.buffers()) })));
+    let mut session = Session { problem, network: &network, kept: None };
     for line in lines {
         let line = line?;
         if line.starts_with("load ") {
@@ -251,11 +206,11 @@ fn main() -> io::Result<()> {
     let mut next = lines.next().transpose()?;
     while let Some(line) = next {
         let loaded = match line.split_whitespace().collect::<Vec<_>>()[..] {
-            ["load", file, name] => Network::load(Path::new(file), name),
+            ["load", file, name] => Problem::load(Path::new(file), name),
             _ => Err(format!("expected `load FILE NETWORK`, found `{line}`").into()),
         };
         next = match loaded {
-            Ok(network) => serve(&network, &mut lines)?,
+            Ok(problem) => serve(&problem, &mut lines)?,
             Err(error) => {
                 say(Err(error));
                 lines.next().transpose()?

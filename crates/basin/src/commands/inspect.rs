@@ -5,14 +5,15 @@ use std::path::Path;
 use basin_objective::data::{DataSpec, Dataset, Split, Targets};
 use basin_objective::models::{Model, ModelSpec};
 use basin_objective::weights::Weights;
-use basin_objective::{Error, LossSpec};
+use basin_objective::{Error, LossSpec, Network, Objective};
 use basin_records::Record;
 use basin_training::CheckpointMetadata;
 use candle_core::{DType, Tensor};
 
-use crate::arguments::Inspect;
+use crate::arguments::{Inspect, Machine};
 use crate::exit::Ended;
 use crate::output::print;
+use crate::subject;
 use crate::table::{number, table};
 
 pub(crate) fn run(arguments: &Inspect) -> anyhow::Result<Ended> {
@@ -110,7 +111,7 @@ fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
     let data = arguments.data.as_ref().or(metadata.data.as_ref());
     if let (Some(model), Some(data)) = (model, data) {
         // What the file holds is told whether or not it fits.
-        text += &match against_model(&weights, model, data, metadata.loss.as_deref()) {
+        text += &match against_model(&weights, model, data, metadata.loss.as_deref(), &arguments.machine) {
             Ok(text) => text,
             Err(error) => format!("\nnot analysed: {error}"),
         };
@@ -119,19 +120,28 @@ fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
 }
 
 /// Whether a checkpoint fits a model, and what analysing it takes.
-fn against_model(weights: &Weights, model: &str, data: &str, loss: Option<&str>) -> anyhow::Result<String> {
+fn against_model(
+    weights: &Weights,
+    model: &str,
+    data: &str,
+    loss: Option<&str>,
+    machine: &Machine,
+) -> anyhow::Result<String> {
     let spec: ModelSpec = model.parse()?;
     let data = Dataset::load(&data.parse()?, Split::Train)?;
     let loss: LossSpec = loss.map(str::parse).transpose()?.unwrap_or_else(|| LossSpec::default_for(&data));
     let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
-    let gathered = model.gather(weights, DType::F32)?;
-    let network = basin_objective::Network::new(&model, &gathered.buffers, loss, &data, Default::default())?;
-    let (cost, memory) = (network.cost(&gathered.parameters)?, network.memory());
+    let options = subject::options(machine, None)?;
+    let gathered = model.gather(weights, options.dtype)?;
+    let network = Network::new(&model, &gathered.buffers, loss, &data, options)?;
+    let theta = gathered.parameters.to_device(network.device())?;
+    let (cost, memory) = (network.cost(&theta)?, network.memory());
     let mut text = format!(
-        "\nfits {spec}: {} parameters\non {} samples: gradient about {} s, Hessian product about {} s\n\
+        "\nfits {spec}: {} parameters\non {} samples, {} at a time: gradient about {} s, Hessian product about {} s\n\
          Hessian products take about {} MB beside program and data, of which {} MB are kept linearizations",
         model.parameters().len(),
         data.samples(),
+        network.samples_at_a_time(),
         number(cost.gradient.as_secs_f64()),
         number(cost.product.as_secs_f64()),
         number(memory.peak() as f64 / 1e6),

@@ -60,9 +60,9 @@ pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Er
 /// each point on the training samples: those of the ends belong to other weights, and would turn negative beyond them.
 pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> anyhow::Result<Record> {
     let started = Instant::now();
-    if a.model.spec() != b.model.spec() {
+    if a.model.name() != b.model.name() {
         let message =
-            format!("`{}` is a {}, `{}` a {}", a.path.display(), a.model.spec(), b.path.display(), b.model.spec());
+            format!("`{}` is a {}, `{}` a {}", a.path.display(), a.model.name(), b.path.display(), b.model.name());
         return Err(Error::input(message, "a line needs two checkpoints of one model").into());
     }
     let test = Dataset::load_if_any(&a.data.spec, Split::Test)?;

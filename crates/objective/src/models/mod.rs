@@ -27,7 +27,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::weights::{ForeignNames, Gathered, Weights};
 use crate::{Error, Outputs, Result};
-use initial::Initial;
+use initial::{Fan, Initial};
 use layers::{Layers, Written};
 
 /// The most parameters of a model: two vectors of more would not fit any memory this is run in.
@@ -45,9 +45,10 @@ pub enum BatchNorm {
 /// A model: its programs, and how its weights are drawn.
 #[derive(Debug)]
 pub struct Model {
-    spec: ModelSpec,
+    name: String,
     stored: Program,
-    batch: Program,
+    /// The same with batch statistics, where there is batch norm.
+    batch: Option<Program>,
     outputs: usize,
     positions: Option<usize>,
     initial_parameters: Vec<Initial>,
@@ -88,9 +89,9 @@ impl Model {
             ));
         }
         Ok(Self {
-            spec: spec.clone(),
+            name: spec.to_string(),
             stored,
-            batch: build(BatchNorm::Batch)?.program,
+            batch: Some(build(BatchNorm::Batch)?.program),
             outputs: output.last().copied().unwrap_or(1),
             positions: (output.len() > 1).then(|| output[0]),
             initial_parameters: parameters,
@@ -100,9 +101,44 @@ impl Model {
         })
     }
 
+    /// A model that is none of the zoo: a program of one input whose output for a sample has the shape `output`. Initial
+    /// matrices and kernels are uniform in ±1/√fan-in, as PyTorch's, all else is 0.
+    ///
+    /// ```
+    /// use basin_objective::models::Model;
+    /// use basin_tape::ProgramBuilder;
+    ///
+    /// let mut b = ProgramBuilder::default();
+    /// let (x, weight) = (b.input(), b.parameter("weight", &[3, 5]));
+    /// let y = b.linear(x, weight, None);
+    /// let model = Model::from_program("softmax regression", b.finish(y)?, &[3]);
+    /// assert_eq!(model.outputs(), 3);
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    pub fn from_program(name: &str, program: Program, output: &[usize]) -> Self {
+        let initial = |entry: &Entry| match entry.shape.as_slice() {
+            [outputs, inputs @ ..] if !inputs.is_empty() => {
+                Initial::pytorch(Fan { inputs: inputs.iter().product(), outputs: *outputs })
+            }
+            _ => Initial::Constant(0.0),
+        };
+        let initial = |layout: &Layout| layout.entries().iter().map(initial).collect();
+        Self {
+            name: name.to_owned(),
+            outputs: output.last().copied().unwrap_or(1),
+            positions: (output.len() > 1).then(|| output[0]),
+            initial_parameters: initial(program.parameters()),
+            initial_buffers: initial(program.buffers()),
+            foreign: ForeignNames::default(),
+            vocabulary: None,
+            stored: program,
+            batch: None,
+        }
+    }
+
     /// The name it was built from.
-    pub fn spec(&self) -> &ModelSpec {
-        &self.spec
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The number of outputs of a sample, or of each of its positions.
@@ -119,7 +155,7 @@ impl Model {
     pub fn program(&self, batch_norm: BatchNorm) -> &Program {
         match batch_norm {
             BatchNorm::Stored => &self.stored,
-            BatchNorm::Batch => &self.batch,
+            BatchNorm::Batch => self.batch.as_ref().unwrap_or(&self.stored),
         }
     }
 
@@ -155,7 +191,7 @@ impl Model {
         };
         if !inputs.dtype().is_int() {
             return Err(Error::input(
-                format!("model `{}` takes tokens, the inputs are {}", self.spec, inputs.dtype().as_str()),
+                format!("model `{}` takes tokens, the inputs are {}", self.name, inputs.dtype().as_str()),
                 "store the tokens as integers",
             ));
         }
@@ -164,7 +200,7 @@ impl Model {
         match tokens.flatten_all()?.to_vec1::<i64>()?.into_iter().find(|&token| !known(token)) {
             None => Ok(tokens.to_dtype(DType::U32)?.to_device(device)?),
             Some(token) => Err(Error::input(
-                format!("there is a token {token} in the inputs, model `{}` knows {vocabulary}, from 0", self.spec),
+                format!("there is a token {token} in the inputs, model `{}` knows {vocabulary}, from 0", self.name),
                 "give a larger `vocabulary`, as in `gpt:vocabulary=65`",
             )),
         }

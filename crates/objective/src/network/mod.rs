@@ -415,7 +415,7 @@ fn check_positions(model: &Model, loss: LossSpec, data: &Dataset) -> Result<()> 
         format!(
             "the targets of `{}` have shape {shape:?}, model `{}` gives {answers} per sample",
             data.spec,
-            model.spec()
+            model.name()
         ),
         "give one target for each answer",
     ))

@@ -146,11 +146,15 @@ impl<F: Scalar> Op for Elementwise<F> {
 #[derive(Debug)]
 pub struct Relu;
 
+impl Relu {
+    pub(crate) const NAME: &str = "relu";
+}
+
 impl Scalar for Relu {
     const CURVED: bool = false;
 
     fn name(&self) -> &'static str {
-        "relu"
+        Self::NAME
     }
 
     fn value<R: Real>(&self, x: R) -> R {

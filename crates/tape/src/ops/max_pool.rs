@@ -11,9 +11,13 @@ use crate::{Result, kernels};
 #[derive(Debug)]
 pub struct MaxPool2d(pub Pool2d);
 
+impl MaxPool2d {
+    pub(crate) const NAME: &str = "max_pool2d";
+}
+
 impl Op for MaxPool2d {
     fn name(&self) -> &'static str {
-        "max_pool2d"
+        Self::NAME
     }
 
     fn reads(&self, active: &[bool]) -> Reads {
