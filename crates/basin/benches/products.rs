@@ -10,21 +10,21 @@ mod cnn;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use basin_objective::models::{BatchNorm, Model};
-use basin_tape::losses::CrossEntropy;
+use basin_objective::data::{Dataset, Targets};
+use basin_objective::models::Model;
+use basin_objective::{LossSpec, Network, NetworkOptions, Objective};
+use basin_tape::ProgramBuilder;
 use basin_tape::ops::Conv2d;
-use basin_tape::{Linearization, Program, ProgramBuilder};
 use candle_core::{DType, Device, Tensor};
 
 /// Interleaved repetitions of everything.
 const ROUNDS: usize = 7;
 
-/// A program with the point it runs at and the shape of its batch.
-struct Network<'p> {
+/// A model with its batch and what it costs.
+struct Case {
     name: &'static str,
-    program: &'p Program,
+    model: Model,
     parameters: Tensor,
-    buffers: Tensor,
     batch: Vec<usize>,
     /// Multiply-adds of one sample in matrix products, in a forward sweep, and those of the first layer.
     multiply_adds: (f64, f64),
@@ -41,9 +41,9 @@ fn random(shape: &[usize], scale: f64) -> Result<Tensor> {
     Ok((Tensor::randn(0_f32, 1.0, shape, &Device::Cpu)? * scale)?)
 }
 
-fn timed<R>(times: &mut Vec<Duration>, f: impl FnOnce() -> basin_tape::Result<R>) -> Result<R> {
+fn timed<R, E: Into<anyhow::Error>>(times: &mut Vec<Duration>, f: impl FnOnce() -> Result<R, E>) -> Result<R> {
     let start = Instant::now();
-    let result = f()?;
+    let result = f().map_err(Into::into)?;
     times.push(start.elapsed());
     Ok(result)
 }
@@ -53,29 +53,29 @@ fn median(times: &mut [Duration]) -> f64 {
     times[times.len() / 2].as_secs_f64()
 }
 
-fn measure(network: &Network) -> Result<()> {
-    let program = network.program;
-    let loss = CrossEntropy::default();
-    let point = program.at(&network.parameters, &network.buffers)?;
-    let x = random(&network.batch, 1.0)?;
-    let t = Tensor::zeros(network.batch[0], DType::I64, &Device::Cpu)?;
-    let v = random(&[program.parameters().len()], 1.0)?;
-    let kept = Linearization::new(program, &loss, &point, &[&x], &t)?;
+fn measure(case: &Case) -> Result<()> {
+    let labels = Tensor::zeros(case.batch[0], DType::I64, &Device::Cpu)?;
+    let targets = Targets::Classes { labels, classes: 10 };
+    let data = Dataset::from_tensors(case.name, random(&case.batch, 1.0)?, targets)?;
+    let buffers = case.model.initial_buffers(DType::F32)?;
+    let network = Network::new(&case.model, &buffers, LossSpec::CrossEntropy, &data, NetworkOptions::default())?;
+    let (theta, v) = (&case.parameters, random(case.parameters.dims(), 1.0)?);
+    let kept = network.linearize(theta)?;
     kept.hessian(&v)?;
 
     let mut times: [Vec<Duration>; 5] = Default::default();
     for _ in 0..ROUNDS {
-        timed(&mut times[0], || program.evaluate(&point, &[&x]))?;
-        timed(&mut times[1], || Linearization::new(program, &loss, &point, &[&x], &t)?.gradient())?;
+        timed(&mut times[0], || network.evaluate(theta))?;
+        timed(&mut times[1], || network.gradient(theta))?;
         timed(&mut times[2], || kept.hessian(&v))?;
         timed(&mut times[3], || kept.gauss_newton(&v))?;
         timed(&mut times[4], || kept.empirical_fisher(&v))?;
     }
     let [forward, gradient, hessian, gauss_newton, fisher] = times.each_mut().map(|times| median(times));
-    let (all, first) = network.multiply_adds;
-    let samples = network.batch[0] as f64;
+    let (all, first) = case.multiply_adds;
+    let samples = case.batch[0] as f64;
     let floor = |sweeps: f64, first_sweeps: f64| 2.0 * samples * (sweeps * (all - first) + first_sweeps * first) / 1e9;
-    println!("{}", network.name);
+    println!("{}", case.name);
     println!("  {:<18} {:>9} {:>9} {:>9} {:>9}", "", "ms", "GFLOP", "GFLOP/s", "÷ gradient");
     for (name, seconds, gflop) in [
         ("forward", forward, floor(1.0, 1.0)),
@@ -126,25 +126,21 @@ fn measure_convolution() -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let none = Tensor::zeros(0, DType::F32, &Device::Cpu)?;
     let model = Model::new(&"mlp:784-512-512-512-512-512-10:relu".parse()?, &[784], 10)?;
-    let program = model.program(BatchNorm::Stored);
-    measure(&Network {
+    measure(&Case {
         name: "MLP 784-512×5-10, B 1024",
-        program,
-        parameters: random(&[program.parameters().len()], 0.03)?,
-        buffers: none.clone(),
+        parameters: random(&[model.parameters().len()], 0.03)?,
+        model,
         batch: vec![1024, 784],
         multiply_adds: (products_of(&MLP_WIDTHS), (784 * 512) as f64),
     })?;
 
-    let program = cnn::program()?;
+    let model = Model::from_program("cnn", cnn::program()?, &[10]);
     let first = (64 * 75 * 1024) as f64;
-    measure(&Network {
+    measure(&Case {
         name: "CNN 5×5 64-64, 4096-384-192-10, B 256",
-        program: &program,
-        parameters: random(&[program.parameters().len()], 0.03)?,
-        buffers: none,
+        parameters: random(&[model.parameters().len()], 0.03)?,
+        model,
         batch: vec![256, 3, 32, 32],
         multiply_adds: (first + (64 * 1600 * 256) as f64 + products_of(&CNN_WIDTHS), first),
     })?;
@@ -152,11 +148,10 @@ fn main() -> Result<()> {
     let model = Model::new(&"resnet20".parse()?, &[3, 32, 32], 10)?;
     // Three stages of six convolutions that cost alike; the second and third begin with half of the channels.
     let (first, layer) = ((16 * 27 * 1024) as f64, (16 * 144 * 1024) as f64);
-    measure(&Network {
+    measure(&Case {
         name: "ResNet-20, B 128",
-        program: model.program(BatchNorm::Stored),
         parameters: model.initial_parameters(0, DType::F32)?,
-        buffers: model.initial_buffers(DType::F32)?,
+        model,
         batch: vec![128, 3, 32, 32],
         multiply_adds: (first + 17.0 * layer + 640.0, first),
     })?;

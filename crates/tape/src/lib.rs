@@ -23,7 +23,7 @@
 //! let point = program.at(&Tensor::new(&[0.5, -1.0], cpu)?, &none)?;
 //! let (x, t) = (Tensor::new(&[[3.0, 4.0]], cpu)?, Tensor::new(&[[1.0]], cpu)?);
 //! let linearization = Linearization::new(&program, &SquaredError, &point, &[&x], &t)?;
-//! let product = linearization.hessian(&Tensor::new(&[1.0, 0.0], cpu)?)?;
+//! let product = linearization.hessian(&Tensor::new(&[1.0, 0.0], cpu)?)?.joined()?;
 //! assert_eq!(product.to_vec1::<f64>()?, [18.0, 24.0]);
 //! # Ok::<(), basin_tape::Error>(())
 //! ```
@@ -35,6 +35,7 @@ mod linearization;
 pub mod losses;
 mod op;
 pub mod ops;
+mod product;
 mod program;
 mod tape;
 pub mod vector;
@@ -46,5 +47,6 @@ pub use error::{Error, Result};
 pub use layout::{Entry, Layout};
 pub use linearization::Linearization;
 pub use op::{Adjoints, Node, Op, Reads, Tangents};
+pub use product::{Product, Sum};
 pub use program::{BatchStatistics, Point, Program, ProgramBuilder, Value};
 pub use tape::{Footprint, Tape};

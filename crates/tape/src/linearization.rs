@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use candle_core::Tensor;
 
 use crate::losses::{Loss, per_sample, sample_sums};
+use crate::product::Product;
 use crate::program::{Point, Program};
 use crate::tape::{Footprint, Slots, Tape};
 use crate::{Result, kernels};
@@ -72,9 +73,9 @@ impl<'p> Linearization<'p> {
     ///
     /// # Errors
     /// When candle fails.
-    pub fn gradient(&self) -> Result<Tensor> {
+    pub fn gradient(&self) -> Result<Product<'p>> {
         match self.adjoints.get() {
-            Some(adjoints) => self.tape.parameter_vector(adjoints.clone()),
+            Some(adjoints) => Ok(self.tape.product(adjoints.clone())),
             None => self.tape.pull_back(&self.output_bar),
         }
     }
@@ -91,7 +92,7 @@ impl<'p> Linearization<'p> {
     ///
     /// # Errors
     /// When the tensor's shape is not that of the output.
-    pub fn pull_back(&self, u: &Tensor) -> Result<Tensor> {
+    pub fn pull_back(&self, u: &Tensor) -> Result<Product<'p>> {
         self.tape.pull_back(u)
     }
 
@@ -99,7 +100,7 @@ impl<'p> Linearization<'p> {
     ///
     /// # Errors
     /// When the vector's length is not that of the parameters.
-    pub fn hessian(&self, v: &Tensor) -> Result<Tensor> {
+    pub fn hessian(&self, v: &Tensor) -> Result<Product<'p>> {
         let tangents = self.tape.tangents(&self.tape.program().parameters().views(v)?)?;
         let output = self.tape.output();
         let dz = match &tangents[self.tape.program().output.0] {
@@ -107,14 +108,14 @@ impl<'p> Linearization<'p> {
             None => output.zeros_like()?,
         };
         let bent = self.loss.hessian_product(output, &self.targets, &dz)?;
-        self.tape.parameter_vector(self.tape.adjoint_tangents(tangents, self.adjoints()?, bent)?)
+        Ok(self.tape.product(self.tape.adjoint_tangents(tangents, self.adjoints()?, bent)?))
     }
 
     /// Σᵢ Jᵢᵀ (∇²_z ℓᵢ) Jᵢ v, the generalized Gauss-Newton product (Schraudolph, 2002).
     ///
     /// # Errors
     /// When the vector's length is not that of the parameters.
-    pub fn gauss_newton(&self, v: &Tensor) -> Result<Tensor> {
+    pub fn gauss_newton(&self, v: &Tensor) -> Result<Product<'p>> {
         let dz = self.push_forward(v)?;
         self.tape.pull_back(&self.loss.hessian_product(self.tape.output(), &self.targets, &dz)?)
     }
@@ -123,7 +124,7 @@ impl<'p> Linearization<'p> {
     ///
     /// # Errors
     /// When the vector's length is not that of the parameters.
-    pub fn empirical_fisher(&self, v: &Tensor) -> Result<Tensor> {
+    pub fn empirical_fisher(&self, v: &Tensor) -> Result<Product<'p>> {
         self.second_moment(v, std::slice::from_ref(&self.output_bar))
     }
 
@@ -139,7 +140,7 @@ impl<'p> Linearization<'p> {
     ///
     /// # Errors
     /// When the vector's length is not that of the parameters, or a shape not that of the output.
-    pub fn second_moment(&self, v: &Tensor, output_bars: &[Tensor]) -> Result<Tensor> {
+    pub fn second_moment(&self, v: &Tensor, output_bars: &[Tensor]) -> Result<Product<'p>> {
         let dz = self.push_forward(v)?;
         let weighted = output_bars.iter().map(|u| {
             let slopes = sample_sums(&kernels::mul(u, &dz)?)?;

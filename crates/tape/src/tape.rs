@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use crate::Result;
 use crate::op::{Node, Op, accumulate, hollow};
+use crate::product::Product;
 use crate::program::{Program, Source, Value};
 
 /// One slot per value of the program; absent where zero or not kept.
@@ -185,19 +186,20 @@ impl<'p> Tape<'p> {
     ///
     /// # Errors
     /// When the adjoint does not have the output's shape.
-    pub fn pull_back(&self, output_bar: &Tensor) -> Result<Tensor> {
-        self.parameter_vector(self.adjoints(output_bar, false)?)
+    pub fn pull_back(&self, output_bar: &Tensor) -> Result<Product<'p>> {
+        Ok(self.product(self.adjoints(output_bar, false)?))
     }
 
-    /// The parameters' slots as one vector.
-    pub(crate) fn parameter_vector(&self, mut slots: Slots) -> Result<Tensor> {
+    /// What a sweep left in the parameters' slots.
+    pub(crate) fn product(&self, mut slots: Slots) -> Product<'p> {
         let mut parts = vec![None; self.program.parameters.entries().len()];
         for (step, source) in self.program.sources.iter().enumerate() {
             if let Source::Parameter(i) = source {
                 parts[*i] = slots[step].take();
             }
         }
-        self.program.parameters.join(parts, self.output().dtype(), self.output().device())
+        let (dtype, device) = (self.output().dtype(), self.output().device().clone());
+        Product { layout: &self.program.parameters, parts, dtype, device }
     }
 }
 

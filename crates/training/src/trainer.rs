@@ -263,7 +263,7 @@ impl Trainer<'_> {
             let (step, epoch) = (state.step + 1, state.epoch + 1);
             return Err(Error::Diverged { loss: mean_loss, step, epoch, learning_rate });
         }
-        let gradient = (linearization.gradient()? / weight)?;
+        let gradient = (linearization.gradient()?.joined()? / weight)?;
         let buffers = updated_statistics(linearization.tape(), &state.buffers)?;
         state.remember()?;
         state.optimizer.step(&state.theta, gradient, learning_rate)?;

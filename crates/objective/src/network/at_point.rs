@@ -1,7 +1,6 @@
 //! A network at a fixed θ.
 
-use basin_tape::vector::Sum;
-use basin_tape::{Linearization, Point};
+use basin_tape::{Linearization, Point, Product, Sum};
 use candle_core::{Device, Tensor};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -17,12 +16,12 @@ pub(super) struct AtPoint<'a> {
     pub(super) kept: Vec<Linearization<'a>>,
 }
 
-impl AtPoint<'_> {
+impl<'a> AtPoint<'a> {
     /// The mean over all samples of the product with a vector, or with each row of a matrix.
     fn product(
         &self,
         v: &Tensor,
-        product: impl Fn(&Batch, &Linearization, &Tensor) -> Result<Tensor> + Sync,
+        product: impl Fn(&Batch, &Linearization<'a>, &Tensor) -> Result<Product<'a>> + Sync,
     ) -> Result<Tensor> {
         let network = self.network;
         let rows = match v.rank() {
@@ -35,14 +34,14 @@ impl AtPoint<'_> {
         let kept = kept.iter().zip(&self.kept);
         let pairs: Vec<_> = kept.flat_map(|at| rows.iter().enumerate().map(move |row| (at, row))).collect();
         let multiply = |&((batch, at), (k, row)): &_| Ok((k, product(batch, at, row)?));
-        network.in_waves(&pairs, multiply, |(k, part)| Ok(sums[k].add(part)?))?;
+        network.in_waves(&pairs, multiply, |(k, part)| Ok(sums[k].add_product(part)?))?;
 
         let linearize_and_multiply = |batch: &Batch| {
             let at = network.linearize_batch(&self.point, batch)?;
             rows.iter().map(|row| product(batch, &at, row)).collect::<Result<Vec<_>>>()
         };
         network.in_waves(anew, linearize_and_multiply, |parts| {
-            sums.iter_mut().zip(parts).try_for_each(|(sum, part)| Ok(sum.add(part)?))
+            sums.iter_mut().zip(parts).try_for_each(|(sum, part)| Ok(sum.add_product(part)?))
         })?;
 
         let means = sums.into_iter().map(|sum| Ok(sum.scaled(1.0 / network.weight, network.dtype)?));
@@ -76,9 +75,9 @@ impl Linearized for AtPoint<'_> {
     fn gradient(&self) -> Result<Tensor> {
         let network = self.network;
         let mut sum = Sum::default();
-        network.in_waves(&self.kept, |at| Ok(at.gradient()?), |part| Ok(sum.add(part)?))?;
+        network.in_waves(&self.kept, |at| Ok(at.gradient()?), |part| Ok(sum.add_product(part)?))?;
         let anew = |batch: &Batch| Ok(network.linearize_batch(&self.point, batch)?.gradient()?);
-        network.in_waves(&network.batches[self.kept.len()..], anew, |part| Ok(sum.add(part)?))?;
+        network.in_waves(&network.batches[self.kept.len()..], anew, |part| Ok(sum.add_product(part)?))?;
         Ok(sum.scaled(1.0 / network.weight, network.dtype)?)
     }
 

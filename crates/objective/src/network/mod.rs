@@ -7,8 +7,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use basin_tape::losses::Loss;
-use basin_tape::vector::{self, Sum};
-use basin_tape::{Footprint, Linearization, Point, Program};
+use basin_tape::{Footprint, Linearization, Point, Program, Sum, vector};
 use candle_core::{D, DType, Device, Tensor};
 use rayon::prelude::*;
 
@@ -491,7 +490,7 @@ impl Objective for Network<'_> {
         let (mut total, mut gradient) = (Sum::default(), Sum::default());
         self.in_waves(&self.batches, differentiate, |(loss, part)| {
             total.add(loss)?;
-            Ok(gradient.add(part)?)
+            Ok(gradient.add_product(part)?)
         })?;
         Ok((number(total)? / self.weight, gradient.scaled(1.0 / self.weight, self.dtype)?))
     }

@@ -205,15 +205,31 @@ pub(crate) fn sum_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     Ok(sum_axes(x, &axes)?.reshape(shape)?)
 }
 
-/// scale·(total + Σ parts) in `dtype`, added in f64; the total is in f64, and without one there is at least one part.
-pub(crate) fn scaled_sum(total: Option<&Tensor>, parts: &[Tensor], scale: f64, dtype: DType) -> Result<Tensor> {
-    let part = parts.first().or(total).ok_or_else(|| Error::unsupported("sum", "no parts"))?;
+/// scale·(total + Σ summands) of `shape` in `dtype`, added in f64; the total is in f64. A summand consists of parts with
+/// the positions at which they begin; off the CPU it is one part.
+pub(crate) fn scaled_sum(
+    shape: &[usize],
+    total: Option<&Tensor>,
+    summands: &[Vec<(usize, Tensor)>],
+    scale: f64,
+    dtype: DType,
+) -> Result<Tensor> {
+    let part = summands.iter().flatten().next().map(|(_, part)| part).or(total);
+    let part = part.ok_or_else(|| Error::unsupported("sum", "nothing to add"))?;
     match (part.dtype(), dtype) {
-        (DType::F32, DType::F32) if part.device().is_cpu() => cpu::scaled_sum::<f32, f32>(total, parts, scale),
-        (DType::F32, DType::F64) if part.device().is_cpu() => cpu::scaled_sum::<f32, f64>(total, parts, scale),
-        (DType::F64, DType::F32) if part.device().is_cpu() => cpu::scaled_sum::<f64, f32>(total, parts, scale),
-        (DType::F64, DType::F64) if part.device().is_cpu() => cpu::scaled_sum::<f64, f64>(total, parts, scale),
-        _ => portable::scaled_sum(total, parts, scale, dtype),
+        (DType::F32, DType::F32) if part.device().is_cpu() => {
+            cpu::scaled_sum::<f32, f32>(shape, total, summands, scale)
+        }
+        (DType::F32, DType::F64) if part.device().is_cpu() => {
+            cpu::scaled_sum::<f32, f64>(shape, total, summands, scale)
+        }
+        (DType::F64, DType::F32) if part.device().is_cpu() => {
+            cpu::scaled_sum::<f64, f32>(shape, total, summands, scale)
+        }
+        (DType::F64, DType::F64) if part.device().is_cpu() => {
+            cpu::scaled_sum::<f64, f64>(shape, total, summands, scale)
+        }
+        _ => portable::scaled_sum(total, summands, scale, dtype),
     }
 }
 

@@ -251,12 +251,17 @@ pub(crate) fn sum_axes(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
     Ok(x.to_dtype(DType::F64)?.sum_keepdim(axes)?.to_dtype(x.dtype())?)
 }
 
-pub(crate) fn scaled_sum(total: Option<&Tensor>, parts: &[Tensor], scale: f64, dtype: DType) -> Result<Tensor> {
+pub(crate) fn scaled_sum(
+    total: Option<&Tensor>,
+    summands: &[Vec<(usize, Tensor)>],
+    scale: f64,
+    dtype: DType,
+) -> Result<Tensor> {
     let mut sum = total.cloned();
-    for part in parts {
+    for (_, part) in summands.iter().flatten() {
         sum = crate::op::accumulate(sum, Some(part.to_dtype(DType::F64)?))?;
     }
-    let sum = sum.ok_or_else(|| Error::unsupported("sum", "no parts"))?;
+    let sum = sum.ok_or_else(|| Error::unsupported("sum", "nothing to add"))?;
     Ok((sum * scale)?.to_dtype(dtype)?)
 }
 

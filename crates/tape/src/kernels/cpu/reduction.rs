@@ -21,27 +21,36 @@ pub(crate) fn sum_axis<T: Element>(x: &Tensor, axis: usize) -> Result<Tensor> {
     })
 }
 
-/// scale·(total + Σ parts) in one pass over memory, added in order in f64; the total is in f64, the parts are in T, the sum
-/// in U.
+/// scale·(total + Σ summands) in one pass over memory, added in order in f64; the total is in f64, summands are in T, the
+/// sum is in U. A summand consists of parts with the positions at which they begin.
 pub(crate) fn scaled_sum<T: Element, U: Element>(
+    shape: &[usize],
     total: Option<&Tensor>,
-    parts: &[Tensor],
+    summands: &[Vec<(usize, Tensor)>],
     scale: f64,
 ) -> Result<Tensor> {
-    let shape = total.map_or_else(|| parts[0].dims(), Tensor::dims);
-    let parts = parts.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>()?;
-    let guards: Vec<Guard> = parts.iter().map(Guard::new).collect();
-    let parts = guards.iter().map(Guard::elements::<T>).collect::<Result<Vec<_>>>()?;
+    let parts = summands.iter().flatten();
+    let parts = parts.map(|(start, part)| Ok((*start, part.contiguous()?))).collect::<Result<Vec<_>>>()?;
+    let guards: Vec<(usize, Guard)> = parts.iter().map(|(start, part)| (*start, Guard::new(part))).collect();
+    let parts = guards.iter().map(|(start, part)| Ok((*start, part.elements::<T>()?))).collect::<Result<Vec<_>>>()?;
     let total = total.map(Guard::new);
     let total = total.as_ref().map(Guard::elements::<f64>).transpose()?;
     let mut sums = vec![U::ZERO; shape.iter().product()];
-    sums.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sums)| {
-        let range = piece * PIECE..piece * PIECE + sums.len();
-        let mut sum = total.map_or_else(|| vec![0.0; sums.len()], |total| total[range.clone()].to_vec());
-        for part in &parts {
-            sum.iter_mut().zip(&part[range.clone()]).for_each(|(sum, x)| *sum += x.to_f64());
+    sums.par_chunks_mut(PIECE).enumerate().for_each(|(piece, slots)| {
+        let begin = piece * PIECE;
+        let end = begin + slots.len();
+        let mut sum = [0.0; PIECE];
+        if let Some(total) = total {
+            sum[..slots.len()].copy_from_slice(&total[begin..end]);
         }
-        sums.iter_mut().zip(sum).for_each(|(slot, sum)| *slot = U::from_f64(scale * sum));
+        for &(start, part) in &parts {
+            let (from, to) = (begin.max(start), end.min(start + part.len()));
+            if from < to {
+                let here = sum[from - begin..to - begin].iter_mut();
+                here.zip(&part[from - start..to - start]).for_each(|(sum, x)| *sum += x.to_f64());
+            }
+        }
+        slots.iter_mut().zip(sum).for_each(|(slot, sum)| *slot = U::from_f64(scale * sum));
     });
     tensor(sums, shape)
 }
