@@ -99,8 +99,8 @@ fn losses_agree_with_pytorch() {
             };
             close("losses", &losses);
             close("mean", &mean(losses.sum_all().unwrap()));
-            close("gradient", &mean(at.gradient().unwrap()));
-            close("hessian", &mean(at.hessian(&v.to_dtype(dtype).unwrap()).unwrap()));
+            close("gradient", &mean(at.gradient().unwrap().joined().unwrap()));
+            close("hessian", &mean(at.hessian(&v.to_dtype(dtype).unwrap()).unwrap().joined().unwrap()));
         }
     }
 }

@@ -274,8 +274,16 @@ impl<'m> Network<'m> {
                 "leave the micro-batch out, analyse fewer samples with `--samples`, or use stored statistics",
             )),
             _ if coupled => Ok(Division::whole(self.samples)),
-            asked => Ok(Division::new(self.samples, asked, self.footprint, self.memory, self.device.is_cpu())),
+            asked => {
+                let (vector, on_cpu) = (self.vector_bytes(), self.device.is_cpu());
+                Ok(Division::new(self.samples, asked, self.footprint, vector, self.memory, on_cpu))
+            }
         }
+    }
+
+    /// Bytes of a vector of the parameters' length.
+    fn vector_bytes(&self) -> u64 {
+        (self.program.parameters().len() * self.dtype.size_in_bytes()) as u64
     }
 
     /// What linearizing the first sample takes.
@@ -304,7 +312,7 @@ impl<'m> Network<'m> {
         let bytes = |samples: usize, per_sample: usize| (samples * per_sample) as u64;
         let (at_a_time, kept) = (self.division.samples_at_a_time(), self.kept_batches());
         let anew = if kept < self.batches.len() { bytes(at_a_time, self.footprint.kept) } else { 0 };
-        let vector = (self.program.parameters().len() * self.dtype.size_in_bytes()) as u64;
+        let vector = self.vector_bytes();
         // Each micro-batch has a product of its own, and its parts before they are joined.
         let products = 2 * at_a_time.div_ceil(self.division.size) as u64 * vector;
         Memory {
