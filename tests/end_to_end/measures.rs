@@ -382,7 +382,7 @@ fn megabytes(text: &str, words: &str) -> f64 {
 #[test]
 fn the_predicted_memory_is_what_is_taken() {
     let basin = Basin::new();
-    let data = "synthetic:images:samples=192,size=32,classes=10";
+    let data = "synthetic:images:samples=320,size=32,classes=10";
     basin.done(&["train", "--model", "resnet20", "--data", data, "--epochs", "1", "--out", "run"]);
     let spectrum = ["spectrum", CHECKPOINT, "--bottom", "0", "--tolerance", "0.5", "--dtype", "f32", "-v"];
     let stderr = basin.done(&spectrum).stderr;

@@ -19,6 +19,8 @@ use candle_core::{DType, Device, Tensor};
 
 /// Interleaved repetitions of everything.
 const ROUNDS: usize = 7;
+/// Vectors that are multiplied at once.
+const VECTORS: usize = 4;
 
 /// A model with its batch and what it costs.
 struct Case {
@@ -58,20 +60,33 @@ fn measure(case: &Case) -> Result<()> {
     let targets = Targets::Classes { labels, classes: 10 };
     let data = Dataset::from_tensors(case.name, random(&case.batch, 1.0)?, targets)?;
     let buffers = case.model.initial_buffers(DType::F32)?;
-    let network = Network::new(&case.model, &buffers, LossSpec::CrossEntropy, &data, NetworkOptions::default())?;
+    let network = |memory| {
+        let options = NetworkOptions { memory, ..NetworkOptions::default() };
+        Network::new(&case.model, &buffers, LossSpec::CrossEntropy, &data, options)
+    };
     let (theta, v) = (&case.parameters, random(case.parameters.dims(), 1.0)?);
+    let several = random(&[VECTORS, v.elem_count()], 1.0)?;
+    // Half of what all linearizations and a sweep take keeps none of them.
+    let network_anew = network(Some(network(None)?.memory().peak() / 2))?;
+    let network = network(None)?;
     let kept = network.linearize(theta)?;
     kept.hessian(&v)?;
 
-    let mut times: [Vec<Duration>; 5] = Default::default();
+    let anew = network_anew.linearize(theta)?;
+    let mut times: [Vec<Duration>; 8] = Default::default();
     for _ in 0..ROUNDS {
         timed(&mut times[0], || network.evaluate(theta))?;
         timed(&mut times[1], || network.gradient(theta))?;
         timed(&mut times[2], || kept.hessian(&v))?;
         timed(&mut times[3], || kept.gauss_newton(&v))?;
         timed(&mut times[4], || kept.empirical_fisher(&v))?;
+        timed(&mut times[5], || kept.hessian(&several))?;
+        timed(&mut times[6], || anew.hessian(&v))?;
+        timed(&mut times[7], || anew.hessian(&several))?;
     }
-    let [forward, gradient, hessian, gauss_newton, fisher] = times.each_mut().map(|times| median(times));
+    let [forward, gradient, hessian, gauss_newton, fisher, hessians, hessian_anew, hessians_anew] =
+        times.each_mut().map(|times| median(times));
+    let each = |seconds: f64| seconds / VECTORS as f64;
     let (all, first) = case.multiply_adds;
     let samples = case.batch[0] as f64;
     let floor = |sweeps: f64, first_sweeps: f64| 2.0 * samples * (sweeps * (all - first) + first_sweeps * first) / 1e9;
@@ -81,6 +96,9 @@ fn measure(case: &Case) -> Result<()> {
         ("forward", forward, floor(1.0, 1.0)),
         ("gradient", gradient, floor(3.0, 2.0)),
         ("Hessian v", hessian, floor(6.0, 2.0)),
+        ("  of 4 at once", each(hessians), floor(6.0, 2.0)),
+        ("Hessian v, anew", hessian_anew, floor(9.0, 4.0)),
+        ("  of 4 at once", each(hessians_anew), floor(6.0 + 3.0 / VECTORS as f64, 2.0 + 2.0 / VECTORS as f64)),
         ("Gauss-Newton v", gauss_newton, floor(4.0, 2.0)),
         ("empirical Fisher v", fisher, floor(4.0, 2.0)),
     ] {

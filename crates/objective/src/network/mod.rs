@@ -311,14 +311,16 @@ impl<'m> Network<'m> {
     pub fn memory(&self) -> Memory {
         let bytes = |samples: usize, per_sample: usize| (samples * per_sample) as u64;
         let (at_a_time, kept) = (self.division.samples_at_a_time(), self.kept_batches());
-        let anew = if kept < self.batches.len() { bytes(at_a_time, self.footprint.kept) } else { 0 };
+        // Each thread is in one sweep at a time.
+        let swept = (self.division.size * rayon::current_num_threads()).min(at_a_time);
+        let anew = if kept < self.batches.len() { bytes(swept, self.footprint.kept) } else { 0 };
         let vector = self.vector_bytes();
         // Each micro-batch has a product of its own, and its parts before they are joined.
         let products = 2 * at_a_time.div_ceil(self.division.size) as u64 * vector;
         Memory {
             kept: bytes(self.samples.min(kept * self.division.size), self.footprint.kept),
             all: bytes(self.samples, self.footprint.kept),
-            product: bytes(at_a_time, self.footprint.sweep) + anew + products,
+            product: bytes(swept, self.footprint.sweep) + anew + products,
             vector,
         }
     }
