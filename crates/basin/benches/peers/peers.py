@@ -51,6 +51,8 @@ from contenders import (
 )
 from networks import CASES
 
+# Samples from which those far from kinks are chosen, at least; and at least twice as many as are used.
+DRAWN = 512
 # What each contender is given to come to rest before the next one's turn.
 PAUSE = 0.05
 
@@ -118,7 +120,7 @@ def draw(case, module, seed):
     if case.text:
         text = torch.randint(case.classes, (case.samples, case.shape[0] + 1), generator=generator)
         return with_weights(module, text[:, :-1].contiguous(), text[:, 1:].contiguous(), generator)
-    x = torch.randn(2 * case.samples, *case.shape, generator=generator)
+    x = torch.randn(max(2 * case.samples, DRAWN), *case.shape, generator=generator)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1.0
