@@ -11,7 +11,7 @@ use candle_core::{DType, Tensor};
 pub enum Fisher {
     /// That of targets drawn from the model's own predictions, in expectation over all draws: it equals the generalized
     /// Gauss-Newton matrix for every loss that is a negative log-likelihood of the model's outputs, up to its constant
-    /// (Martens, "New insights and perspectives on the natural gradient method", JMLR 2020, section 9.2), so that nothing
+    /// (Martens, "New insights and perspectives on the natural gradient method", JMLR 2020), so that nothing
     /// needs to be drawn.
     Predictions,
     /// (1/N) Σ gᵢ gᵢᵀ with the gradients gᵢ at the targets of the data.
@@ -19,7 +19,7 @@ pub enum Fisher {
 }
 
 /// ‖θ‖²_fr = ⟨θ, F θ⟩, the squared Fisher-Rao norm, in units of the loss (Liang et al., "Fisher-Rao metric, geometry, and
-/// complexity of neural networks", AISTATS 2019, definition 2). One product, nothing drawn. It is the mean of (gᵢᵀθ)², and
+/// complexity of neural networks", AISTATS 2019). One product, nothing drawn. It is the mean of (gᵢᵀθ)², and
 /// gᵢᵀθ does not change when layers are rescaled. The paper's closed forms, such as (L + 1)² E[⟨∂ℓ/∂f, f⟩²] for a bias-free
 /// network of ReLUs with L hidden layers, are of the empirical matrix.
 ///

@@ -10,7 +10,7 @@ use crate::moments::Moments;
 use crate::neighbourhood::{Centre, FORWARD, Observe};
 
 /// The drop of accuracy that defines σ (Jiang et al., "Fantastic generalization measures and where to find them", ICLR
-/// 2020, appendix C).
+/// 2020).
 pub const ACCURACY_DROP: f64 = 0.1;
 /// ε, the standard deviation of noise on a zero weight where noise is in proportion to weights (Dziugaite et al., "In
 /// search of robust measures of generalization", NeurIPS 2020).

@@ -20,10 +20,10 @@ pub struct RankCorrelation {
 }
 
 /// Kendall's τ-b = (C − D)/√((n₀ − n₁)(n₀ − n₂)), with C concordant and D discordant of the n₀ = n(n − 1)/2 pairs and n₁, n₂ of them
-/// tied in x and in y (Kendall, "Rank correlation methods", 1945 and 1970, chapter 3).
+/// tied in x and in y (Kendall, "Rank correlation methods", 1970).
 ///
 /// The probability is two-sided: by all n! permutations of y up to n = 9, ties included, and beyond by the normal
-/// distribution with the variance of C − D under ties (Kendall, 1970, section 4). The standard error beyond n = 9 is the
+/// distribution with the variance of C − D under ties (Kendall, 1970). The standard error beyond n = 9 is the
 /// jackknife's, which is consistent for smooth functions of U-statistics such as τ-b (Arvesen, 1969).
 ///
 /// ```

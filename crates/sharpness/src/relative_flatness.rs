@@ -1,4 +1,4 @@
-//! Relative flatness of a layer, after Petzka et al. (NeurIPS 2021), definition 3:
+//! Relative flatness of a layer, after Petzka et al. ("Relative flatness and generalization", NeurIPS 2021):
 //!
 //! κ = Σ_{s,t} ⟨w_s, w_t⟩ tr H_{s,t},
 //!

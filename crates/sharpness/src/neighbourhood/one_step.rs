@@ -5,7 +5,7 @@ use basin_records::sharpness::{Measure, Measurement, Norm};
 
 use super::{Ball, Centre, FORWARD, Observe};
 
-/// L(θ + ρ g/‖g‖₂) − L(θ) with g = ∇L(θ): what SAM adds to the loss (Foret et al., ICLR 2021, equation 2).
+/// L(θ + ρ g/‖g‖₂) − L(θ) with g = ∇L(θ): what SAM adds to the loss (Foret et al., ICLR 2021).
 ///
 /// ```
 /// use basin_objective::Quadratic;

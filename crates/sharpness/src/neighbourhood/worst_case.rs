@@ -1,7 +1,7 @@
 //! Worst-case sharpness: max L(θ + δ) − L(θ) over a ball, by Auto-PGD.
 //!
 //! Auto-PGD (Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
-//! attacks", ICML 2020, algorithm 1) ascends with momentum inside the ball,
+//! attacks", ICML 2020) ascends with momentum inside the ball,
 //!
 //! zₖ₊₁ = P(uₖ + η d(uₖ)),  uₖ₊₁ = P(uₖ + α (zₖ₊₁ − uₖ) + (1 − α)(uₖ − uₖ₋₁)),  α = 0.75,
 //!
