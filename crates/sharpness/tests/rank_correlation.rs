@@ -113,7 +113,7 @@ fn the_normal_probability_meets_the_exact_one() {
     let x: Vec<f64> = (0..10).map(f64::from).collect();
     let y = [2.0, 0.0, 5.0, 1.0, 8.0, 4.0, 9.0, 3.0, 7.0, 6.0];
     let found = kendall(&x, &y).unwrap();
-    let z = found.tau / (2.0 * 25.0 / (9.0 * 10.0 * 9.0) as f64).sqrt();
+    let z = found.tau / (2.0 * 25.0 / (9.0 * 10.0 * 9.0_f64)).sqrt();
     let expected = libm::erfc(z / 2_f64.sqrt());
     assert!(!found.exact && (found.p_value - expected).abs() < 1e-12, "{found:?} {expected}");
 }

@@ -93,20 +93,20 @@ pub(super) fn correlated(comparison: Comparison) -> anyhow::Result<Comparison> {
     Ok(Comparison { correlations, ..comparison })
 }
 
+/// Takes a measure from a row.
+type Value<'a> = Box<dyn Fn(&Row) -> Option<f64> + 'a>;
+
 /// A measure that every row may have.
 struct RowMeasure<'a> {
     name: String,
     scale: Scale,
-    value: Box<dyn Fn(&Row) -> Option<f64> + 'a>,
+    value: Value<'a>,
 }
 
 /// All measures of a comparison that say something of a minimum other than how well it does.
 fn measures(comparison: &Comparison) -> Vec<RowMeasure<'_>> {
-    let dependent = |name: &str, value: Box<dyn Fn(&Row) -> Option<f64>>| RowMeasure {
-        name: name.into(),
-        scale: Scale::ScaleDependent,
-        value,
-    };
+    let dependent =
+        |name: &str, value: Value<'static>| RowMeasure { name: name.into(), scale: Scale::ScaleDependent, value };
     let settings = comparison.rows.first().map(|row| row.keskar.as_slice()).unwrap_or_default();
     let keskar = settings.iter().enumerate().map(|(i, summary)| {
         let name = format!("keskar, epsilon {}, {}", summary.epsilon, keskar::space(summary));

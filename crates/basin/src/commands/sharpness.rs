@@ -158,7 +158,10 @@ impl At<'_> {
             return Ok(found);
         }
         let subject = self.subject.in_f64(self.common)?;
-        let (again, _) = self.eigenvalue_on(&subject.network()?, &subject.theta, observe)?;
+        let (mut again, _) = self.eigenvalue_on(&subject.network()?, &subject.theta, observe)?;
+        for measurement in &mut again.measurements {
+            measurement.reason += "; in f64, for the residual in f32 stopped at its rounding";
+        }
         Ok(Found { products: found.products + again.products, ..again })
     }
 
