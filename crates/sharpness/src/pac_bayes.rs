@@ -41,6 +41,27 @@ pub enum Noise {
 /// slope of the mean drop there. `residual` is half the last bracket. Not converged, with the reason, where no noise tried
 /// costs that much accuracy or all of it does.
 ///
+/// ```
+/// use basin_objective::data::{Dataset, Targets};
+/// use basin_objective::models::Model;
+/// use basin_objective::{LossSpec, Network, NetworkOptions};
+/// use basin_sharpness::neighbourhood::Centre;
+/// use basin_sharpness::{Noise, pac_bayes};
+/// use candle_core::{DType, Device, Tensor};
+///
+/// // z = x on two unit vectors: noise moves z₀ − z₁ = ±1 with the standard deviation 2σ, so that Φ(−1/(2σ)) = 0.1 go wrong.
+/// let inputs = Tensor::new(&[[1.0_f32, 0.0], [0.0, 1.0]], &Device::Cpu)?;
+/// let labels = Tensor::new(&[0_i64, 1], &Device::Cpu)?;
+/// let data = Dataset::from_tensors("two points", inputs, Targets::Classes { labels, classes: 2 })?;
+/// let model = Model::new(&"mlp:2-2".parse()?, &[2], 2)?;
+/// let buffers = model.initial_buffers(DType::F32)?;
+/// let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, NetworkOptions::default())?;
+/// let theta = Tensor::new(&[1.0_f32, 0.0, 0.0, 1.0, 0.0, 0.0], &Device::Cpu)?;
+/// let found = pac_bayes(&Centre::new(&network, &theta)?, Noise::Equal, 400, 0, &mut |_| Ok(()))?;
+/// assert!((found.value - 0.3902).abs() < 4.0 * found.stderr.unwrap_or(0.0));
+/// # Ok::<(), basin_objective::Error>(())
+/// ```
+///
 /// # Errors
 /// When the objective has no accuracy, there are fewer than two draws, or the objective fails.
 pub fn pac_bayes(

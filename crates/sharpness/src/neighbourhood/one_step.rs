@@ -29,6 +29,19 @@ pub fn sam(centre: &Centre<'_>, rho: f64, observe: &mut Observe<'_>) -> Result<M
 /// L(θ + ρ T²g/‖T g‖₂) − L(θ) with T = |θ| elementwise: what ASAM adds to the loss (Kwon et al., ICML 2021). Nothing is added to |θ|,
 /// which the optimizer does so that zero weights may move and which would make the value depend on the weights' scale.
 ///
+/// ```
+/// use basin_objective::Quadratic;
+/// use basin_sharpness::neighbourhood::{Centre, asam};
+/// use candle_core::{Device, Tensor};
+///
+/// // L = θ₀² at θ₀ = 2: a step of half its size ends at 3.
+/// let hessian = Tensor::new(&[[2.0, 0.0], [0.0, 4.0]], &Device::Cpu)?;
+/// let quadratic = Quadratic::new(hessian, Tensor::new(&[0.0, 0.0], &Device::Cpu)?)?;
+/// let centre = Centre::new(&quadratic, &Tensor::new(&[2.0, 0.0], &Device::Cpu)?)?;
+/// assert_eq!(asam(&centre, 0.5, &mut |_| Ok(()))?.value, 5.0);
+/// # Ok::<(), basin_objective::Error>(())
+/// ```
+///
 /// # Errors
 /// When ρ is not positive, or the objective fails.
 pub fn asam(centre: &Centre<'_>, rho: f64, observe: &mut Observe<'_>) -> Result<Measurement> {
