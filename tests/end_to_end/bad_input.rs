@@ -32,6 +32,10 @@ fn of_the_command_line() {
             (&["keskar", CHECKPOINT, "--subspace", "ful"], &["--subspace", "ful", "full"]),
             (&["keskar", CHECKPOINT, "--columns", "orthonomal"], &["orthonomal", "orthonormal"]),
             (&["spectrum", CHECKPOINT, "--matrix", "hesian"], &["hesian", "hessian"]),
+            (&["sharpness"], &["<CKPT>"]),
+            (&["sharpness", CHECKPOINT, "--measure", "adaptive-wrost"], &["adaptive-wrost", "adaptive-worst"]),
+            (&["sharpness", CHECKPOINT, "--norm", "l3"], &["l3", "l2, linf"]),
+            (&["compare", CHECKPOINT, "--measure", "flatness"], &["flatness", "--measure"]),
             (&["keskar", CHECKPOINT, "--split", "tset"], &["tset", "test"]),
             (&["keskar", CHECKPOINT, "--dtype", "f63"], &["f63", "f64"]),
             (&["train", "--optimizer", "sdg", "--out", "o"], &["sdg", "sgd"]),
@@ -85,6 +89,15 @@ fn of_numbers() {
             (&["spectrum", CHECKPOINT, "--tolerance", "0"], &["tolerance is 0"]),
             (&["spectrum", CHECKPOINT, "--tolerance", "-1"], &["tolerance is -1"]),
             (&["spectrum", CHECKPOINT, "--tolerance", "nan"], &["tolerance is NaN"]),
+            (&["sharpness", CHECKPOINT, "--rho", "0"], &["ρ is 0"]),
+            (&["sharpness", CHECKPOINT, "--rho", "0.1,-1"], &["ρ is -1"]),
+            (&["sharpness", CHECKPOINT, "--rho", "nan"], &["ρ is NaN"]),
+            (&["sharpness", CHECKPOINT, "--rho", "inf"], &["ρ is inf"]),
+            (&["sharpness", CHECKPOINT, "--iterations", "0"], &["iterations is 0"]),
+            (&["sharpness", CHECKPOINT, "--starts", "0"], &["starts is 0"]),
+            (&["sharpness", CHECKPOINT, "--draws", "1"], &["draws is 1", "standard error"]),
+            (&["sharpness", CHECKPOINT, "--update", "none.safetensors"], &["none.safetensors"]),
+            (&["compare", CHECKPOINT, "--rho", "0"], &["ρ is 0"]),
             (&["landscape", "line", CHECKPOINT, CHECKPOINT, "--points", "1"], &["1 points", "at least 2"]),
             (&["landscape", "line", CHECKPOINT, CHECKPOINT, "--points", "99999999999999"], &["points", "at most"]),
             (&["landscape", "line", CHECKPOINT, CHECKPOINT, "--range", "2,-1"], &["from 2 to -1", "ascending"]),
@@ -216,7 +229,7 @@ fn of_a_place_to_write_to() {
 #[test]
 fn a_place_to_write_to_is_checked_before_any_work() {
     let basin = Basin::trained();
-    for command in ["keskar", "spectrum", "compare"] {
+    for command in ["keskar", "spectrum", "sharpness", "compare"] {
         // The missing checkpoint would be the first fault found while working.
         basin
             .run(&[command, "missing.safetensors", "--out", "none/records.jsonl"])

@@ -13,12 +13,13 @@ use crate::basin::{Basin, MODEL, SHORT, field, without_time};
 const CHECKPOINT: &str = "run/checkpoints/last.safetensors";
 
 /// The measuring commands, each on the checkpoint alone.
-fn commands() -> [Vec<&'static str>; 4] {
+fn commands() -> [Vec<&'static str>; 5] {
     [
         [&["keskar", CHECKPOINT][..], &SHORT].concat(),
         vec!["spectrum", CHECKPOINT],
         [&["compare", CHECKPOINT][..], &SHORT].concat(),
         vec!["landscape", "line", CHECKPOINT, CHECKPOINT, "--points", "3"],
+        vec!["sharpness", CHECKPOINT, "--measure", "asam,adaptive-average,relative-flatness,critical", "--draws", "4"],
     ]
 }
 
@@ -101,11 +102,11 @@ fn out_appends_what_json_prints() {
     let text = basin.text("records.jsonl");
     let written: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(written, printed);
-    assert_eq!(basin.done(&["inspect", "records.jsonl"]).stdout.lines().count(), 5);
+    assert_eq!(basin.done(&["inspect", "records.jsonl"]).stdout.lines().count(), 6);
     // A torn line, as a kill leaves it, is dropped with the next record.
     basin.write("records.jsonl", &text.as_bytes()[..text.len() - 20]);
     basin.done(&with(&commands()[1], &["--out", "records.jsonl"]));
-    assert_eq!(basin.text("records.jsonl").lines().count(), 4);
+    assert_eq!(basin.text("records.jsonl").lines().count(), 5);
 }
 
 /// Regression: appending cut everything behind the last line end of any file, a checkpoint's whole content included.

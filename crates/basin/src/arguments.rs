@@ -35,14 +35,22 @@ pub(crate) enum Command {
     #[command(after_help = "Example: basin keskar last.safetensors --epsilon 1e-3,5e-4 --subspace full,manifold")]
     #[command(allow_negative_numbers = true)]
     Keskar(Keskar),
+    /// Measure sharpness in other ways: worst and average cases in balls, flatness, critical sharpness and more.
+    #[command(
+        after_help = "Example: basin sharpness last.safetensors --measure adaptive-worst,fisher-rao --norm l2 --rho 0.5,1"
+    )]
+    #[command(allow_negative_numbers = true)]
+    Sharpness(Sharpness),
     /// Find the extremal eigenvalues of the Hessian, the Gauss-Newton or the empirical Fisher matrix.
     #[command(
         after_help = "Example: basin spectrum last.safetensors --top 5 --bottom 2 --eigenvectors top.safetensors"
     )]
     #[command(allow_negative_numbers = true)]
     Spectrum(Spectrum),
-    /// Put minima side by side: losses, sharpness, eigenvalues, norms.
-    #[command(after_help = "Example: basin compare small.safetensors large.safetensors")]
+    /// Put minima side by side: losses, sharpness, eigenvalues, norms, and how they rank with the generalization gap.
+    #[command(
+        after_help = "Example: basin compare small.safetensors large.safetensors --measure adaptive-worst,relative-flatness"
+    )]
     #[command(allow_negative_numbers = true)]
     Compare(Compare),
     /// Evaluate the loss along lines between minima.
@@ -145,6 +153,74 @@ pub(crate) enum ColumnsArgument {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MeasureArgument {
+    /// Every measure below that the data allows.
+    All,
+    /// Largest rise of the loss in a ball, a lower bound.
+    Worst,
+    /// The same with distances relative to each weight.
+    AdaptiveWorst,
+    /// Expected rise of the loss under noise on the weights.
+    Average,
+    /// The same with noise in proportion to each weight.
+    AdaptiveAverage,
+    /// Rise of the loss after SAM's one step.
+    Sam,
+    /// Rise of the loss after ASAM's one step.
+    Asam,
+    /// Norm of the gradient.
+    GradientNorm,
+    /// Squared Fisher-Rao norm with the Fisher matrix of the model's predictions.
+    FisherRao,
+    /// Squared Fisher-Rao norm with the empirical Fisher matrix.
+    EmpiricalFisherRao,
+    /// Relative flatness of each layer.
+    RelativeFlatness,
+    /// Noise scale that costs 0.1 of accuracy.
+    PacBayes,
+    /// The same with noise in proportion to each weight.
+    AdaptivePacBayes,
+    /// 2/η with the smallest step η along the gradient that does not lower the loss.
+    Critical,
+    /// Largest eigenvalue of the Hessian.
+    #[value(name = "lambda_max", alias = "lambda-max")]
+    LambdaMax,
+}
+
+impl MeasureArgument {
+    /// What `all` stands for.
+    pub(crate) const EVERY: [Self; 14] = [
+        Self::Worst,
+        Self::AdaptiveWorst,
+        Self::Average,
+        Self::AdaptiveAverage,
+        Self::Sam,
+        Self::Asam,
+        Self::GradientNorm,
+        Self::FisherRao,
+        Self::EmpiricalFisherRao,
+        Self::RelativeFlatness,
+        Self::PacBayes,
+        Self::AdaptivePacBayes,
+        Self::Critical,
+        Self::LambdaMax,
+    ];
+
+    /// Whether it can be had for classes alone.
+    pub(crate) fn needs_accuracy(self) -> bool {
+        matches!(self, Self::PacBayes | Self::AdaptivePacBayes)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NormArgument {
+    /// Euclidean.
+    L2,
+    /// Largest entry.
+    Linf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MatrixArgument {
     /// Second derivatives of the loss.
     Hessian,
@@ -195,6 +271,44 @@ pub(crate) struct Keskar {
     pub(crate) common: Common,
 }
 
+/// The balls of worst and average cases.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BallSettings {
+    /// Radii for every measure that has one; each measure's own when absent: worst 0.05 in l2 and 0.001 in linf,
+    /// adaptive-worst 0.5 and 0.002, average 0.01, adaptive-average 0.1, sam 0.05, asam 0.5.
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) rho: Option<Vec<f64>>,
+    /// Norms of the balls.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "l2,linf")]
+    pub(crate) norm: Vec<NormArgument>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sharpness {
+    /// Safetensors checkpoints.
+    #[arg(required = true, value_name = "CKPT")]
+    pub(crate) checkpoints: Vec<PathBuf>,
+    /// What is measured.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
+    pub(crate) measure: Vec<MeasureArgument>,
+    #[command(flatten)]
+    pub(crate) ball: BallSettings,
+    /// Iterations of each start of a worst case.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) iterations: usize,
+    /// Starts of a worst case: the weights themselves, then random points of the ball.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) starts: usize,
+    /// Random draws of averages, noise and probes.
+    #[arg(long, default_value_t = 32)]
+    pub(crate) draws: usize,
+    /// A later checkpoint: critical sharpness is measured along the way there too.
+    #[arg(long, value_name = "CKPT")]
+    pub(crate) update: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
 /// Which eigenvalues are sought, and how well.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SpectrumSettings {
@@ -234,6 +348,16 @@ pub(crate) struct Compare {
     /// Safetensors checkpoints.
     #[arg(required = true, value_name = "CKPT")]
     pub(crate) checkpoints: Vec<PathBuf>,
+    /// What is measured beside Keskar's sharpness and the Hessian's extremal eigenvalues.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "adaptive-average,fisher-rao,relative-flatness,critical"
+    )]
+    pub(crate) measure: Vec<MeasureArgument>,
+    #[command(flatten)]
+    pub(crate) ball: BallSettings,
     #[command(flatten)]
     pub(crate) keskar: KeskarSettings,
     #[command(flatten)]

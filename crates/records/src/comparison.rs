@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::float;
 use crate::keskar::Summary;
+use crate::sharpness::Measurement;
 use crate::spectrum::Eigenvalue;
 
 /// Minima side by side, and which of the columns a rescaling of the weights can change.
@@ -13,12 +14,39 @@ pub struct Comparison {
     pub columns: Vec<Column>,
     /// One row per checkpoint.
     pub rows: Vec<Row>,
+    /// How measures rank the checkpoints as against their generalization gaps; empty below three checkpoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub correlations: Vec<Correlation>,
+}
+
+/// The rank correlation of a measure with the generalization gap over the checkpoints that have both: Kendall's τ-b,
+/// 1 where the measure ranks as the gap does and −1 where it ranks the other way round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Correlation {
+    /// Name of the measure: that of a column, with its setting where a column holds several.
+    pub measure: String,
+    /// What a rescaling of the weights does to the measure.
+    pub scale: Scale,
+    /// Checkpoints that have both.
+    pub checkpoints: u64,
+    /// Kendall's τ-b.
+    #[serde(with = "float")]
+    pub tau: f64,
+    /// Standard error of τ-b as an estimate over the population that the checkpoints were drawn from; none for so few
+    /// checkpoints that none is to be trusted.
+    #[serde(default, with = "float::optional")]
+    pub stderr: Option<f64>,
+    /// Probability of a |τ-b| at least as large when nothing but chance pairs measure and gap.
+    #[serde(with = "float")]
+    pub p_value: f64,
+    /// Whether the probability counts every permutation, rather than taking a normal distribution.
+    pub exact: bool,
 }
 
 /// A column of the comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
-    /// Name of the field in a row.
+    /// Name of the field in a row, or of a measure among its `sharpness`.
     pub name: String,
     /// What a rescaling of the weights does to it.
     pub scale: Scale,
@@ -75,6 +103,9 @@ pub struct Row {
     /// ‖θ − θ₀‖₂ from the initial weights, where they are known.
     #[serde(default, with = "float::optional")]
     pub distance: Option<f64>,
+    /// The other measures, in the same order in each row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sharpness: Vec<Measurement>,
 }
 
 const COLUMNS: [(&str, Scale); 10] = [
@@ -91,9 +122,23 @@ const COLUMNS: [(&str, Scale); 10] = [
 ];
 
 impl Comparison {
-    /// Rows with the columns as this crate knows them.
+    /// Rows with the columns as this crate knows them, and one for each further measure in the rows.
     pub fn new(rows: Vec<Row>) -> Self {
-        let columns = COLUMNS.iter().map(|&(name, scale)| Column { name: name.into(), scale }).collect();
-        Self { columns, rows }
+        let mut columns: Vec<Column> =
+            COLUMNS.iter().map(|&(name, scale)| Column { name: name.into(), scale }).collect();
+        for measurement in rows.iter().flat_map(|row| &row.sharpness) {
+            let name = measurement.column();
+            if columns.iter().all(|column| column.name != name) {
+                columns.push(Column { name, scale: measurement.measure.scale() });
+            }
+        }
+        Self { columns, rows, correlations: Vec::new() }
+    }
+}
+
+impl Row {
+    /// The measurement that a column of this name shows.
+    pub fn measurement(&self, column: &str) -> Option<&Measurement> {
+        self.sharpness.iter().find(|measurement| measurement.column() == column)
     }
 }

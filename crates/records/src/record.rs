@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
-use crate::{Comparison, Keskar, Line, Provenance, Spectrum, Study, Training, file, lines};
+use crate::{Comparison, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Training, file, lines};
 
 /// The version of the JSON, in every record's `schema`.
 pub const SCHEMA: &str = "basin/1";
@@ -30,6 +30,8 @@ pub enum Outcome {
     Keskar(Keskar),
     /// `spectrum`: eigenvalues of a curvature matrix.
     Spectrum(Spectrum),
+    /// `sharpness`: further measures.
+    Sharpness(Sharpness),
     /// `line`: loss and accuracy on the line between two minima.
     Line(Line),
     /// `training`: the history of one run.
@@ -131,6 +133,7 @@ impl Outcome {
         match self {
             Self::Keskar(_) => "keskar",
             Self::Spectrum(_) => "spectrum",
+            Self::Sharpness(_) => "sharpness",
             Self::Line(_) => "line",
             Self::Training(_) => "training",
             Self::Comparison(_) => "comparison",
@@ -143,6 +146,7 @@ impl Outcome {
         let outcome = match kind.as_str() {
             "keskar" => serde_json::from_value(result).map(Self::Keskar),
             "spectrum" => serde_json::from_value(result).map(Self::Spectrum),
+            "sharpness" => serde_json::from_value(result).map(Self::Sharpness),
             "line" => serde_json::from_value(result).map(Self::Line),
             "training" => serde_json::from_value(result).map(Self::Training),
             "comparison" => serde_json::from_value(result).map(Self::Comparison),
@@ -166,6 +170,7 @@ impl Serialize for Record {
         match &self.outcome {
             Outcome::Keskar(result) => document(self, result, serializer),
             Outcome::Spectrum(result) => document(self, result, serializer),
+            Outcome::Sharpness(result) => document(self, result, serializer),
             Outcome::Line(result) => document(self, result, serializer),
             Outcome::Training(result) => document(self, result, serializer),
             Outcome::Comparison(result) => document(self, result, serializer),

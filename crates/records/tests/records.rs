@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
-use basin_records::comparison::Row;
+use basin_records::comparison::{Correlation, Row, Scale};
 use basin_records::keskar::{Columns, Measurement, Subspace};
 use basin_records::line::Endpoint;
+use basin_records::sharpness::{self, Measure};
 use basin_records::spectrum::{Density, Eigenvalue, End, Estimate, Matrix};
 use basin_records::study::{Run, Setting};
 use basin_records::training::{Epoch, Settings};
 use basin_records::{
-    Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance, Record, Spectrum, Study,
-    Training, lines,
+    Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance, Record, Sharpness,
+    Spectrum, Study, Training, lines,
 };
 use tempfile::tempdir;
 
@@ -118,6 +119,41 @@ fn training() -> Outcome {
     })
 }
 
+fn sharpness() -> Outcome {
+    let worst = sharpness::Measurement {
+        rho: Some(0.5),
+        spread: Some(0.25),
+        lower_bound: true,
+        iterations: Some(50),
+        starts: Some(3),
+        ..sharpness::Measurement::new(Measure::AdaptiveWorstL2, 1.5)
+    };
+    let largest = sharpness::Measurement {
+        residual: Some(f64::INFINITY),
+        converged: false,
+        reason: "the basis reached its limit".into(),
+        ..sharpness::Measurement::new(Measure::LambdaMax, f64::NAN)
+    };
+    Outcome::Sharpness(Sharpness { measurements: vec![worst, largest] })
+}
+
+fn correlated() -> Outcome {
+    let measured = vec![sharpness::Measurement::new(Measure::FisherRao, 2.0)];
+    let rows = vec![Row { file: "a".into(), sharpness: measured, ..Row::default() }];
+    let mut comparison = Comparison::new(rows);
+    comparison.columns.drain(..10);
+    comparison.correlations.push(Correlation {
+        measure: "fisher-rao".into(),
+        scale: Scale::ScaleInvariant,
+        checkpoints: 3,
+        tau: 1.0,
+        stderr: None,
+        p_value: 0.5,
+        exact: true,
+    });
+    Outcome::Comparison(comparison)
+}
+
 fn comparison() -> Outcome {
     let mut comparison =
         Comparison::new(vec![Row { file: "a.safetensors".into(), loss: Some(f64::NAN), ..Row::default() }]);
@@ -149,6 +185,14 @@ fn the_json_of_every_kind_is_as_promised() {
         (
             Record::new(bare(), spectrum()),
             r#"{"schema":"basin/1","kind":"spectrum","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"matrix":"empirical-fisher","eigenvalues":[{"value":12.5,"residual":0.0001,"converged":true,"end":"top"},{"value":-0.5,"residual":0.1,"converged":false,"end":"bottom"}],"trace":{"value":20.0,"stderr":null},"density":{"nodes":[1.0],"weights":[1.0],"grid":[0.0],"values":["NaN"],"sigma":0.1}}}"#,
+        ),
+        (
+            Record::new(bare(), sharpness()),
+            r#"{"schema":"basin/1","kind":"sharpness","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":[{"measure":"adaptive-worst-l2","rho":0.5,"norm":"l2","value":1.5,"stderr":null,"spread":0.25,"invariant":true,"lower_bound":true,"converged":true,"reason":"computed without iteration","iterations":50,"starts":3},{"measure":"lambda_max","value":"NaN","stderr":null,"residual":"Infinity","invariant":false,"converged":false,"reason":"the basis reached its limit"}]}"#,
+        ),
+        (
+            Record::new(bare(), correlated()),
+            r#"{"schema":"basin/1","kind":"comparison","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"columns":[{"name":"fisher-rao","scale":"scale-invariant"}],"rows":[{"file":"a","batch_size":null,"seed":null,"loss":null,"test_loss":null,"train_accuracy":null,"test_accuracy":null,"generalization_gap":null,"keskar":[],"lambda_max":null,"lambda_min":null,"parameter_norm":null,"distance":null,"sharpness":[{"measure":"fisher-rao","value":2.0,"stderr":null,"invariant":true,"converged":true,"reason":"computed without iteration"}]}],"correlations":[{"measure":"fisher-rao","scale":"scale-invariant","checkpoints":3,"tau":1.0,"stderr":null,"p_value":0.5,"exact":true}]}}"#,
         ),
         (
             Record::new(bare(), line()),

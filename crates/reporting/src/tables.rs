@@ -1,7 +1,7 @@
 //! Accuracy and sharpness per batch size, mean ± standard deviation over seeds (tables 2 to 4 of Keskar et al.), and the
 //! minima side by side.
 
-use basin_records::comparison::{Comparison, Row, Scale};
+use basin_records::comparison::{Comparison, Correlation, Row, Scale};
 use basin_records::keskar::{Columns, Subspace, Summary};
 use basin_records::spectrum::Eigenvalue;
 use basin_records::{Keskar, Outcome};
@@ -204,16 +204,58 @@ fn shown(moments: Option<Moments>) -> String {
 fn comparisons(collection: &Collection) -> Vec<Table> {
     let found = collection.pick(|outcome| if let Outcome::Comparison(result) = outcome { Some(result) } else { None });
     let several = found.len() > 1;
-    let table = |(index, comparison): (usize, &Comparison)| {
-        comparison_table(if several { format!("comparison-{}", index + 1) } else { "comparison".into() }, comparison)
+    let tables = |(index, comparison): (usize, &Comparison)| {
+        let number = if several { format!("-{}", index + 1) } else { String::new() };
+        let correlations = correlation_table(format!("correlations{number}"), &comparison.correlations);
+        std::iter::once(comparison_table(format!("comparison{number}"), comparison))
+            .chain(correlations)
+            .collect::<Vec<_>>()
     };
-    found.iter().map(|measured| measured.result).enumerate().map(table).collect()
+    found.iter().map(|measured| measured.result).enumerate().flat_map(tables).collect()
+}
+
+/// How each measure ranks the minima as against their generalization gaps.
+fn correlation_table(stem: String, correlations: &[Correlation]) -> Option<Table> {
+    let mut numbers = Numbers::new(&["measure", "scale", "tau", "stderr", "p_value", "exact", "checkpoints"]);
+    let mut rows = Vec::new();
+    for found in correlations {
+        let (mark, scale) = match found.scale {
+            Scale::ScaleInvariant => ("", "scale-invariant"),
+            Scale::ScaleDependent => (" *", "scale-dependent"),
+        };
+        rows.push(vec![
+            format!("{}{mark}", found.measure),
+            number::with_spread(found.tau, found.stderr),
+            number::significant(found.p_value),
+            found.checkpoints.to_string(),
+        ]);
+        numbers.push(vec![
+            found.measure.clone(),
+            scale.into(),
+            found.tau.to_string(),
+            cell(found.stderr),
+            found.p_value.to_string(),
+            found.exact.to_string(),
+            found.checkpoints.to_string(),
+        ]);
+    }
+    (!rows.is_empty()).then(|| Table {
+        stem,
+        title: "Rank correlation with the generalization gap".into(),
+        caption: "Kendall's τ-b over the minima, ± jackknife standard error where there are ten or more, and the \
+                  probability p of one at least as far from 0 if the measure had nothing to do with the gap. One \
+                  measure among many has a small p by chance. * as above."
+            .into(),
+        header: ["measure", "τ-b", "p", "minima"].map(String::from).to_vec(),
+        rows,
+        numbers,
+    })
 }
 
 fn comparison_table(stem: String, comparison: &Comparison) -> Table {
     let sharpest = comparison.rows.iter().flat_map(|row| &row.keskar).map(|summary| summary.epsilon);
     let epsilon = sharpest.max_by(f64::total_cmp);
-    let columns = comparison_columns(epsilon);
+    let columns = comparison_columns(comparison, epsilon);
     // A column that no row fills says nothing.
     let columns: Vec<_> =
         columns.into_iter().filter(|column| comparison.rows.iter().any(|row| (column.value)(row).is_some())).collect();
@@ -223,7 +265,7 @@ fn comparison_table(stem: String, comparison: &Comparison) -> Table {
         None => " ?",
     };
     let mut header = vec!["checkpoint".to_owned()];
-    header.extend(columns.iter().map(|column| format!("{}{}", column.title, flag(column.name))));
+    header.extend(columns.iter().map(|column| format!("{}{}", column.title, flag(&column.name))));
     let rows = comparison.rows.iter().map(|row| {
         let values = columns.iter().map(|column| (column.value)(row).map_or_else(|| "–".into(), number::significant));
         std::iter::once(row.file.clone()).chain(values).collect()
@@ -249,7 +291,7 @@ fn comparison_table(stem: String, comparison: &Comparison) -> Table {
 
 struct ComparisonColumn {
     /// The field's name in the record, by which its flag is found.
-    name: &'static str,
+    name: String,
     title: String,
     value: Value,
 }
@@ -257,8 +299,12 @@ struct ComparisonColumn {
 /// Takes a value from a row.
 type Value = Box<dyn Fn(&Row) -> Option<f64>>;
 
-fn comparison_columns(epsilon: Option<f64>) -> Vec<ComparisonColumn> {
-    let column = |name, title: &str, value: Value| ComparisonColumn { name, title: title.to_owned(), value };
+fn comparison_columns(comparison: &Comparison, epsilon: Option<f64>) -> Vec<ComparisonColumn> {
+    let column = |name: &str, title: &str, value: Value| ComparisonColumn {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        value,
+    };
     let percent = |value: Option<f64>| value.map(|value| 100.0 * value);
     let eigenvalue = |eigenvalue: Option<Eigenvalue>| eigenvalue.map(|eigenvalue| eigenvalue.value);
     let mut columns = vec![
@@ -281,5 +327,12 @@ fn comparison_columns(epsilon: Option<f64>) -> Vec<ComparisonColumn> {
             columns.insert(5, column("keskar", &format!("φ {word}, ε = {}", number::step(epsilon)), value));
         }
     }
+    let known = |name: &str| columns.iter().any(|column| column.name == name);
+    let further = comparison.columns.iter().filter(|found| !known(&found.name)).map(|found| {
+        let name = found.name.clone();
+        column(&found.name, &found.name, Box::new(move |row| row.measurement(&name).map(|found| found.value)))
+    });
+    let further: Vec<_> = further.collect();
+    columns.extend(further);
     columns
 }

@@ -5,8 +5,10 @@
 use std::fs;
 use std::path::Path;
 
+use basin_records::comparison::{Correlation, Row, Scale};
 use basin_records::line::Endpoint;
-use basin_records::{Checkpoint, Line, Outcome, Provenance, Record, Study};
+use basin_records::sharpness::{Measure, Measurement};
+use basin_records::{Checkpoint, Comparison, Line, Outcome, Provenance, Record, Study};
 use basin_reporting::{Error, draw};
 use tempfile::tempdir;
 
@@ -124,4 +126,36 @@ fn a_damaged_record_is_named() {
     Record::new(Provenance::now(), Outcome::Study(study)).write(&directory.path().join("study.json")).unwrap();
     let error = draw(directory.path()).unwrap_err();
     assert!(error.to_string().contains("gone.json"), "{error}");
+}
+
+#[test]
+fn further_measures_and_their_correlations_stand_in_tables() {
+    let directory = tempdir().unwrap();
+    let measured = |file: &str, value| Row {
+        file: file.into(),
+        generalization_gap: Some(0.1 * value),
+        sharpness: vec![Measurement::new(Measure::FisherRao, value)],
+        ..Row::default()
+    };
+    let mut comparison = Comparison::new(vec![measured("a", 1.0), measured("b", 2.0), measured("c", 3.0)]);
+    comparison.correlations.push(Correlation {
+        measure: "fisher-rao".into(),
+        scale: Scale::ScaleInvariant,
+        checkpoints: 3,
+        tau: 1.0,
+        stderr: None,
+        p_value: 0.25,
+        exact: true,
+    });
+    let record = Record::new(Provenance::now(), Outcome::Comparison(comparison));
+    record.write(&directory.path().join("comparison.json")).unwrap();
+    draw(directory.path()).unwrap();
+    let minima = read(directory.path(), "figures/comparison.csv");
+    assert_eq!(
+        minima.lines().collect::<Vec<_>>(),
+        ["file,gap,fisher-rao", "a,0.1,1", "b,0.2,2", "c,0.30000000000000004,3"]
+    );
+    let correlations = read(directory.path(), "figures/correlations.csv");
+    assert_eq!(correlations.lines().nth(1), Some("fisher-rao,scale-invariant,1,,0.25,true,3"));
+    assert!(read(directory.path(), "index.html").contains("Rank correlation with the generalization gap"));
 }

@@ -4,24 +4,34 @@ use std::time::Instant;
 
 use basin_objective::Objective;
 use basin_objective::data::{Dataset, Split};
-use basin_records::comparison::{Row, Scale};
+use basin_records::comparison::{Correlation, Row, Scale};
 use basin_records::spectrum::Eigenvalue;
 use basin_records::{Comparison, Outcome, Record};
 use basin_sharpness::lanczos::Lanczos;
-use basin_sharpness::{CurvatureMatrix, KeskarOptions};
+use basin_sharpness::neighbourhood::WorstCase;
+use basin_sharpness::{CurvatureMatrix, KeskarOptions, kendall};
 use basin_tape::vector;
 
-use super::{keskar, spectrum};
-use crate::arguments::{Common, Compare};
+use super::sharpness::Plan;
+use super::{keskar, sharpness, spectrum};
+use crate::arguments::{Common, Compare, MeasureArgument};
 use crate::exit::Ended;
 use crate::output::emit;
 use crate::subject::Subject;
 use crate::table::{number, percent, spread, table};
 
+/// Independent draws behind each average.
+const DRAWS: usize = 32;
+/// Fewer checkpoints have no ranking to speak of.
+const LEAST_CORRELATED: usize = 3;
+
 pub(crate) fn run(arguments: &Compare) -> anyhow::Result<Ended> {
     let started = Instant::now();
     let common = &arguments.common;
     let options = keskar::options(&arguments.keskar, common.seed);
+    let search = WorstCase { seed: common.seed, ..WorstCase::default() };
+    // λ_max stands in a column of its own.
+    let plan = Plan::new(&arguments.measure, &arguments.ball, search, DRAWS)?.without(MeasureArgument::LambdaMax);
     let mut rows = Vec::with_capacity(arguments.checkpoints.len());
     let subjects =
         arguments.checkpoints.iter().map(|path| Subject::load(path, common)).collect::<Result<Vec<_>, _>>()?;
@@ -29,28 +39,94 @@ pub(crate) fn run(arguments: &Compare) -> anyhow::Result<Ended> {
         super::line::require_one_subject(&subjects[0], subject)?;
     }
     for subject in &subjects {
-        rows.push(measured_row(subject, common, &options)?);
+        rows.push(measured_row(subject, common, &options, &plan)?);
     }
     let mut provenance = subjects[0].provenance(started)?;
     (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
     (provenance.epoch, provenance.step, provenance.optimizer, provenance.model) = (None, None, None, None);
     let converged = |e: &Option<Eigenvalue>| e.is_none_or(|e| e.converged);
-    let ended = match rows.iter().all(|row| converged(&row.lambda_max) && converged(&row.lambda_min)) {
+    let ended = match rows.iter().all(|row| {
+        converged(&row.lambda_max) && converged(&row.lambda_min) && row.sharpness.iter().all(|found| found.converged)
+    }) {
         true => Ended::Done,
         false => Ended::NotConverged,
     };
-    let record = Record::new(provenance, Outcome::Comparison(Comparison::new(rows)));
+    let record = Record::new(provenance, Outcome::Comparison(correlated(Comparison::new(rows))?));
     emit(common, &record, || readable(&record))?;
     Ok(ended)
 }
 
 /// All that is measured of one checkpoint.
-fn measured_row(subject: &Subject, common: &Common, options: &KeskarOptions) -> anyhow::Result<Row> {
+fn measured_row(subject: &Subject, common: &Common, options: &KeskarOptions, plan: &Plan) -> anyhow::Result<Row> {
     let quiet = common.machine.quiet;
     let lanczos = Lanczos { seed: common.seed, memory: common.machine.memory, ..Lanczos::default() };
     let keskar = keskar::measure(subject, options, quiet)?;
     let (spectrum, _) = spectrum::measure(subject, common, &lanczos, CurvatureMatrix::Hessian)?;
-    row(subject, &keskar, &spectrum)
+    let sharpness = match sharpness::measure(subject, common, plan, None)?.outcome {
+        Outcome::Sharpness(sharpness) => sharpness.measurements,
+        _ => Vec::new(),
+    };
+    Ok(Row { sharpness, ..row(subject, &keskar, &spectrum)? })
+}
+
+/// A comparison with the rank correlation of each measure with the generalization gap, where three checkpoints or more
+/// have both.
+pub(super) fn correlated(comparison: Comparison) -> anyhow::Result<Comparison> {
+    let mut correlations = Vec::new();
+    for measure in measures(&comparison) {
+        let pairs = comparison.rows.iter().filter_map(|row| (measure.value)(row).zip(row.generalization_gap));
+        let (values, gaps): (Vec<f64>, Vec<f64>) = pairs.filter(|(a, b)| a.is_finite() && b.is_finite()).unzip();
+        if values.len() < LEAST_CORRELATED {
+            continue;
+        }
+        let found = kendall(&values, &gaps)?;
+        correlations.push(Correlation {
+            measure: measure.name,
+            scale: measure.scale,
+            checkpoints: values.len() as u64,
+            tau: found.tau,
+            stderr: found.stderr,
+            p_value: found.p_value,
+            exact: found.exact,
+        });
+    }
+    Ok(Comparison { correlations, ..comparison })
+}
+
+/// Takes a measure from a row.
+type Value<'a> = Box<dyn Fn(&Row) -> Option<f64> + 'a>;
+
+/// A measure that every row may have.
+struct RowMeasure<'a> {
+    name: String,
+    scale: Scale,
+    value: Value<'a>,
+}
+
+/// All measures of a comparison that say something of a minimum other than how well it does.
+fn measures(comparison: &Comparison) -> Vec<RowMeasure<'_>> {
+    let dependent =
+        |name: &str, value: Value<'static>| RowMeasure { name: name.into(), scale: Scale::ScaleDependent, value };
+    let settings = comparison.rows.first().map(|row| row.keskar.as_slice()).unwrap_or_default();
+    let keskar = settings.iter().enumerate().map(|(i, summary)| {
+        let name = format!("keskar, epsilon {}, {}", summary.epsilon, keskar::space(summary));
+        dependent(&name, Box::new(move |row| row.keskar.get(i).map(|summary| summary.mean)))
+    });
+    let mut measures: Vec<RowMeasure<'_>> = keskar.collect();
+    measures.extend([
+        dependent("lambda_max", Box::new(|row| row.lambda_max.map(|eigenvalue| eigenvalue.value))),
+        dependent("lambda_min", Box::new(|row| row.lambda_min.map(|eigenvalue| eigenvalue.value))),
+        dependent("parameter_norm", Box::new(|row| row.parameter_norm)),
+        dependent("distance", Box::new(|row| row.distance)),
+    ]);
+    let further =
+        comparison.columns.iter().filter(|c| comparison.rows.iter().any(|row| row.measurement(&c.name).is_some()));
+    measures.extend(further.map(|column| RowMeasure {
+        name: column.name.clone(),
+        scale: column.scale,
+        value: Box::new(|row| row.measurement(&column.name).map(|found| found.value)),
+    }));
+    measures
 }
 
 /// A checkpoint beside its records.
@@ -95,6 +171,7 @@ pub(super) fn row(subject: &Subject, keskar: &Record, spectrum: &Record) -> anyh
         lambda_min: smallest,
         parameter_norm: Some(norm),
         distance: distance_from_start(subject)?,
+        sharpness: Vec::new(),
     })
 }
 
@@ -139,10 +216,41 @@ fn readable(record: &Record) -> String {
     lines.push(line("λ min of the Hessian *", &|row| eigenvalue(row.lambda_min)));
     lines.push(line("norm of the weights *", &|row| number(row.parameter_norm)));
     lines.push(line("distance from the start *", &|row| number(row.distance)));
+    for scale in [Scale::ScaleDependent, Scale::ScaleInvariant] {
+        let mark = if scale == Scale::ScaleDependent { " *" } else { "" };
+        for column in comparison.columns.iter().filter(|column| column.scale == scale) {
+            if comparison.rows.iter().any(|row| row.measurement(&column.name).is_some()) {
+                let cell = |row: &Row| row.measurement(&column.name).map_or("–".into(), sharpness::with_error);
+                lines.push(line(&format!("{}{mark}", column.name), &cell));
+            }
+        }
+    }
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
-    let dependent = comparison.columns.iter().filter(|column| column.scale == Scale::ScaleDependent).count();
     format!(
-        "{}\n* {dependent} of the measures change when weights are rescaled in a way that leaves the network's function as it is",
-        table(&head, lines)
+        "{}\n* changes when weights are rescaled in a way that leaves the network's function as it is{}",
+        table(&head, lines),
+        correlations(comparison)
+    )
+}
+
+/// The rank correlations as a table of their own, below a line that says what they are.
+fn correlations(comparison: &Comparison) -> String {
+    if comparison.correlations.is_empty() {
+        return String::new();
+    }
+    let rows = comparison.correlations.iter().map(|found| {
+        let mark = if found.scale == Scale::ScaleDependent { " *" } else { "" };
+        vec![
+            format!("{}{mark}", found.measure),
+            spread(found.tau, found.stderr),
+            number(found.p_value),
+            found.checkpoints.to_string(),
+        ]
+    });
+    let exact = comparison.correlations.iter().all(|found| found.exact);
+    format!(
+        "\n\nrank correlation with the generalization gap (p: {})\n{}",
+        if exact { "share of all permutations" } else { "normal distribution" },
+        table(&["measure", "Kendall's τ-b", "p", "checkpoints"], rows.collect())
     )
 }

@@ -5,6 +5,7 @@ mod inspect;
 mod keskar;
 mod line;
 mod report;
+mod sharpness;
 mod spectrum;
 mod study;
 mod train;
@@ -20,6 +21,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
         Command::Study(study) => on_threads(&study.machine, || study::run(study)),
         Command::Train(train) => on_threads(&train.machine, || train::run(train)),
         Command::Keskar(keskar) => analyse(&keskar.common, || keskar::run(keskar)),
+        Command::Sharpness(sharpness) => analyse(&sharpness.common, || sharpness::run(sharpness)),
         Command::Spectrum(spectrum) => analyse(&spectrum.common, || spectrum::run(spectrum)),
         Command::Compare(compare) => analyse(&compare.common, || compare::run(compare)),
         Command::Landscape(Landscape::Line(line)) => analyse(&line.common, || line::run(line)),

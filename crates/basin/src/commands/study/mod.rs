@@ -12,6 +12,7 @@ use basin_records::{Comparison, Outcome, Provenance, Record, file};
 use basin_training::{Error as TrainingError, OptimizerSettings};
 
 use crate::arguments::Study;
+use crate::commands::compare;
 use crate::device;
 use crate::exit::Ended;
 use crate::output::print;
@@ -124,6 +125,7 @@ fn optimizer(settings: &OptimizerSettings) -> String {
 }
 
 /// A record of all minima side by side.
-fn comparison(rows: Vec<basin_records::comparison::Row>, provenance: Provenance) -> Record {
-    Record::new(provenance, Outcome::Comparison(Comparison::new(rows)))
+fn comparison(rows: Vec<basin_records::comparison::Row>, provenance: Provenance) -> anyhow::Result<Record> {
+    let comparison = compare::correlated(Comparison::new(rows))?;
+    Ok(Record::new(provenance, Outcome::Comparison(comparison)))
 }

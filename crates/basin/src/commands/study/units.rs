@@ -214,7 +214,7 @@ impl<'a> Units<'a> {
             row
         };
         let rows = rows.into_iter().map(|(row, _)| relative(row)).collect();
-        self.once("comparison", || Ok(super::comparison(rows, provenance)))?;
+        self.once("comparison", || super::comparison(rows, provenance))?;
         Ok(())
     }
 
