@@ -50,6 +50,10 @@ pub enum Matrix {
     Fisher,
     /// Uncentred second moment of the per-sample gradients.
     EmpiricalFisher,
+    /// Covariance of the per-sample gradients about their mean.
+    GradientCovariance,
+    /// Hessian minus generalized Gauss-Newton matrix.
+    Residual,
 }
 
 /// One eigenvalue and how far to trust it.
@@ -170,6 +174,8 @@ impl Matrix {
             Self::Ggn => "ggn",
             Self::Fisher => "fisher",
             Self::EmpiricalFisher => "empirical-fisher",
+            Self::GradientCovariance => "gradient-covariance",
+            Self::Residual => "residual",
         }
     }
 }

@@ -11,4 +11,4 @@ mod operator;
 pub use keskar::{KeskarOptions, Maximum, Neighbourhood, Progress, Search, keskar};
 pub use lbfgsb::{Bounds, Lbfgsb};
 pub use manifold::Manifold;
-pub use operator::{Curvature, CurvatureMatrix, SymmetricOperator};
+pub use operator::{Block, Curvature, CurvatureMatrix, ParameterGroup, Shifted, SymmetricOperator};
