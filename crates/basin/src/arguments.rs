@@ -1,9 +1,15 @@
 //! What can be typed.
 
+mod spectrum;
+
 use std::path::PathBuf;
 
 use basin_objective::Error;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use spectrum::{
+    EigenvalueSettings, EstimateSettings, MatrixArgument, MatrixSettings, Spectrum, TraceArgument,
+};
 
 /// Sharpness and loss landscapes of saved checkpoints.
 ///
@@ -35,9 +41,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example: basin keskar last.safetensors --epsilon 1e-3,5e-4 --subspace full,manifold")]
     #[command(allow_negative_numbers = true)]
     Keskar(Keskar),
-    /// Find the extremal eigenvalues of the Hessian, the Gauss-Newton or the empirical Fisher matrix.
+    /// Find eigenvalues, density, trace, norm and diagonal of the Hessian or another curvature matrix.
     #[command(
-        after_help = "Example: basin spectrum last.safetensors --top 5 --bottom 2 --eigenvectors top.safetensors"
+        after_help = "Example: basin spectrum last.safetensors --top 5 --bottom 2 --trace --density --per-layer"
     )]
     #[command(allow_negative_numbers = true)]
     Spectrum(Spectrum),
@@ -145,16 +151,6 @@ pub(crate) enum ColumnsArgument {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MatrixArgument {
-    /// Second derivatives of the loss.
-    Hessian,
-    /// Generalized Gauss-Newton matrix.
-    Ggn,
-    /// Uncentred second moment of per-sample gradients.
-    EmpiricalFisher,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OptimizerArgument {
     Sgd,
     Adam,
@@ -191,40 +187,6 @@ pub(crate) struct Keskar {
     pub(crate) checkpoints: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: KeskarSettings,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// Which eigenvalues are sought, and how well.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SpectrumSettings {
-    /// The curvature matrix.
-    #[arg(long, value_enum, default_value_t = MatrixArgument::Hessian)]
-    pub(crate) matrix: MatrixArgument,
-    /// Largest eigenvalues to find.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) top: usize,
-    /// Smallest eigenvalues to find; 1 of the Hessian and 0 of the other matrices, which have none below 0, when absent.
-    #[arg(long)]
-    pub(crate) bottom: Option<usize>,
-    /// An eigenvalue λ has converged when ‖Hv − λv‖ ≤ tolerance · |λ|, or at the rounding of a product, 4 ε max |λ|.
-    #[arg(long, default_value_t = 1e-4, allow_hyphen_values = true)]
-    pub(crate) tolerance: f64,
-    /// Largest Krylov basis.
-    #[arg(long, default_value_t = 1000, value_name = "N")]
-    pub(crate) max_basis: usize,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Spectrum {
-    /// Safetensors checkpoints.
-    #[arg(required = true, value_name = "CKPT")]
-    pub(crate) checkpoints: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) settings: SpectrumSettings,
-    /// Write the eigenvectors of a single checkpoint to this safetensors file, under the parameters' names.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) eigenvectors: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

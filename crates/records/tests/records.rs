@@ -65,13 +65,24 @@ fn spectrum() -> Outcome {
     let bottom = Eigenvalue { value: -0.5, residual: 0.1, converged: false, end: End::Bottom };
     let top = Eigenvalue { value: 12.5, residual: 1e-4, converged: true, end: End::Top };
     Outcome::Spectrum(Spectrum {
-        trace: Some(Estimate { value: 20.0, stderr: None }),
+        trace: Some(Estimate {
+            value: 20.0,
+            stderr: None,
+            method: None,
+            products: Some(60),
+            converged: Some(false),
+            reason: None,
+        }),
         density: Some(Density {
             nodes: vec![1.0],
             weights: vec![1.0],
             grid: vec![0.0],
             values: vec![f64::NAN],
+            stderr: vec![0.5],
             sigma: 0.1,
+            atoms: 1,
+            probes: 2,
+            steps: 3,
         }),
         ..Spectrum::new(Matrix::EmpiricalFisher, vec![bottom, top])
     })

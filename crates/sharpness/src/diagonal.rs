@@ -5,8 +5,7 @@
 //!
 //! dᵢ = diag(QᵢQᵢᵀA) + wᵢ ∘ (I − QᵢQᵢᵀ) A wᵢ,
 //!
-//! each unbiased; the estimate is their mean. They share probes, so that its standard error is a jackknife's: it follows from
-//! what the whole estimate would be without each of the probes.
+//! each unbiased; the estimate is their mean. They share probes, which its standard error takes into account.
 
 use basin_objective::Result;
 use basin_tape::vector;
@@ -83,7 +82,7 @@ pub fn diagonal(
 /// Columns that are worked on at a time: what that takes beside the sketch.
 const COLUMNS: usize = 1 << 14;
 
-/// The mean of the dᵢ, and the jackknife's standard error of it.
+/// The mean of the dᵢ, and its standard error.
 fn mean_of_left_out(sketch: &Sketch, operator: &dyn SymmetricOperator) -> Result<(Tensor, Tensor)> {
     let dimension = operator.dimension();
     if sketch.len() == 0 {
@@ -151,7 +150,9 @@ impl Coefficients {
         let shared = ((&v * self.gh.matmul(&u)?)? - (&u * self.gh.matmul(&corrected)?)?)?;
         let without_one = ((self.h.matmul(&e)? - own)? + shared)?;
         let n = without_one.dims()[0] as f64;
-        let apart = without_one.broadcast_sub(&without_one.mean_keepdim(0)?)?;
-        Ok((e.mean(0)?, (apart.sqr()?.sum(0)? * ((n - 1.0) / n))?.sqrt()?))
+        let squares = |x: &Tensor| x.broadcast_sub(&x.mean_keepdim(0)?)?.sqr()?.sum(0);
+        // As `statistics::shared_standard_error`, for each element.
+        let (spread, jackknife) = ((squares(&e)? / (n * (n - 1.0)))?, (squares(&without_one)? * ((n - 1.0) / n))?);
+        Ok((e.mean(0)?, (spread.sqrt()? * jackknife.sqrt()?)?.sqrt()?))
     }
 }

@@ -15,6 +15,7 @@ mod precision;
 mod probes;
 mod sketch;
 mod statistics;
+mod subsets;
 mod trace;
 mod xtrace;
 
@@ -28,7 +29,10 @@ pub use lbfgsb::{Bounds, Lbfgsb};
 pub use manifold::Manifold;
 pub use operator::{Block, Curvature, CurvatureMatrix, ParameterGroup, Shifted, SymmetricOperator};
 pub use precision::{EstimateProgress, Precision, Stop};
-pub use trace::{Estimated, TraceMethod, effective_rank, first_product, frobenius_norm, trace};
+pub use subsets::disjoint_subsets;
+pub use trace::{
+    Estimated, TraceMethod, effective_rank, first_product, frobenius_norm, intrinsic_dimension, trace,
+};
 
 /// Rounding error of a product relative to the largest eigenvalue: what residuals cannot fall below, and what a vector is
 /// when nothing is left of it. Sums of thousands of terms round to a few ε.

@@ -192,11 +192,3 @@ pub(crate) struct LeftOut {
     /// 1/det G = 1/(1 − (sᵢᵀ sⱼ)²), and 0 on the diagonal.
     pub(crate) inverse: DMatrix<f64>,
 }
-
-/// The jackknife's standard error from estimates that each leave one sample out: √((n − 1)/n Σ (tᵢ − mean)²) (Efron and
-/// Stein, "The jackknife estimate of variance", 1981); it needs no independence of what is averaged, only of the samples.
-pub(crate) fn jackknife(estimates: &[f64]) -> f64 {
-    let n = estimates.len() as f64;
-    let mean = estimates.iter().sum::<f64>() / n;
-    ((n - 1.0) / n * estimates.iter().map(|t| (t - mean).powi(2)).sum::<f64>()).sqrt()
-}

@@ -10,8 +10,8 @@
 //! **XTrace** (Epperly, Tropp, Webber, "XTrace: making the most of every sample in stochastic trace estimation", 2024,
 //! section 2.1) uses every probe for both parts by leaving each out of Q in its turn.
 //!
-//! Each estimate is unbiased. The standard error of probes is that of the mean of independent samples; XTrace's samples are
-//! not independent, so that its standard error is a jackknife's. An estimate ends when its standard error is as small as asked
+//! Each estimate is unbiased. The standard error of probes is that of the mean of independent samples; XTrace's samples
+//! share their probes, which its standard error takes into account. An estimate ends when its standard error is as small as asked
 //! for, never because two estimates were close to each other, and is looked at seldom: first after 16 samples, then when as
 //! many were taken as the variance says are needed.
 
@@ -199,19 +199,30 @@ fn deflated_probes(
     }
 }
 
-/// tr A / λ_max, the number of eigenvalues as large as the largest that would make up the trace: the effective rank
-/// (Tropp, "An introduction to matrix concentration inequalities", 2015, section 7.1, the intrinsic dimension). It measures
-/// a dimension where the matrix is positive semidefinite.
+/// tr A / λ_max, the intrinsic dimension: how many eigenvalues as large as the largest would make up the trace (Tropp, "An
+/// introduction to matrix concentration inequalities", 2015, section 7.1). A dimension where A is positive semidefinite.
 ///
 /// ```
-/// assert_eq!(basin_sharpness::effective_rank(6.0, 3.0), Some(2.0));
-/// assert_eq!(basin_sharpness::effective_rank(6.0, 0.0), None);
+/// assert_eq!(basin_sharpness::intrinsic_dimension(6.0, 3.0), Some(2.0));
+/// assert_eq!(basin_sharpness::intrinsic_dimension(6.0, 0.0), None);
 /// ```
-pub fn effective_rank(trace: f64, largest: f64) -> Option<f64> {
+pub fn intrinsic_dimension(trace: f64, largest: f64) -> Option<f64> {
     (largest > 0.0).then(|| trace / largest)
 }
 
-/// A z for the first probe of an estimate, as [`trace`] draws it, with the quadratic form zᵀAz.
+/// (tr A)² / ‖A‖_F² = (Σ λᵢ)² / Σ λᵢ², the effective rank as a participation ratio: k for k equal eigenvalues beside zeros. A
+/// dimension where A is positive semidefinite.
+///
+/// ```
+/// // Three eigenvalues of 2.
+/// assert_eq!(basin_sharpness::effective_rank(6.0, 12.0_f64.sqrt()).map(f64::round), Some(3.0));
+/// assert_eq!(basin_sharpness::effective_rank(0.0, 0.0), None);
+/// ```
+pub fn effective_rank(trace: f64, frobenius: f64) -> Option<f64> {
+    (frobenius > 0.0).then(|| (trace / frobenius).powi(2))
+}
+
+/// A z for the first probe z of [`trace`], and the sample zᵀAz: what another precision or device can be compared with.
 ///
 /// # Errors
 /// When the device fails.

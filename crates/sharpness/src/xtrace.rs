@@ -6,7 +6,8 @@ use nalgebra::DMatrix;
 
 use crate::operator::SymmetricOperator;
 use crate::precision::{EstimateProgress, FIRST_LOOK, Precision, Stop};
-use crate::sketch::{Sketch, jackknife};
+use crate::sketch::Sketch;
+use crate::statistics::shared_standard_error;
 use crate::trace::Estimated;
 
 /// The trace, with half as many probes again until it is as exact as wanted.
@@ -41,7 +42,7 @@ pub(crate) fn xtrace(
     }
 }
 
-/// The mean of tᵢ over the probes wᵢ, and the jackknife's standard error of it. With the projector P on the range of Q without
+/// The mean of tᵢ over the probes wᵢ, and its standard error. With the projector P on the range of Q without
 /// the directions of the probes left out,
 ///
 /// tᵢ = tr PA + wᵢᵀ (I − P) A (I − P) wᵢ.
@@ -56,10 +57,10 @@ fn mean_of_left_out(sketch: &Sketch) -> Result<(f64, f64)> {
         return Ok((t.trace(), 0.0));
     }
     let samples = Samples::new(sketch, t, &q, &z)?;
-    let mean = (0..n).map(|j| samples.without(None, j)).sum::<f64>() / n as f64;
+    let all: Vec<f64> = (0..n).map(|j| samples.without(None, j)).collect();
     let without = |i: usize| (0..n).filter(|&j| j != i).map(|j| samples.without(Some(i), j)).sum::<f64>();
-    let estimates: Vec<f64> = (0..n).map(|i| without(i) / (n - 1).max(1) as f64).collect();
-    Ok((mean, jackknife(&estimates)))
+    let without_one: Vec<f64> = (0..n).map(|i| without(i) / (n - 1).max(1) as f64).collect();
+    Ok((all.iter().sum::<f64>() / n as f64, shared_standard_error(&all, &without_one)))
 }
 
 /// The inner products of which every tⱼ consists, with T = QᵀAQ, C = QᵀΩ, D = Zᵀ Ω, and the unit vectors S that leaving a

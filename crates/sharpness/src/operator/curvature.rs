@@ -45,7 +45,14 @@ impl CurvatureMatrix {
     /// on a kept linearization 6 for the Hessian, 4 for the Gauss-Newton and Fisher matrices, however many labels are
     /// drawn, and 10 for the difference of the first two; elsewhere each forward sweep (1) and, for the Hessian, first
     /// adjoints (2) come on top.
-    fn gradient_equivalents(self, kept_share: f64) -> f64 {
+    ///
+    /// ```
+    /// use basin_sharpness::CurvatureMatrix;
+    ///
+    /// assert_eq!(CurvatureMatrix::Hessian.gradient_equivalents(1.0), 2.0);
+    /// assert_eq!(CurvatureMatrix::Hessian.gradient_equivalents(0.0), 3.0);
+    /// ```
+    pub fn gradient_equivalents(self, kept_share: f64) -> f64 {
         let (kept, anew) = match self {
             Self::Hessian => (6.0, 3.0),
             Self::GaussNewton | Self::Fisher(_) | Self::EmpiricalFisher | Self::GradientCovariance => (4.0, 1.0),
