@@ -12,5 +12,7 @@ mod damaged_files;
 mod interruption;
 #[path = "end_to_end/measures.rs"]
 mod measures;
+#[path = "end_to_end/spectrum.rs"]
+mod spectrum;
 #[path = "end_to_end/study.rs"]
 mod study;

@@ -42,9 +42,7 @@ pub(crate) enum Command {
     #[command(allow_negative_numbers = true)]
     Keskar(Keskar),
     /// Find eigenvalues, density, trace, norm and diagonal of the Hessian or another curvature matrix.
-    #[command(
-        after_help = "Example: basin spectrum last.safetensors --top 5 --bottom 2 --trace --density --per-layer"
-    )]
+    #[command(after_help = "Example: basin spectrum last.safetensors --top 5 --bottom 2 --trace --density --per-layer")]
     #[command(allow_negative_numbers = true)]
     Spectrum(Spectrum),
     /// Put minima side by side: losses, sharpness, eigenvalues, norms.

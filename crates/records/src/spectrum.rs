@@ -308,7 +308,8 @@ impl Spectrum {
 
     /// Whether everything that was sought, on blocks and subsets as well, is as exact as was asked for.
     pub fn converged(&self) -> bool {
-        let estimates = [&self.trace, &self.frobenius].into_iter().chain(self.blocks.iter().flat_map(|b| [&b.trace, &b.frobenius]));
+        let estimates =
+            [&self.trace, &self.frobenius].into_iter().chain(self.blocks.iter().flat_map(|b| [&b.trace, &b.frobenius]));
         let eigenvalues = self.eigenvalues.iter().chain(self.blocks.iter().flat_map(|block| &block.eigenvalues));
         eigenvalues.into_iter().all(|eigenvalue| eigenvalue.converged)
             && estimates.flatten().all(|estimate| estimate.converged != Some(false))

@@ -87,7 +87,8 @@ impl Basis {
     /// Replaces v₁ … v_k by fewer combinations of them, each a row of coefficients, a few columns at a time.
     pub(crate) fn recombine(&mut self, coefficients: &[&[f64]]) -> Result<()> {
         let kept = coefficients.len();
-        let coefficients = Tensor::from_vec(coefficients.concat(), (kept, self.len), self.device())?.to_dtype(self.dtype())?;
+        let coefficients =
+            Tensor::from_vec(coefficients.concat(), (kept, self.len), self.device())?.to_dtype(self.dtype())?;
         let (old, new) = (self.rows()?, self.rows.narrow(0, self.locked, kept)?);
         let dimension = self.rows.dims()[1];
         for start in (0..dimension).step_by(COLUMNS) {

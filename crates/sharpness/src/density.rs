@@ -118,9 +118,8 @@ impl DensityOptions {
         if free > 0 {
             for start in (0..self.probes).step_by(at_once) {
                 let probes = start..(start + at_once).min(self.probes);
-                let mut runs = probes
-                    .map(|probe| self.start(operator, deflated, probe, steps))
-                    .collect::<Result<Vec<_>>>()?;
+                let mut runs =
+                    probes.map(|probe| self.start(operator, deflated, probe, steps)).collect::<Result<Vec<_>>>()?;
                 products += lockstep(operator, &mut runs, steps, |done| observe(products + done, self.probes * steps))?;
                 for run in runs {
                     let pairs = run.projected.ritz_pairs()?;
@@ -188,7 +187,8 @@ impl DensityOptions {
         let rest = 1.0 - atoms.len() as f64 * atom;
         let share = rest / quadratures.len().max(1) as f64;
         let drawn = || quadratures.iter().flatten();
-        let (low, high) = drawn().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (node, _)| (low.min(*node), high.max(*node)));
+        let (low, high) = drawn()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (node, _)| (low.min(*node), high.max(*node)));
         let sigma = self.kernel_width.unwrap_or_else(|| self.resolution(low, high, atoms));
         let grid = grid(low, high, atoms, sigma);
         let exact: Vec<(f64, f64)> = atoms.iter().map(|&value| (value, atom)).collect();
@@ -217,7 +217,11 @@ impl DensityOptions {
         let magnitude = atoms.iter().copied().chain([low, high]).filter(|x| x.is_finite());
         let magnitude = magnitude.fold(0.0_f64, |largest, x| largest.max(x.abs()));
         // Nodes that rounding alone sets apart are one point.
-        if width > 1e-6 * magnitude && width.is_finite() { width } else { (0.01 * magnitude).max(f64::MIN_POSITIVE.sqrt()) }
+        if width > 1e-6 * magnitude && width.is_finite() {
+            width
+        } else {
+            (0.01 * magnitude).max(f64::MIN_POSITIVE.sqrt())
+        }
     }
 }
 

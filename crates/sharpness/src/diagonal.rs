@@ -93,9 +93,8 @@ fn mean_of_left_out(sketch: &Sketch, operator: &dyn SymmetricOperator) -> Result
     let omega = if sketch.exhausted() { None } else { Some((sketch.omega()?, Coefficients::of(sketch, &q)?)) };
     let (mut values, mut errors) = (Vec::new(), Vec::new());
     for start in (0..dimension).step_by(COLUMNS) {
-        let part = |rows: &Tensor| {
-            rows.narrow(1, start, COLUMNS.min(dimension - start))?.contiguous()?.to_dtype(DType::F64)
-        };
+        let part =
+            |rows: &Tensor| rows.narrow(1, start, COLUMNS.min(dimension - start))?.contiguous()?.to_dtype(DType::F64);
         let (q, z) = (part(&q)?, part(&z)?);
         let whole = (&q * &z)?.sum(0)?;
         let (mean, error) = match &omega {

@@ -30,16 +30,15 @@ pub use manifold::Manifold;
 pub use operator::{Block, Curvature, CurvatureMatrix, ParameterGroup, Shifted, SymmetricOperator};
 pub use precision::{EstimateProgress, Precision, Stop};
 pub use subsets::disjoint_subsets;
-pub use trace::{
-    Estimated, TraceMethod, effective_rank, first_product, frobenius_norm, intrinsic_dimension, trace,
-};
+pub use trace::{Estimated, TraceMethod, effective_rank, first_product, frobenius_norm, intrinsic_dimension, trace};
 
 /// Rounding error of a product relative to the largest eigenvalue: what residuals cannot fall below, and what a vector is
 /// when nothing is left of it. Sums of thousands of terms round to a few ε.
 fn rounding(dtype: DType) -> f64 {
     const UNITS: f64 = 4.0;
-    UNITS * match dtype {
-        DType::F64 => f64::EPSILON,
-        _ => f64::from(f32::EPSILON),
-    }
+    UNITS
+        * match dtype {
+            DType::F64 => f64::EPSILON,
+            _ => f64::from(f32::EPSILON),
+        }
 }

@@ -13,7 +13,12 @@ use crate::SymmetricOperator;
 pub(crate) const AT_ONCE: usize = 8;
 
 /// Rademacher probes: each element 1 or −1 with equal chance, as the rows of a matrix.
-pub(crate) fn rademacher(seed: u64, purpose: &str, probes: Range<usize>, operator: &dyn SymmetricOperator) -> Result<Tensor> {
+pub(crate) fn rademacher(
+    seed: u64,
+    purpose: &str,
+    probes: Range<usize>,
+    operator: &dyn SymmetricOperator,
+) -> Result<Tensor> {
     let dimension = operator.dimension();
     let mut signs = Vec::with_capacity(probes.len() * dimension);
     for probe in probes.clone() {

@@ -79,9 +79,8 @@ fn standard_errors_on_the_grid_are_right() {
         let stderr = found.stderr.as_ref().unwrap();
         let height = 1.0 / (100.0 * found.sigma * std::f64::consts::TAU.sqrt());
         for t in [-1.5, -0.5, 0.3, 1.2] {
-            let nearest = (0..found.grid.len()).min_by(|&a, &b| {
-                (found.grid[a] - t).abs().total_cmp(&(found.grid[b] - t).abs())
-            });
+            let nearest =
+                (0..found.grid.len()).min_by(|&a, &b| (found.grid[a] - t).abs().total_cmp(&(found.grid[b] - t).abs()));
             let at = nearest.unwrap();
             let gaussian = |value: &f64| (-0.5 * ((found.grid[at] - value) / found.sigma).powi(2)).exp();
             let truth = height * eigenvalues.iter().map(gaussian).sum::<f64>();

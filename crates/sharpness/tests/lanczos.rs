@@ -126,7 +126,8 @@ fn a_run_out_of_products_is_not_called_converged() {
     let matrix = normal(200, 200, "wigner");
     let matrix = (&matrix + matrix.t().unwrap()).unwrap();
     for max_basis in [6, 1000] {
-        let found = Lanczos { max_basis, max_products: 12, ..Lanczos::default() }.extremes(&matrix, |_| Ok(())).unwrap();
+        let found =
+            Lanczos { max_basis, max_products: 12, ..Lanczos::default() }.extremes(&matrix, |_| Ok(())).unwrap();
         assert_eq!(found.reason, Reason::ProductLimit);
         assert!(found.products <= 12 && found.eigenvalues.iter().all(|e| !e.converged && e.residual > 1e-4));
     }
@@ -144,7 +145,10 @@ fn restarts_find_the_same_ends_as_a_long_basis() {
         for max_basis in [12, 30] {
             let short = Lanczos { top, bottom, max_basis, max_products: 20_000, ..Lanczos::default() };
             let short = short.extremes(matrix, |_| Ok(())).unwrap();
-            eprintln!("top {top} bottom {bottom} basis {max_basis}: {} products against {}", short.products, long.products);
+            eprintln!(
+                "top {top} bottom {bottom} basis {max_basis}: {} products against {}",
+                short.products, long.products
+            );
             assert!(short.basis <= max_basis && short.reason == Reason::Converged, "{short:?}");
             for (short, long) in short.eigenvalues.iter().zip(&long.eigenvalues) {
                 let apart = (short.value - long.value).abs();

@@ -46,7 +46,8 @@ impl ParameterGroup {
             };
             return Err(Error::input(format!("no parameter's name matches `{idle}`"), hint));
         }
-        let chosen = layout.entries().iter().filter(|entry| patterns.iter().any(|pattern| matches(pattern, &entry.name)));
+        let chosen =
+            layout.entries().iter().filter(|entry| patterns.iter().any(|pattern| matches(pattern, &entry.name)));
         let ranges = chosen.map(|entry| entry.offset..entry.offset + entry.len());
         Ok(Self { name: patterns.join(","), ranges: joined(ranges) })
     }
@@ -206,9 +207,13 @@ mod tests {
 
     #[test]
     fn stars_match_any_characters() {
-        for (pattern, name) in
-            [("conv1.*", "conv1.weight"), ("*", ""), ("*.bias", "a.b.bias"), ("a*b*c", "abbc"), ("fc1.weight", "fc1.weight")]
-        {
+        for (pattern, name) in [
+            ("conv1.*", "conv1.weight"),
+            ("*", ""),
+            ("*.bias", "a.b.bias"),
+            ("a*b*c", "abbc"),
+            ("fc1.weight", "fc1.weight"),
+        ] {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [("conv1.*", "conv10.weight"), ("a*b", "ac"), ("fc1", "fc1.weight"), ("", "a")] {

@@ -15,7 +15,8 @@ use crate::subject::Subject;
 
 /// Refuses a file that would be written more than once, or over a checkpoint.
 pub(super) fn check(arguments: &Spectrum) -> Result<()> {
-    let files = [("--eigenvectors", &arguments.eigenvalues.eigenvectors), ("--diagonal", &arguments.estimates.diagonal)];
+    let files =
+        [("--eigenvectors", &arguments.eigenvalues.eigenvectors), ("--diagonal", &arguments.estimates.diagonal)];
     for (option, file) in files.iter().filter_map(|(option, file)| Some((option, file.as_ref()?))) {
         if arguments.checkpoints.len() > 1 {
             let message = format!("`{option}` names one file, {} checkpoints are given", arguments.checkpoints.len());
@@ -56,12 +57,7 @@ fn named(
 }
 
 /// `top1.fc1.weight`, …, counted from each end inwards.
-pub(super) fn write_eigenvectors(
-    path: &Path,
-    subject: &Subject,
-    request: &Request,
-    extremes: &Extremes,
-) -> Result<()> {
+pub(super) fn write_eigenvectors(path: &Path, subject: &Subject, request: &Request, extremes: &Extremes) -> Result<()> {
     let (mut tensors, mut metadata) = (Vec::new(), BTreeMap::new());
     for (index, eigenvalue) in extremes.eigenvalues.iter().enumerate() {
         let rank = rank(&extremes.eigenvalues, index);

@@ -7,9 +7,9 @@ use basin_records::spectrum::{Block as BlockRecord, Density as DensityRecord, Ei
 use basin_records::{Outcome, Record, Spectrum};
 use basin_sharpness::lanczos::{Extremes, Lanczos, Reason};
 use basin_sharpness::{
-    Block, Curvature, CurvatureMatrix, Deflated, Density, DensityOptions, Diagonal, Estimated, EstimateProgress,
-    ParameterGroup, SymmetricOperator, TraceMethod, diagonal, effective_rank, frobenius_norm,
-    intrinsic_dimension, trace,
+    Block, Curvature, CurvatureMatrix, Deflated, Density, DensityOptions, Diagonal, EstimateProgress, Estimated,
+    ParameterGroup, SymmetricOperator, TraceMethod, diagonal, effective_rank, frobenius_norm, intrinsic_dimension,
+    trace,
 };
 use candle_core::Device;
 
@@ -124,7 +124,8 @@ impl Work<'_> {
             }
         };
         let trace = method.map(|method| trace(operator, method, precision, estimate("trace"))).transpose()?;
-        let frobenius = frobenius.then(|| frobenius_norm(operator, precision, estimate("Frobenius norm"))).transpose()?;
+        let frobenius =
+            frobenius.then(|| frobenius_norm(operator, precision, estimate("Frobenius norm"))).transpose()?;
         let diagonal = wants_diagonal.then(|| diagonal(operator, precision, estimate("diagonal"))).transpose()?;
         let density = self.request.density.as_ref();
         let density = density.map(|options| self.density(operator, options, extremes.as_ref(), layer)).transpose()?;
@@ -147,8 +148,13 @@ impl Work<'_> {
         let mut worst = f64::INFINITY;
         Ok(lanczos.extremes(operator, |at| {
             worst = worst.min(at.residual);
-            let message =
-                format!("{} products, basis {} of at most {}, residual {}", at.products, at.basis, at.limit, number(worst));
+            let message = format!(
+                "{} products, basis {} of at most {}, residual {}",
+                at.products,
+                at.basis,
+                at.limit,
+                number(worst)
+            );
             progress.set((STEPS * share_done(worst, lanczos.tolerance)) as u64, message);
             interruption::check()
         })?)

@@ -10,7 +10,7 @@ mod verification;
 use basin_objective::{Error, Objective as _};
 use basin_records::{Outcome, Record};
 use basin_sharpness::lanczos::{Extremes, Lanczos, Reason};
-use basin_sharpness::{CurvatureMatrix, deterministic_gradient};
+use basin_sharpness::{CurvatureMatrix, deterministic_gradient, disjoint_subsets};
 
 use crate::arguments::{Common, Spectrum};
 use crate::exit::{self, Ended};
@@ -25,6 +25,11 @@ pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
     let mut ended = Ended::Done;
     for path in &arguments.checkpoints {
         let subject = Subject::load(path, &arguments.common)?;
+        // What cannot be done is said before what the rest would cost.
+        request.group(subject.model.parameters())?;
+        if let Some(count) = arguments.subsets {
+            disjoint_subsets(subject.data.samples(), count, arguments.common.seed)?;
+        }
         let network = subject.network()?;
         deterministic_gradient(&network, &subject.theta)?;
         if !arguments.common.machine.quiet {
@@ -46,11 +51,7 @@ pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
 }
 
 /// Everything that was asked for of one checkpoint; why the eigensolver ended stands beside.
-fn measure_all(
-    arguments: &Spectrum,
-    request: &Request,
-    subject: &Subject,
-) -> anyhow::Result<(Record, Option<Reason>)> {
+fn measure_all(arguments: &Spectrum, request: &Request, subject: &Subject) -> anyhow::Result<(Record, Option<Reason>)> {
     let measured = measurement::measure(subject, &arguments.common, request)?;
     let verification = match arguments.verify {
         true => Some(verification::verify(subject, &arguments.common, request, measured.extremes.as_ref())?),

@@ -89,7 +89,8 @@ fn estimate(estimate: &Estimate) -> String {
 
 fn density(density: &Density) -> String {
     let drawn = &density.nodes[(density.atoms as usize).min(density.nodes.len())..];
-    let (low, high) = drawn.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+    let (low, high) =
+        drawn.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
     format!(
         "density from {} to {} beside {} eigenvalues known exactly ({} probes of {} steps, kernel width {})",
         number(low),
@@ -114,7 +115,12 @@ fn subsets(subsets: &Subsets) -> String {
 
 fn verification(found: &Verification, spectrum: &Spectrum) -> String {
     let pair = found.value.zip(found.residual).zip(spectrum.eigenvalues.first()).map(|((value, residual), first)| {
-        format!("first eigenvalue {} (here {}), its residual {}; ", number(value), number(first.value), number(residual))
+        format!(
+            "first eigenvalue {} (here {}), its residual {}; ",
+            number(value),
+            number(first.value),
+            number(residual)
+        )
     });
     format!(
         "in f64: {}a random product differs by {} of its norm, zᵀAz {} (here {})",
@@ -136,7 +142,8 @@ fn blocks(blocks: &[Block]) -> String {
     };
     let estimated = |estimate: &Option<Estimate>| estimate.as_ref().map(|found| spread(found.value, found.stderr));
     let row = |block: &Block| {
-        let cells = [end(block, End::Top), end(block, End::Bottom), estimated(&block.trace), estimated(&block.frobenius)];
+        let cells =
+            [end(block, End::Top), end(block, End::Bottom), estimated(&block.trace), estimated(&block.frobenius)];
         let cells = cells.map(|cell| cell.unwrap_or_else(|| "–".into()));
         [vec![block.name.clone(), block.parameters.to_string()], cells.to_vec()].concat()
     };

@@ -46,7 +46,8 @@ impl Request {
             seed,
         };
         let precision = Precision { standard_error: *standard_error, max_products: *max_products, memory, seed };
-        let density_options = DensityOptions { probes: *probes, steps: *steps, kernel_width: *kernel_width, memory, seed };
+        let density_options =
+            DensityOptions { probes: *probes, steps: *steps, kernel_width: *kernel_width, memory, seed };
         let estimated = trace.is_some() || *frobenius || diagonal.is_some();
         if estimated {
             precision.check()?;
@@ -136,6 +137,9 @@ impl Request {
 }
 
 fn matrix(settings: &MatrixSettings, seed: u64) -> Result<CurvatureMatrix> {
+    if settings.label_draws == Some(0) {
+        return Err(Error::input("no labels are drawn for the Fisher matrix", "give `--label-draws` at least 1"));
+    }
     if settings.label_draws.is_some() && settings.matrix != MatrixArgument::Fisher {
         return Err(Error::input(
             "`--label-draws` is for the Fisher matrix alone",

@@ -12,17 +12,11 @@ use crate::progress::Progress;
 use crate::subject::Subject;
 
 /// λ_max, and the trace where it is asked for, on `count` disjoint random subsets.
-pub(super) fn measure(
-    subject: &Subject,
-    common: &Common,
-    request: &Request,
-    count: usize,
-) -> anyhow::Result<Subsets> {
+pub(super) fn measure(subject: &Subject, common: &Common, request: &Request, count: usize) -> anyhow::Result<Subsets> {
     let subsets = disjoint_subsets(subject.data.samples(), count, common.seed)?;
     let samples = subsets.first().map_or(0, Vec::len) as u64;
     let lanczos = Lanczos { top: 1, bottom: 0, ..request.lanczos.clone().unwrap_or_default() };
-    let mut progress =
-        Progress::new(format!("subsets {}", subject.path.display()), count as u64, common.machine.quiet);
+    let mut progress = Progress::new(format!("subsets {}", subject.path.display()), count as u64, common.machine.quiet);
     let (mut largest, mut traces, mut converged) = (Vec::new(), Vec::new(), true);
     for (index, positions) in subsets.iter().enumerate() {
         let data = subject.data.select(positions)?;
