@@ -300,7 +300,7 @@ fn a_foreign_checkpoint_is_measured_with_model_and_data() {
 #[test]
 fn not_converged_is_data_and_exit_code_3() {
     let basin = Basin::trained();
-    let ended = basin.run(&["spectrum", CHECKPOINT, "--max-basis", "4", "--top", "2", "--json"]);
+    let ended = basin.run(&["spectrum", CHECKPOINT, "--max-products", "9", "--top", "2", "--json"]);
     assert_eq!(ended.code, 3, "{ended:?}");
     assert_eq!(field(&ended.json(), "result.eigenvalues.0.converged"), false);
     let diverged = ["train", "--model", MODEL, "--optimizer", "sgd", "--learning-rate", "1e30", "--out", "diverged"];

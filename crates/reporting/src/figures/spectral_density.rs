@@ -4,7 +4,7 @@ use basin_records::spectrum::Density;
 use basin_records::{Provenance, Spectrum};
 
 use super::eigenvalues::title_of;
-use crate::chart::axes::{Axes, Axis};
+use crate::chart::axes::{Axes, Axis, Region};
 use crate::chart::drawing::{Drawing, Point};
 use crate::chart::legend::{self, Key};
 use crate::chart::palette::{Dash, Look, MUTED, Marker, look};
@@ -18,6 +18,10 @@ use crate::number;
 const BELOW_ONE: f64 = 4.0;
 /// Opacity of the band of standard errors.
 const BAND: f64 = 0.3;
+/// Kernel widths beyond a node at which its Gaussian is nothing.
+const REACH: f64 = 6.0;
+/// The share of the whole range above which one panel shows everything.
+const MOST_OF: f64 = 0.5;
 
 /// One figure for each spectrum with a density, in the records' order.
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
@@ -73,53 +77,91 @@ fn height_of_one(density: &Density, provenance: &Provenance) -> Option<f64> {
 
 fn draw(density: &Density, provenance: &Provenance, look: Look) -> Drawing {
     let mut drawing = Drawing::default();
-    let line = |words: &str, dash| Key { words: words.into(), color: look.color, line: Some(dash), marker: None };
-    let mut keys = vec![line("density", Dash::Solid)];
+    let mut keys = vec![Key { words: "density".into(), color: look.color, line: Some(Dash::Solid), marker: None }];
     if density.atoms > 0 {
         let marker = Some((Marker::TriangleDown, true));
         keys.push(Key { words: "known eigenvalues".into(), color: MUTED, line: None, marker });
     }
     let region = legend::draw(&mut drawing, &keys);
-    let highest = density.values.iter().copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
-    let one = height_of_one(density, provenance);
-    let floor = one.map_or(1e-6 * highest, |one| one / BELOW_ONE).min(0.5 * highest);
     let name = match &provenance.checkpoint {
         Some(checkpoint) => format!("eigenvalue λ   (P = {})", number::count(checkpoint.parameters)),
         None => "eigenvalue λ".into(),
     };
-    let x = Axis::new(name, Scale::linear(density.grid.iter().copied()));
-    // Room above for the markers.
-    let y = Axis::new("density", Scale::logarithmic([floor, 2.0 * highest]));
-    let axes = Axes::draw(&mut drawing, region, &x, &y, None);
-    let at = |t: f64, value: f64| axes.point(t, value.max(floor)).map(|point| axes.within(point));
-    if let Some(one) = one {
-        let ends = [density.grid.first(), density.grid.last()].map(|t| at(*t?, one));
-        series::line(&mut drawing, &ends, MUTED, 3, Dash::Dotted, 1.0);
-    }
-    let edge = |sign: f64| -> Vec<Point> {
-        let values = density.values.iter().zip(&density.stderr);
-        density.grid.iter().zip(values).filter_map(|(&t, (value, stderr))| at(t, value + sign * stderr)).collect()
-    };
-    let (mut band, lower) = (edge(1.0), edge(-1.0));
-    band.extend(lower.into_iter().rev());
-    if band.len() > 2 {
-        drawing.faint_polygon(band, look.color, BAND);
-    }
-    let points: Vec<_> = density.grid.iter().zip(&density.values).map(|(&t, &value)| at(t, value)).collect();
-    series::line(&mut drawing, &points, look.color, 4, Dash::Solid, 1.0);
-    for &atom in density.nodes.iter().take(density.atoms as usize) {
-        if let Some(point) = one.and_then(|one| at(atom, 1.6 * one.max(value_near(density, atom)))) {
-            series::marker(&mut drawing, point, Marker::TriangleDown, MUTED, true);
-        }
+    let curve = Curve { density, one: height_of_one(density, provenance), look };
+    let (whole, bulk) = (density.grid.clone(), curve.bulk());
+    if bulk.is_empty() || span(&bulk) > MOST_OF * span(&whole) {
+        curve.panel(&mut drawing, region, name, &whole);
+    } else {
+        // Where outliers lie far off, the others get a panel of their own.
+        let middle = (region.top + region.bottom) / 2.0;
+        curve.panel(&mut drawing, Region { bottom: middle, ..region }, "all λ".into(), &whole);
+        curve.panel(&mut drawing, Region { top: middle, ..region }, name, &bulk);
     }
     drawing
 }
 
-/// The density at the grid's point nearest to an eigenvalue.
-fn value_near(density: &Density, t: f64) -> f64 {
-    let distance = |point: &(&f64, &f64)| (point.0 - t).abs();
-    let nearest = density.grid.iter().zip(&density.values).min_by(|a, b| distance(a).total_cmp(&distance(b)));
-    nearest.map_or(0.0, |(_, value)| *value)
+fn span(sorted: &[f64]) -> f64 {
+    sorted.last().zip(sorted.first()).map_or(0.0, |(last, first)| last - first)
+}
+
+/// A density with what its panels share.
+struct Curve<'a> {
+    density: &'a Density,
+    /// The height of a single eigenvalue.
+    one: Option<f64>,
+    look: Look,
+}
+
+impl Curve<'_> {
+    fn atoms(&self) -> &[f64] {
+        &self.density.nodes[..(self.density.atoms as usize).min(self.density.nodes.len())]
+    }
+
+    /// The grid's points over what is not known exactly.
+    fn bulk(&self) -> Vec<f64> {
+        let drawn = &self.density.nodes[self.atoms().len()..];
+        let ends = drawn.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+        let reach = REACH * self.density.sigma;
+        self.density.grid.iter().copied().filter(|t| (ends.0 - reach..=ends.1 + reach).contains(t)).collect()
+    }
+
+    fn panel(&self, drawing: &mut Drawing, region: Region, name: String, shown: &[f64]) {
+        let (Some(&first), Some(&last)) = (shown.first(), shown.last()) else { return };
+        let Density { grid, values, stderr, .. } = self.density;
+        let highest = values.iter().copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
+        let floor = self.one.map_or(1e-6 * highest, |one| one / BELOW_ONE).min(0.5 * highest);
+        let x = Axis::new(name, Scale::linear([first, last]));
+        // Room above for the markers.
+        let y = Axis::new("density", Scale::logarithmic([floor, 3.0 * highest]));
+        let axes = Axes::draw(drawing, region, &x, &y, None);
+        let at = |t: f64, value: f64| axes.point(t, value.max(floor)).map(|point| axes.within(point));
+        let inside = |t: f64| (first..=last).contains(&t);
+        if let Some(one) = self.one {
+            series::line(drawing, &[at(first, one), at(last, one)], MUTED, 3, Dash::Dotted, 1.0);
+        }
+        for &atom in self.atoms().iter().filter(|&&atom| inside(atom)) {
+            let Some(one) = self.one else { continue };
+            if let (Some(foot), Some(head)) = (at(atom, floor), at(atom, one)) {
+                drawing.path(vec![foot, head], self.look.color, 4);
+                series::marker(drawing, head, Marker::TriangleDown, MUTED, true);
+            }
+        }
+        // Peaks of outliers are thinner than a line, and drawn as stems above.
+        let bulk = self.bulk();
+        let (low, high) = (bulk.first().copied().unwrap_or(first), bulk.last().copied().unwrap_or(last));
+        let indices: Vec<usize> = (0..grid.len()).filter(|&i| (low..=high).contains(&grid[i])).collect();
+        let edge = |sign: f64| -> Vec<Point> {
+            let error = |i: usize| stderr.get(i).copied().unwrap_or(0.0);
+            indices.iter().filter_map(|&i| at(grid[i], values[i] + sign * error(i))).collect()
+        };
+        let (mut band, lower) = (edge(1.0), edge(-1.0));
+        band.extend(lower.into_iter().rev());
+        if band.len() > 2 && !stderr.is_empty() {
+            drawing.faint_polygon(band, self.look.color, BAND);
+        }
+        let points: Vec<_> = indices.iter().map(|&i| at(grid[i], values[i])).collect();
+        series::line(drawing, &points, self.look.color, 2, Dash::Solid, 1.0);
+    }
 }
 
 fn numbers(density: &Density) -> Numbers {

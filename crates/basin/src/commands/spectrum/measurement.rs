@@ -61,9 +61,6 @@ fn add_cost(record: &mut Record, attempt: &Record) {
 fn measure_once(subject: &Subject, request: &Request, machine: &Machine) -> anyhow::Result<Measured> {
     let started = Instant::now();
     let network = subject.network()?;
-    if !machine.quiet {
-        memory::announce(&network, machine.verbose);
-    }
     let curvature = Curvature::new(&network as &dyn Objective, &subject.theta, request.matrix)?;
     let layout = subject.model.parameters();
     let work = Work { request, subject, quiet: machine.quiet };

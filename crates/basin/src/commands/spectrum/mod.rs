@@ -14,6 +14,7 @@ use basin_sharpness::{CurvatureMatrix, deterministic_gradient, disjoint_subsets}
 
 use crate::arguments::{Common, Spectrum};
 use crate::exit::{self, Ended};
+use crate::memory;
 use crate::output::emit;
 use crate::subject::Subject;
 use measurement::Measured;
@@ -30,13 +31,7 @@ pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
         if let Some(count) = arguments.subsets {
             disjoint_subsets(subject.data.samples(), count, arguments.common.seed)?;
         }
-        let network = subject.network()?;
-        deterministic_gradient(&network, &subject.theta)?;
-        if !arguments.common.machine.quiet {
-            let cost = network.cost(&subject.theta)?;
-            exit::tell(&request.cost(cost, network.dimension()));
-        }
-        drop(network);
+        announce(arguments, &request, &subject)?;
         let (record, reason) = measure_all(arguments, &request, &subject)?;
         let Outcome::Spectrum(spectrum) = &record.outcome else { continue };
         if !spectrum.converged() {
@@ -48,6 +43,21 @@ pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
         emit(&arguments.common, &record, || readable::text(&subject, &record))?;
     }
     Ok(ended)
+}
+
+/// Refuses an objective of which nothing can be measured, and says what the measurement takes.
+fn announce(arguments: &Spectrum, request: &Request, subject: &Subject) -> anyhow::Result<()> {
+    let machine = &arguments.common.machine;
+    let network = subject.network()?;
+    if !machine.quiet {
+        // Before anything is evaluated, for the allocator keeps what that takes.
+        memory::announce(&network, machine.verbose);
+    }
+    deterministic_gradient(&network, &subject.theta)?;
+    if !machine.quiet {
+        exit::tell(&request.cost(network.cost(&subject.theta)?, network.dimension()));
+    }
+    Ok(())
 }
 
 /// Everything that was asked for of one checkpoint; why the eigensolver ended stands beside.
@@ -84,6 +94,9 @@ pub(crate) fn measure(
     lanczos: &Lanczos,
     matrix: CurvatureMatrix,
 ) -> anyhow::Result<(Record, Extremes)> {
+    if !common.machine.quiet {
+        memory::announce(&subject.network()?, common.machine.verbose);
+    }
     let measured = measurement::measure(subject, common, &Request::eigenvalues(lanczos.clone(), matrix))?;
     let nothing = || Error::input("no eigenvalue is asked for", "give `--top` or `--bottom` at least 1");
     Ok((measured.record, measured.extremes.ok_or_else(nothing)?))

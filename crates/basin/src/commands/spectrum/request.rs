@@ -122,8 +122,8 @@ impl Request {
         // The time was measured for the Hessian, and other products stand to it as their sweeps.
         let share = self.matrix.gradient_equivalents(1.0) / CurvatureMatrix::Hessian.gradient_equivalents(1.0);
         let product = cost.product.mul_f64(share);
-        let estimates = [self.trace.is_some(), self.frobenius, self.diagonal].map(|asked| ("estimates", asked));
-        let estimates = estimates.iter().filter(|(_, asked)| *asked).count() * self.precision.max_products;
+        let estimates = [self.trace.is_some(), self.frobenius, self.diagonal];
+        let estimates = estimates.iter().filter(|asked| **asked).count() * self.precision.max_products;
         let eigenvalues = self.lanczos.as_ref().map_or(0, |lanczos| lanczos.max_products.min(2 * dimension + 2));
         let density = self.density.as_ref().map_or(0, |density| density.probes * density.steps.min(dimension));
         let most = eigenvalues + estimates + density;
