@@ -42,16 +42,16 @@ pub struct Spectrum {
     pub label_draws: Option<u64>,
     /// Density of all eigenvalues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub density: Option<Density>,
+    pub density: Option<Box<Density>>,
     /// The file with the diagonal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub diagonal: Option<Diagonal>,
+    pub diagonal: Option<Box<Diagonal>>,
     /// What single products in f64 say of those in the record's dtype.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verification: Option<Verification>,
+    pub verification: Option<Box<Verification>>,
     /// The same figures on parts of the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subsets: Option<Subsets>,
+    pub subsets: Option<Box<Subsets>>,
     /// The same per layer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Block>,
@@ -262,7 +262,7 @@ pub struct Block {
     pub frobenius: Option<Estimate>,
     /// Density of the block's eigenvalues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub density: Option<Density>,
+    pub density: Option<Box<Density>>,
 }
 
 impl Spectrum {

@@ -73,7 +73,7 @@ fn spectrum() -> Outcome {
             converged: Some(false),
             reason: None,
         }),
-        density: Some(Density {
+        density: Some(Box::new(Density {
             nodes: vec![1.0],
             weights: vec![1.0],
             grid: vec![0.0],
@@ -83,7 +83,7 @@ fn spectrum() -> Outcome {
             atoms: 1,
             probes: 2,
             steps: 3,
-        }),
+        })),
         ..Spectrum::new(Matrix::EmpiricalFisher, vec![bottom, top])
     })
 }

@@ -31,7 +31,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let figure = |(index, measured): (usize, &Measured<'_, Spectrum>)| {
         let stem = if several { format!("spectral-density-{}", index + 1) } else { "spectral-density".into() };
         let look = measured.provenance.batch_size.map_or_else(|| look(0), |size| collection.look(size));
-        Some(figure(stem, measured, measured.result.density.as_ref()?, look))
+        Some(figure(stem, measured, measured.result.density.as_deref()?, look))
     };
     spectra.iter().enumerate().filter_map(figure).collect()
 }
@@ -48,9 +48,13 @@ fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, lo
         0 => String::new(),
         atoms => format!(" {atoms} eigenvalues (markers) are known exactly and stand for a share 1/P each."),
     };
+    let panels = match Curve::of(density, provenance, look).panels() {
+        Panels::One => "",
+        Panels::BulkApart => " Above all of it, below the part that is not known exactly.",
+    };
     let caption = format!(
         "Density of all eigenvalues of the {} for {of}, smoothed by a Gaussian of standard deviation {}: {} random probes of \
-         {} Lanczos steps{band}. The dotted line is the height of a single eigenvalue.{atoms}{}",
+         {} Lanczos steps{band}. The dotted line is the height of a single eigenvalue.{atoms}{panels}{}",
         title_of(result.matrix),
         number::step(density.sigma),
         density.probes,
@@ -87,21 +91,27 @@ fn draw(density: &Density, provenance: &Provenance, look: Look) -> Drawing {
         Some(checkpoint) => format!("eigenvalue λ   (P = {})", number::count(checkpoint.parameters)),
         None => "eigenvalue λ".into(),
     };
-    let curve = Curve { density, one: height_of_one(density, provenance), look };
-    let (whole, bulk) = (density.grid.clone(), curve.bulk());
-    if bulk.is_empty() || span(&bulk) > MOST_OF * span(&whole) {
-        curve.panel(&mut drawing, region, name, &whole);
-    } else {
-        // Where outliers lie far off, the others get a panel of their own.
-        let middle = (region.top + region.bottom) / 2.0;
-        curve.panel(&mut drawing, Region { bottom: middle, ..region }, "all λ".into(), &whole);
-        curve.panel(&mut drawing, Region { top: middle, ..region }, name, &bulk);
+    let curve = Curve::of(density, provenance, look);
+    match curve.panels() {
+        Panels::One => curve.panel(&mut drawing, region, name, &density.grid),
+        Panels::BulkApart => {
+            let middle = (region.top + region.bottom) / 2.0;
+            curve.panel(&mut drawing, Region { bottom: middle, ..region }, "all λ".into(), &density.grid);
+            curve.panel(&mut drawing, Region { top: middle, ..region }, name, &curve.bulk());
+        }
     }
     drawing
 }
 
 fn span(sorted: &[f64]) -> f64 {
     sorted.last().zip(sorted.first()).map_or(0.0, |(last, first)| last - first)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Panels {
+    One,
+    /// Outliers lie far off, and the others get a panel of their own.
+    BulkApart,
 }
 
 /// A density with what its panels share.
@@ -112,7 +122,19 @@ struct Curve<'a> {
     look: Look,
 }
 
-impl Curve<'_> {
+impl<'a> Curve<'a> {
+    fn of(density: &'a Density, provenance: &Provenance, look: Look) -> Self {
+        Self { density, one: height_of_one(density, provenance), look }
+    }
+
+    fn panels(&self) -> Panels {
+        let bulk = self.bulk();
+        match bulk.is_empty() || span(&bulk) > MOST_OF * span(&self.density.grid) {
+            true => Panels::One,
+            false => Panels::BulkApart,
+        }
+    }
+
     fn atoms(&self) -> &[f64] {
         &self.density.nodes[..(self.density.atoms as usize).min(self.density.nodes.len())]
     }
@@ -170,4 +192,49 @@ fn numbers(density: &Density) -> Numbers {
         numbers.push(vec![t.to_string(), value.to_string(), cell(density.stderr.get(index))]);
     }
     numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::drawing::{SIZE, Shape};
+
+    fn density(outlier: f64) -> Density {
+        let grid: Vec<f64> = (-10..=20).map(|i| 0.01 * f64::from(i)).chain([outlier]).collect();
+        Density {
+            nodes: vec![outlier, 0.0, 0.1],
+            weights: vec![0.01, 0.495, 0.495],
+            values: grid.iter().map(|t| (1.0 - 5.0 * t.abs()).max(0.0)).collect(),
+            stderr: vec![0.1; grid.len()],
+            grid,
+            sigma: 0.02,
+            atoms: 1,
+            probes: 2,
+            steps: 2,
+        }
+    }
+
+    #[test]
+    fn the_bulk_gets_a_panel_of_its_own_where_outliers_lie_far_off() {
+        let provenance = Provenance::now();
+        for (outlier, panels, count) in [(30.0, Panels::BulkApart, 2), (0.25, Panels::One, 1)] {
+            let density = density(outlier);
+            assert_eq!(Curve::of(&density, &provenance, look(0)).panels(), panels);
+            let drawing = draw(&density, &provenance, look(0));
+            let axes = drawing.shapes.iter().filter(|shape| matches!(shape, Shape::Text { upright: false, .. }));
+            assert_eq!(axes.count(), count);
+        }
+    }
+
+    #[test]
+    fn everything_lies_on_the_paper() {
+        let (width, height) = (f64::from(SIZE.0), f64::from(SIZE.1));
+        let without_spread = Density { stderr: Vec::new(), atoms: 0, ..density(3.0) };
+        for density in [density(30.0), density(0.25), without_spread] {
+            for shape in draw(&density, &Provenance::now(), look(0)).shapes {
+                let (Shape::Path { points, .. } | Shape::Polygon { points, .. }) = shape else { continue };
+                assert!(points.iter().all(|(x, y)| (0.0..=width).contains(x) && (0.0..=height).contains(y)));
+            }
+        }
+    }
 }

@@ -224,9 +224,9 @@ impl Found {
         self.extremes.as_ref().map_or_else(Vec::new, |extremes| extremes.eigenvalues.clone())
     }
 
-    fn density(&self, request: &Request) -> Option<DensityRecord> {
+    fn density(&self, request: &Request) -> Option<Box<DensityRecord>> {
         let (density, options) = (self.density.as_ref()?, request.density.as_ref()?);
-        Some(DensityRecord {
+        Some(Box::new(DensityRecord {
             nodes: density.nodes.clone(),
             weights: density.weights.clone(),
             grid: density.grid.clone(),
@@ -236,7 +236,7 @@ impl Found {
             atoms: density.atoms as u64,
             probes: options.probes as u64,
             steps: options.steps as u64,
-        })
+        }))
     }
 
     fn spectrum(&self, request: &Request) -> Spectrum {

@@ -78,10 +78,10 @@ fn measure_all(arguments: &Spectrum, request: &Request, subject: &Subject) -> an
         files::write_eigenvectors(file, subject, request, extremes)?;
     }
     if let Outcome::Spectrum(spectrum) = &mut record.outcome {
-        spectrum.verification = verification;
-        spectrum.subsets = subsets;
+        spectrum.verification = verification.map(Box::new);
+        spectrum.subsets = subsets.map(Box::new);
         if let (Some(file), Some(diagonal)) = (&arguments.estimates.diagonal, &diagonal) {
-            spectrum.diagonal = Some(files::write_diagonal(file, subject, request, diagonal)?);
+            spectrum.diagonal = Some(Box::new(files::write_diagonal(file, subject, request, diagonal)?));
         }
     }
     Ok((record, extremes.map(|extremes| extremes.reason)))

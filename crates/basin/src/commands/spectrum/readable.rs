@@ -36,8 +36,8 @@ pub(super) fn text(subject: &Subject, record: &Record) -> String {
             diagonal.reason
         )
     }));
-    parts.extend(spectrum.density.as_ref().map(density));
-    parts.extend(spectrum.subsets.as_ref().map(subsets));
+    parts.extend(spectrum.density.as_deref().map(density));
+    parts.extend(spectrum.subsets.as_deref().map(subsets));
     parts.extend(spectrum.verification.as_ref().map(|found| verification(found, spectrum)));
     if !spectrum.blocks.is_empty() {
         parts.push(blocks(&spectrum.blocks));
