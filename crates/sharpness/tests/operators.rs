@@ -152,7 +152,8 @@ fn blocks_and_weight_decay() {
         assert_close(&dense(&block), &expected, ROUNDING, &group.name);
         let one = Tensor::ones(group.len(), DType::F64, &Device::Cpu).unwrap();
         let product = matrix(&block.apply(&one).unwrap().unsqueeze(0).unwrap());
-        assert_close(&product, &(expected.row_sum()), 1e-10, "a single vector");
+        let sums = DMatrix::from_row_slice(1, group.len(), expected.row_sum().as_slice());
+        assert_close(&product, &sums, 1e-10, "a single vector");
     }
     let decayed = dense(&Shifted { operator: &curvature, shift: 0.3 });
     assert_close(&decayed, &(&whole + DMatrix::identity(whole.nrows(), whole.nrows()) * 0.3), ROUNDING, "decay");

@@ -36,9 +36,7 @@ pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
         let Outcome::Spectrum(spectrum) = &record.outcome else { continue };
         if !spectrum.converged() {
             ended = Ended::NotConverged;
-            if !arguments.common.machine.quiet {
-                exit::tell(&format!("hint: {}", advice(spectrum.unconverged(), reason)));
-            }
+            exit::tell(&format!("hint: {}", advice(spectrum.unconverged(), reason)));
         }
         emit(&arguments.common, &record, || readable::text(&subject, &record))?;
     }
