@@ -13,7 +13,7 @@ use super::request::Request;
 use crate::arguments::Spectrum;
 use crate::subject::Subject;
 
-/// Refuses a file that would be written more than once, or over a checkpoint.
+/// Refuses a file that would be written more than once, or over a checkpoint, or has no place.
 pub(super) fn check(arguments: &Spectrum) -> Result<()> {
     let files =
         [("--eigenvectors", &arguments.eigenvalues.eigenvectors), ("--diagonal", &arguments.estimates.diagonal)];
@@ -21,6 +21,15 @@ pub(super) fn check(arguments: &Spectrum) -> Result<()> {
         if arguments.checkpoints.len() > 1 {
             let message = format!("`{option}` names one file, {} checkpoints are given", arguments.checkpoints.len());
             return Err(Error::input(message, "run the command once for each checkpoint"));
+        }
+        // Found out now and not after all the work.
+        if file.is_dir() {
+            let message = format!("cannot write `{}`: is a directory", file.display());
+            return Err(Error::input(message, "name a file inside the directory"));
+        }
+        if file.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            let message = format!("cannot write `{}`: its directory does not exist", file.display());
+            return Err(Error::input(message, "create the directory first, or name a file elsewhere"));
         }
         if file.exists() && arguments.checkpoints.iter().any(|path| same_file(path, file)) {
             let message = format!("`{option}` names the checkpoint `{}` itself", file.display());
