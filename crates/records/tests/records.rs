@@ -159,7 +159,7 @@ fn the_json_of_every_kind_is_as_promised() {
         ),
         (
             Record::new(bare(), spectrum()),
-            r#"{"schema":"basin/1","kind":"spectrum","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"matrix":"empirical-fisher","eigenvalues":[{"value":12.5,"residual":0.0001,"converged":true,"end":"top"},{"value":-0.5,"residual":0.1,"converged":false,"end":"bottom"}],"trace":{"value":20.0,"stderr":null},"density":{"nodes":[1.0],"weights":[1.0],"grid":[0.0],"values":["NaN"],"sigma":0.1}}}"#,
+            r#"{"schema":"basin/1","kind":"spectrum","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"matrix":"empirical-fisher","eigenvalues":[{"value":12.5,"residual":0.0001,"converged":true,"end":"top"},{"value":-0.5,"residual":0.1,"converged":false,"end":"bottom"}],"trace":{"value":20.0,"stderr":null,"products":60,"converged":false},"density":{"nodes":[1.0],"weights":[1.0],"grid":[0.0],"values":["NaN"],"stderr":[0.5],"sigma":0.1,"atoms":1,"probes":2,"steps":3}}}"#,
         ),
         (
             Record::new(bare(), line()),
