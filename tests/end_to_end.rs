@@ -14,5 +14,7 @@ mod interruption;
 mod measures;
 #[path = "end_to_end/sharpness.rs"]
 mod sharpness;
+#[path = "end_to_end/spectrum.rs"]
+mod spectrum;
 #[path = "end_to_end/study.rs"]
 mod study;

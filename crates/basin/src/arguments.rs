@@ -1,9 +1,15 @@
 //! What can be typed.
 
+mod spectrum;
+
 use std::path::PathBuf;
 
 use basin_objective::Error;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use spectrum::{
+    EigenvalueSettings, EstimateSettings, MatrixArgument, MatrixSettings, Spectrum, TraceArgument,
+};
 
 /// Sharpness and loss landscapes of saved checkpoints.
 ///
@@ -41,10 +47,8 @@ pub(crate) enum Command {
     )]
     #[command(allow_negative_numbers = true)]
     Sharpness(Sharpness),
-    /// Find the extremal eigenvalues of the Hessian, the Gauss-Newton or the empirical Fisher matrix.
-    #[command(
-        after_help = "Example: basin spectrum last.safetensors --top 5 --bottom 2 --eigenvectors top.safetensors"
-    )]
+    /// Find eigenvalues, density, trace, norm and diagonal of the Hessian or another curvature matrix.
+    #[command(after_help = "Example: basin spectrum last.safetensors --top 5 --bottom 2 --trace --density --per-layer")]
     #[command(allow_negative_numbers = true)]
     Spectrum(Spectrum),
     /// Put minima side by side: losses, sharpness, eigenvalues, norms, and how they rank with the generalization gap.
@@ -221,16 +225,6 @@ pub(crate) enum NormArgument {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MatrixArgument {
-    /// Second derivatives of the loss.
-    Hessian,
-    /// Generalized Gauss-Newton matrix.
-    Ggn,
-    /// Uncentred second moment of per-sample gradients.
-    EmpiricalFisher,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OptimizerArgument {
     Sgd,
     Adam,
@@ -305,40 +299,6 @@ pub(crate) struct Sharpness {
     /// A later checkpoint: critical sharpness is measured along the way there too.
     #[arg(long, value_name = "CKPT")]
     pub(crate) update: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// Which eigenvalues are sought, and how well.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SpectrumSettings {
-    /// The curvature matrix.
-    #[arg(long, value_enum, default_value_t = MatrixArgument::Hessian)]
-    pub(crate) matrix: MatrixArgument,
-    /// Largest eigenvalues to find.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) top: usize,
-    /// Smallest eigenvalues to find; 1 of the Hessian and 0 of the other matrices, which have none below 0, when absent.
-    #[arg(long)]
-    pub(crate) bottom: Option<usize>,
-    /// An eigenvalue λ has converged when ‖Hv − λv‖ ≤ tolerance · |λ|, or at the rounding of a product, 4 ε max |λ|.
-    #[arg(long, default_value_t = 1e-4, allow_hyphen_values = true)]
-    pub(crate) tolerance: f64,
-    /// Largest Krylov basis.
-    #[arg(long, default_value_t = 1000, value_name = "N")]
-    pub(crate) max_basis: usize,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Spectrum {
-    /// Safetensors checkpoints.
-    #[arg(required = true, value_name = "CKPT")]
-    pub(crate) checkpoints: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) settings: SpectrumSettings,
-    /// Write the eigenvectors of a single checkpoint to this safetensors file, under the parameters' names.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) eigenvectors: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

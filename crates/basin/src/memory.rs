@@ -41,9 +41,18 @@ pub(crate) fn tell_peak() {
     }
 }
 
+/// Bytes of the host's memory that are free for more, where the system counts them.
+pub(crate) fn available() -> Option<u64> {
+    counted("/proc/meminfo", "MemAvailable:")
+}
+
 /// Bytes of a line of Linux's account of this process.
 fn resident(name: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    counted("/proc/self/status", name)
+}
+
+fn counted(account: &str, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(account).ok()?;
     let line = status.lines().find(|line| line.starts_with(name))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kibibytes * 1024)

@@ -66,14 +66,25 @@ fn spectrum() -> Outcome {
     let bottom = Eigenvalue { value: -0.5, residual: 0.1, converged: false, end: End::Bottom };
     let top = Eigenvalue { value: 12.5, residual: 1e-4, converged: true, end: End::Top };
     Outcome::Spectrum(Spectrum {
-        trace: Some(Estimate { value: 20.0, stderr: None }),
-        density: Some(Density {
+        trace: Some(Estimate {
+            value: 20.0,
+            stderr: None,
+            method: None,
+            products: Some(60),
+            converged: Some(false),
+            reason: None,
+        }),
+        density: Some(Box::new(Density {
             nodes: vec![1.0],
             weights: vec![1.0],
             grid: vec![0.0],
             values: vec![f64::NAN],
+            stderr: vec![0.5],
             sigma: 0.1,
-        }),
+            atoms: 1,
+            probes: 2,
+            steps: 3,
+        })),
         ..Spectrum::new(Matrix::EmpiricalFisher, vec![bottom, top])
     })
 }
@@ -184,7 +195,7 @@ fn the_json_of_every_kind_is_as_promised() {
         ),
         (
             Record::new(bare(), spectrum()),
-            r#"{"schema":"basin/1","kind":"spectrum","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"matrix":"empirical-fisher","eigenvalues":[{"value":12.5,"residual":0.0001,"converged":true,"end":"top"},{"value":-0.5,"residual":0.1,"converged":false,"end":"bottom"}],"trace":{"value":20.0,"stderr":null},"density":{"nodes":[1.0],"weights":[1.0],"grid":[0.0],"values":["NaN"],"sigma":0.1}}}"#,
+            r#"{"schema":"basin/1","kind":"spectrum","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"matrix":"empirical-fisher","eigenvalues":[{"value":12.5,"residual":0.0001,"converged":true,"end":"top"},{"value":-0.5,"residual":0.1,"converged":false,"end":"bottom"}],"trace":{"value":20.0,"stderr":null,"products":60,"converged":false},"density":{"nodes":[1.0],"weights":[1.0],"grid":[0.0],"values":["NaN"],"stderr":[0.5],"sigma":0.1,"atoms":1,"probes":2,"steps":3}}}"#,
         ),
         (
             Record::new(bare(), sharpness()),

@@ -122,12 +122,59 @@ fn clustered_ends_come_out_to_the_tolerance() {
 }
 
 #[test]
-fn a_basis_at_its_limit_is_not_called_converged() {
+fn a_run_out_of_products_is_not_called_converged() {
     let matrix = normal(200, 200, "wigner");
     let matrix = (&matrix + matrix.t().unwrap()).unwrap();
-    let found = Lanczos { max_basis: 6, ..Lanczos::default() }.extremes(&matrix, |_| Ok(())).unwrap();
-    assert_eq!(found.reason, Reason::BasisLimit);
-    assert!(found.eigenvalues.iter().all(|e| !e.converged && e.residual > 1e-4));
+    for max_basis in [6, 1000] {
+        let found =
+            Lanczos { max_basis, max_products: 12, ..Lanczos::default() }.extremes(&matrix, |_| Ok(())).unwrap();
+        assert_eq!(found.reason, Reason::ProductLimit);
+        assert!(found.products <= 12 && found.eigenvalues.iter().all(|e| !e.converged && e.residual > 1e-4));
+    }
+}
+
+/// A basis of a few vectors reaches by restarts what one long basis reaches.
+#[test]
+fn restarts_find_the_same_ends_as_a_long_basis() {
+    let wigner = normal(300, 300, "wigner");
+    let wigner = (&wigner + wigner.t().unwrap()).unwrap();
+    let values: Vec<f64> =
+        (0..400).map(|i| if i < 10 { 50.0 / (1.0 + i as f64) } else { -0.05 + 1e-4 * (400 - i) as f64 }).collect();
+    for (matrix, top, bottom) in [(&wigner, 1, 1), (&wigner, 3, 2), (&rotated(&values), 3, 1), (&wigner, 0, 2)] {
+        let long = Lanczos { top, bottom, ..Lanczos::default() }.extremes(matrix, |_| Ok(())).unwrap();
+        for max_basis in [12, 30] {
+            let short = Lanczos { top, bottom, max_basis, max_products: 20_000, ..Lanczos::default() };
+            let short = short.extremes(matrix, |_| Ok(())).unwrap();
+            eprintln!(
+                "top {top} bottom {bottom} basis {max_basis}: {} products against {}",
+                short.products, long.products
+            );
+            assert!(short.basis <= max_basis && short.reason == Reason::Converged, "{short:?}");
+            for (short, long) in short.eigenvalues.iter().zip(&long.eigenvalues) {
+                let apart = (short.value - long.value).abs();
+                assert!(apart <= short.residual + long.residual, "{short:?} {long:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn copies_come_out_of_a_restarted_basis() {
+    let matrix = rotated(&[5.0, 5.0, 5.0, 2.0, 1.0, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0, -0.5, -0.6, -1.0, -4.0, -4.0]);
+    let found = Lanczos { top: 4, bottom: 3, max_basis: 9, tolerance: 1e-10, ..Lanczos::default() };
+    let found = found.extremes(&matrix, |_| Ok(())).unwrap();
+    assert_values(&found, &[5.0, 5.0, 5.0, 2.0, -1.0, -4.0, -4.0]);
+}
+
+/// Regression: power iteration by magnitude never settles on λ and −λ of like size, and returns the negative one as the
+/// largest (PyHessian).
+#[test]
+fn pyhessian_magnitude_ordering_of_opposite_eigenvalues() {
+    let mut values: Vec<f64> = (0..40).map(|i| -1.0 + 0.05 * i as f64).collect();
+    values.extend([10.0, -10.0, -10.0000001, 3.0]);
+    let found = extremes(&rotated(&values), 2, 2);
+    assert_values(&found, &[10.0, 3.0, -10.0, -10.0000001]);
+    assert_values(&extremes(&rotated(&[1.0, 0.5, -7.0]), 1, 0), &[1.0]);
 }
 
 #[test]

@@ -55,8 +55,8 @@ pub(super) fn measure(
     let started = Instant::now();
     if let Some(update) = update {
         super::line::require_one_subject(subject, update)?;
-        if update.model.spec() != subject.model.spec() {
-            let (of_update, of_subject) = (update.model.spec(), subject.model.spec());
+        if update.model.name() != subject.model.name() {
+            let (of_update, of_subject) = (update.model.name(), subject.model.name());
             let message =
                 format!("`{}` is a {of_update}, `{}` a {of_subject}", update.path.display(), subject.path.display());
             return Err(Error::input(message, "`--update` needs a checkpoint of the same model").into());

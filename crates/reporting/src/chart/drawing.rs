@@ -44,7 +44,11 @@ impl Drawing {
     }
 
     pub(crate) fn polygon(&mut self, points: Vec<Point>, color: Color) {
-        self.shapes.push(Shape::Polygon { points, color, opacity: 1.0 });
+        self.faint_polygon(points, color, 1.0);
+    }
+
+    pub(crate) fn faint_polygon(&mut self, points: Vec<Point>, color: Color, opacity: f64) {
+        self.shapes.push(Shape::Polygon { points, color, opacity });
     }
 
     pub(crate) fn text(&mut self, text: impl Into<String>, at: Point, align: Align, color: Color) {

@@ -75,6 +75,8 @@ pub(crate) fn title_of(matrix: Matrix) -> &'static str {
         Matrix::Ggn => "Gauss-Newton matrix",
         Matrix::Fisher => "Fisher matrix",
         Matrix::EmpiricalFisher => "empirical Fisher matrix",
+        Matrix::GradientCovariance => "covariance of per-sample gradients",
+        Matrix::Residual => "Hessian minus Gauss-Newton matrix",
         other => other.name(),
     }
 }

@@ -6,6 +6,7 @@ use crate::figure::Figure;
 mod eigenvalues;
 mod parametric_line;
 mod sharpness_along_training;
+mod spectral_density;
 mod spectrum;
 mod training_curves;
 
@@ -17,5 +18,6 @@ pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     figures.extend(parametric_line::figures(collection));
     figures.extend(eigenvalues::figures(collection));
     figures.extend(spectrum::figures(collection));
+    figures.extend(spectral_density::figures(collection));
     figures
 }

@@ -1,14 +1,18 @@
-//! Lanczos with full reorthogonalisation, for both ends of a spectrum at once.
+//! Lanczos with full orthogonalisation and thick restarts, for both ends of a spectrum at once.
 //!
 //! From a seeded random unit vector v₁ the basis grows by one product a step,
 //!
-//! β_j v_{j+1} = H v_j − α_j v_j − β_{j−1} v_{j−1},
+//! β_j v_{j+1} = A v_j − α_j v_j − β_{j−1} v_{j−1},
 //!
-//! and the eigenpairs (θ, s) of the tridiagonal matrix T of the α and β give the Ritz pairs (θ, x = V s) with the
-//! residual ‖H x − θ x‖ = |β_k s_k|, which bounds the distance of θ to an eigenvalue (Paige, 1971; Parlett, "The symmetric
+//! and the eigenpairs (θ, s) of the projected matrix T of the α and β give the Ritz pairs (θ, x = V s) with the
+//! residual ‖A x − θ x‖ = |β_k s_k|, which bounds the distance of θ to an eigenvalue (Paige, 1971; Parlett, "The symmetric
 //! eigenvalue problem", 1980, chapters 11 and 13). Every new vector is orthogonalised against the whole basis, so that no
-//! eigenvalue appears twice. The basis is not restarted: the lower end of a trained network's Hessian is a cluster that
-//! restarts resolve very slowly and one long basis quickly.
+//! eigenvalue appears twice.
+//!
+//! A basis that is full is restarted (Wu and Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems",
+//! 2000): the Ritz vectors x_j of both ends are kept, and since A x_j = θ_j x_j + c_j v_{k+1} with c_j = β_k s_kj, T goes on
+//! as diag(θ) with the border c. The lower end of a trained network's Hessian is a dense cluster that one long basis
+//! resolves with fewer products than a short one, so that the basis is as long as it may be.
 //!
 //! One start vector finds one copy of each eigenvalue, and no more than the dimension of the smallest invariant subspace
 //! that holds it (β = 0). Where more than one eigenvalue of an end is asked for, or not enough were found, what was found
@@ -16,23 +20,17 @@
 //! copies of a multiple eigenvalue and matrices of low rank come out right. The residuals reported are measured at the end
 //! of a sweep with one more product per eigenpair, not taken from the recurrence.
 
-mod basis;
-mod tridiagonal;
+pub(crate) mod krylov;
+pub(crate) mod projected;
+mod sweep;
 
-use basin_objective::{Error, Result, random};
+use basin_objective::{Error, Result};
 use basin_records::spectrum::{Eigenvalue, End};
-use candle_core::{DType, Tensor};
-use rand_distr::{Distribution, StandardNormal};
+use candle_core::{DType, Device, Tensor};
 
 use crate::operator::SymmetricOperator;
-use basis::Basis;
-use tridiagonal::{RitzPair, Tridiagonal};
-
-/// Bytes that the basis may take when no budget is given.
-const DEFAULT_MEMORY: u64 = 4 << 30;
-/// Rounding error of a product relative to the largest eigenvalue, in units of the dtype's ε: what residuals cannot
-/// fall below, and what β means when it is zero. Sums of thousands of terms round to a few ε.
-const ROUNDING: f64 = 4.0;
+use crate::precision::DEFAULT_MEMORY;
+use sweep::{Pair, Sweep};
 
 /// How many eigenvalues, how well, and how much memory.
 #[derive(Clone, Debug)]
@@ -43,17 +41,30 @@ pub struct Lanczos {
     pub bottom: usize,
     /// An eigenvalue λ has converged when its residual is at most tolerance · |λ|, or at the rounding of a product.
     pub tolerance: f64,
-    /// The largest basis; limited further by the memory.
+    /// The largest basis; limited further by the memory. A full basis is restarted.
     pub max_basis: usize,
-    /// Bytes that the basis may take.
+    /// Products that the search may take.
+    pub max_products: usize,
+    /// Bytes that the basis may take; 4 GiB when absent.
     pub memory: Option<u64>,
+    /// Where the basis is kept, if not on the operator's device: a host has more memory than its GPU.
+    pub basis_device: Option<Device>,
     /// Seed of the random start.
     pub seed: u64,
 }
 
 impl Default for Lanczos {
     fn default() -> Self {
-        Self { top: 1, bottom: 1, tolerance: 1e-4, max_basis: 1000, memory: None, seed: 0 }
+        Self {
+            top: 1,
+            bottom: 1,
+            tolerance: 1e-4,
+            max_basis: 1000,
+            max_products: 5000,
+            memory: None,
+            basis_device: None,
+            seed: 0,
+        }
     }
 }
 
@@ -64,8 +75,8 @@ pub enum Reason {
     Converged,
     /// The basis spans the whole space, so that all eigenvalues are known.
     WholeSpace,
-    /// The basis is as large as it may be.
-    BasisLimit,
+    /// As many products as allowed were taken.
+    ProductLimit,
     /// The products are too inexact for the tolerance: residuals no longer fall.
     Rounding,
 }
@@ -75,7 +86,7 @@ impl std::fmt::Display for Reason {
         f.write_str(match self {
             Self::Converged => "converged",
             Self::WholeSpace => "the basis spans the whole space",
-            Self::BasisLimit => "the basis reached its limit",
+            Self::ProductLimit => "the products allowed were taken",
             Self::Rounding => "residuals stopped falling at the rounding of a product",
         })
     }
@@ -96,13 +107,15 @@ pub struct Extremes {
     pub reason: Reason,
 }
 
-/// Where a run stands: the size of the basis, its limit, and the worst relative residual.
+/// Where a run stands: the size of the basis, its limit, the products, and the worst relative residual.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Vectors in the basis.
     pub basis: usize,
     /// Vectors it may hold.
     pub limit: usize,
+    /// Products of this sweep.
+    pub products: usize,
     /// The largest estimate of residual/|λ| among the eigenvalues asked for.
     pub residual: f64,
 }
@@ -124,7 +137,7 @@ impl Lanczos {
     /// ```
     ///
     /// # Errors
-    /// When nothing is asked for, the tolerance is not positive, or a product is not finite.
+    /// When nothing is asked for, the tolerance is not positive, a product is not finite, or `observe` returns an error.
     pub fn extremes(
         &self,
         operator: &dyn SymmetricOperator,
@@ -228,14 +241,6 @@ impl Wanted {
     }
 }
 
-/// An eigenvalue with its measured residual and its unit vector.
-struct Pair {
-    value: f64,
-    residual: f64,
-    converged: bool,
-    vector: Tensor,
-}
-
 /// What the sweeps have found so far, sorted descending.
 struct Found {
     pairs: Vec<Pair>,
@@ -258,7 +263,7 @@ impl Found {
         self.pairs.extend(pairs);
         self.pairs.sort_by(|a, b| b.value.total_cmp(&a.value));
         self.products += sweep.products;
-        self.basis = self.basis.max(sweep.basis.len());
+        self.basis = self.basis.max(sweep.largest_basis);
         self.magnitude = sweep.magnitude();
         self.sweeps += 1;
         self.reason = sweep.reason;
@@ -280,159 +285,5 @@ impl Found {
         let eigenvalues = selected.iter().map(eigenvalue).collect();
         let rows: Vec<Tensor> = selected.into_iter().map(|(pair, _)| pair.vector).collect();
         Ok(Extremes { eigenvalues, eigenvectors: Tensor::stack(&rows, 0)?, products, basis, reason })
-    }
-}
-
-/// One sweep: a basis grown from one start vector orthogonal to what is locked, with its tridiagonal matrix.
-struct Sweep<'a> {
-    settings: &'a Lanczos,
-    operator: &'a dyn SymmetricOperator,
-    basis: Basis,
-    tridiagonal: Tridiagonal,
-    /// The vector that the next step multiplies.
-    next: Tensor,
-    products: usize,
-    /// The magnitude known from earlier sweeps.
-    known_magnitude: f64,
-    /// Vectors that this sweep may add.
-    limit: usize,
-    /// Whether that is all the room there is beside the locked vectors.
-    whole_space: bool,
-    reason: Reason,
-}
-
-impl<'a> Sweep<'a> {
-    fn new(
-        settings: &'a Lanczos,
-        operator: &'a dyn SymmetricOperator,
-        found: &Found,
-        dtype: DType,
-        limit: usize,
-    ) -> Result<Self> {
-        let dimension = operator.dimension();
-        let room = dimension - found.pairs.len();
-        let mut basis = Basis::new(limit + found.pairs.len(), dimension, dtype, operator.device())?;
-        found.pairs.iter().try_for_each(|pair| basis.lock(&pair.vector))?;
-        let next = start(settings.seed, found.sweeps, &basis, operator)?;
-        Ok(Self {
-            settings,
-            operator,
-            basis,
-            tridiagonal: Tridiagonal::default(),
-            next,
-            products: 0,
-            known_magnitude: found.magnitude,
-            limit: limit.min(room),
-            whole_space: limit >= room,
-            reason: Reason::Converged,
-        })
-    }
-
-    /// Grows the basis until the extremes sought have converged or it can grow no further, and measures them.
-    fn run(&mut self, wanted: Wanted, observe: &mut impl FnMut(Progress) -> Result<()>) -> Result<Vec<Pair>> {
-        let mut next_test = wanted.count().max(8);
-        let mut last_measured = f64::INFINITY;
-        loop {
-            let invariant = self.step()?;
-            let basis = self.basis.len();
-            let full = basis == self.limit;
-            if !(invariant || full || basis >= next_test) {
-                continue;
-            }
-            next_test = basis + (basis / 8).max(4);
-            let pairs = wanted.select(self.tridiagonal.ritz_pairs()?);
-            let worst = pairs.iter().map(|(pair, _)| pair.residual / self.scale_of(pair.value)).fold(0.0, f64::max);
-            observe(Progress { basis, limit: self.limit, residual: worst })?;
-            let settled = worst <= self.settings.tolerance && pairs.len() == wanted.count();
-            if !(invariant || full || settled) {
-                continue;
-            }
-            let pairs = pairs.into_iter().map(|(pair, _)| self.measure(&pair)).collect::<Result<Vec<_>>>()?;
-            let measured = pairs.iter().map(|pair| pair.residual / self.scale_of(pair.value)).fold(0.0, f64::max);
-            if full && !self.whole_space && measured > self.settings.tolerance {
-                self.reason = Reason::BasisLimit;
-            } else if measured > self.settings.tolerance && (measured > 0.5 * last_measured || invariant || full) {
-                self.reason = Reason::Rounding;
-            } else if measured > self.settings.tolerance {
-                last_measured = measured;
-                continue;
-            }
-            return Ok(pairs);
-        }
-    }
-
-    /// H x in the basis's numbers, counted.
-    fn product(&mut self, x: &Tensor) -> Result<Tensor> {
-        self.products += 1;
-        let product = self.operator.apply(&x.to_dtype(self.operator.dtype())?)?;
-        Ok(product.to_dtype(self.basis.dtype())?)
-    }
-
-    /// Adds one vector to the basis; whether it now spans an invariant subspace.
-    fn step(&mut self) -> Result<bool> {
-        let v = self.next.clone();
-        self.basis.push(&v)?;
-        let product = self.product(&v)?;
-        let alpha = self.basis.dot(&v, &product)?;
-        if !alpha.is_finite() {
-            return Err(Error::input(
-                format!("product {} of the curvature matrix is not finite", self.products),
-                "the weights are at a point where the loss or its derivatives overflow; try `--dtype f64`",
-            ));
-        }
-        let residual = (product - (&v * alpha)?)?;
-        let before = self.basis.norm(&residual)?;
-        let mut residual = self.basis.orthogonalize(&residual)?;
-        let mut beta = self.basis.norm(&residual)?;
-        // Where much was taken away, what is left is inexact in direction, and a second pass makes it orthogonal.
-        if beta < 0.7 * before {
-            residual = self.basis.orthogonalize(&residual)?;
-            beta = self.basis.norm(&residual)?;
-        }
-        self.tridiagonal.push(alpha, beta);
-        let invariant = beta <= ROUNDING * epsilon(self.operator.dtype()) * self.magnitude();
-        if !invariant {
-            self.next = (residual / beta)?;
-        }
-        Ok(invariant)
-    }
-
-    fn magnitude(&self) -> f64 {
-        self.tridiagonal.magnitude().max(self.known_magnitude)
-    }
-
-    /// What a residual is compared with: |λ|, or the part of the largest |λ| at which products round.
-    fn scale_of(&self, value: f64) -> f64 {
-        let floor = ROUNDING * epsilon(self.operator.dtype()) * self.magnitude() / self.settings.tolerance;
-        value.abs().max(floor).max(f64::MIN_POSITIVE)
-    }
-
-    /// A Ritz pair with its unit vector and its measured residual.
-    fn measure(&mut self, pair: &RitzPair) -> Result<Pair> {
-        let x = self.basis.combine(&pair.vector)?;
-        let x = (&x / self.basis.norm(&x)?)?;
-        let product = self.product(&x)?;
-        let value = self.basis.dot(&x, &product)?;
-        let residual = self.basis.norm(&(product - (&x * value)?)?)?;
-        let converged = residual <= self.settings.tolerance * self.scale_of(value);
-        Ok(Pair { value, residual, converged, vector: x })
-    }
-}
-
-/// A seeded random unit vector orthogonal to the locked ones, another for each sweep.
-fn start(seed: u64, sweep: usize, basis: &Basis, operator: &dyn SymmetricOperator) -> Result<Tensor> {
-    let mut rng = random::stream(seed, "lanczos start", &sweep.to_string());
-    let normal: Vec<f64> = (0..operator.dimension()).map(|_| StandardNormal.sample(&mut rng)).collect();
-    let start = Tensor::new(normal, operator.device())?.to_dtype(basis.dtype())?;
-    let start = basis.orthogonalize(&(&start / basis.norm(&start)?)?)?;
-    let start = basis.orthogonalize(&start)?;
-    Ok((&start / basis.norm(&start)?)?)
-}
-
-/// The distance of 1 to the next number.
-fn epsilon(dtype: DType) -> f64 {
-    match dtype {
-        DType::F64 => f64::EPSILON,
-        _ => f64::from(f32::EPSILON),
     }
 }

@@ -1,0 +1,53 @@
+//! Means and standard errors.
+
+/// Count, mean and sum of squared deviations, updated as Welford does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Moments {
+    count: usize,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    pub(crate) fn extend(&mut self, samples: impl IntoIterator<Item = f64>) {
+        for sample in samples {
+            self.count += 1;
+            let apart = sample - self.mean;
+            self.mean += apart / self.count as f64;
+            self.squares += apart * (sample - self.mean);
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// s/√n with the unbiased variance s²; infinite of fewer than two samples.
+    pub(crate) fn standard_error(&self) -> f64 {
+        match self.count {
+            0 | 1 => f64::INFINITY,
+            n => (self.squares / (n - 1) as f64 / n as f64).sqrt(),
+        }
+    }
+}
+
+/// The standard error of the mean of samples that share what they are made of: of n estimates t_j, each made of all n probes
+/// and of mean zero error over its own, with what the mean would be without the i-th probe.
+///
+/// Where errors come from k probes together, the spread of the t_j over n holds their variance 1/k times, for k of the t_j
+/// carry the same error, and the jackknife (n − 1)/n Σ (mean without i − their mean)² holds it k times (Efron and Stein, "The
+/// jackknife estimate of variance", 1981). The geometric mean of both is right for every k, and a little too large where
+/// several are mixed.
+pub(crate) fn shared_standard_error(samples: &[f64], without_one: &[f64]) -> f64 {
+    let n = samples.len() as f64;
+    let squares = |x: &[f64]| {
+        let mean = x.iter().sum::<f64>() / n;
+        x.iter().map(|x| (x - mean).powi(2)).sum::<f64>()
+    };
+    let (spread, jackknife) = (squares(samples) / (n * (n - 1.0)), squares(without_one) * (n - 1.0) / n);
+    (spread * jackknife).powf(0.25)
+}
