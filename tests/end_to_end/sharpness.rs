@@ -38,6 +38,8 @@ fn all_measures_carry_what_says_how_far_to_trust_them() {
         "adaptive-pac-bayes",
         "critical",
         "lambda_max",
+        "trace",
+        "frobenius",
     ];
     assert_eq!(measures(&record), expected);
     let mut converged = true;
@@ -45,8 +47,11 @@ fn all_measures_carry_what_says_how_far_to_trust_them() {
         let name = found["measure"].as_str().unwrap();
         assert!(found["value"].as_f64().unwrap() > 0.0, "{found}");
         assert_eq!(found["rho"].is_number(), found["norm"].is_string(), "{found}");
-        let drawn = ["average", "flatness", "pac-bayes"].iter().any(|part| name.contains(part));
-        assert_eq!((found["stderr"].is_number(), found["draws"].is_number()), (drawn, drawn), "{found}");
+        let exact = found["reason"] == "the closed form of softmax cross-entropy";
+        let drawn = ["average", "flatness", "pac-bayes"].iter().any(|part| name.contains(part)) && !exact;
+        let estimated = drawn || ["trace", "frobenius"].contains(&name);
+        assert_eq!((found["stderr"].is_number(), found["draws"].is_number()), (estimated, drawn), "{found}");
+        assert_eq!(exact, found["layer"] == "fc2.weight", "{found}");
         let worst = name.contains("worst");
         assert_eq!((found["lower_bound"] == true, found["starts"].is_number()), (worst, worst), "{found}");
         let invariant = ["asam", "fisher", "relative", "adaptive-worst", "adaptive-average"];
@@ -74,6 +79,38 @@ fn radii_and_norms_are_those_asked_for_and_nothing_is_measured_twice() {
         field(&basin.done(&command).json(), "result.0.value").as_f64().unwrap()
     };
     assert!(seed("0") == seed("0") && seed("0") != seed("1"));
+}
+
+#[test]
+fn values_stand_beside_those_in_f64_and_on_subsets() {
+    let basin = Basin::trained();
+    let command = ["sharpness", CHECKPOINT, "--measure", "gradient-norm,sam", "--verify", "--subsets", "3"];
+    let record = basin.done(&[&command[..], &["--json"]].concat()).json();
+    for found in record["result"].as_array().unwrap() {
+        let (value, exact) = (found["value"].as_f64().unwrap(), found["value_f64"].as_f64().unwrap());
+        assert!((value / exact - 1.0).abs() < 1e-3, "{found}");
+        let subsets = &found["subsets"];
+        assert_eq!((subsets["samples"].as_u64(), subsets["values"].as_array().unwrap().len()), (Some(479), 3));
+        assert!(subsets["std"].as_f64().unwrap() > 0.0, "{found}");
+    }
+    let ended = basin.done(&command);
+    assert!(ended.stdout.contains("in f64") && ended.stdout.contains("of 479 samples"), "{ended:?}");
+    assert!(ended.stderr.contains("cost: a gradient takes about"), "{ended:?}");
+    let ended = basin.run(&["sharpness", CHECKPOINT, "--subsets", "1"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+}
+
+#[test]
+fn normalized_logits_are_another_loss_and_the_record_says_so() {
+    let basin = Basin::trained();
+    let command = ["sharpness", CHECKPOINT, "--measure", "gradient-norm,lambda_max", "--json"];
+    let plain = basin.done(&command).json();
+    let normalized = basin.done(&[&command[..], &["--normalize-logits"]].concat()).json();
+    for i in 0..2 {
+        let [plain, normalized] = [&plain, &normalized].map(|record| record["result"][i].clone());
+        assert_eq!((plain["normalized_logits"].is_null(), &normalized["normalized_logits"]), (true, &true.into()));
+        assert!(plain["value"] != normalized["value"]);
+    }
 }
 
 #[test]

@@ -189,11 +189,15 @@ pub(crate) enum MeasureArgument {
     /// Largest eigenvalue of the Hessian.
     #[value(name = "lambda_max", alias = "lambda-max")]
     LambdaMax,
+    /// Trace of the Hessian.
+    Trace,
+    /// Frobenius norm of the Hessian.
+    Frobenius,
 }
 
 impl MeasureArgument {
     /// What `all` stands for.
-    pub(crate) const EVERY: [Self; 14] = [
+    pub(crate) const EVERY: [Self; 16] = [
         Self::Worst,
         Self::AdaptiveWorst,
         Self::Average,
@@ -208,6 +212,8 @@ impl MeasureArgument {
         Self::AdaptivePacBayes,
         Self::Critical,
         Self::LambdaMax,
+        Self::Trace,
+        Self::Frobenius,
     ];
 
     /// Whether it can be had for classes alone.
@@ -296,6 +302,15 @@ pub(crate) struct Sharpness {
     /// Random draws of averages, noise and probes.
     #[arg(long, default_value_t = 32)]
     pub(crate) draws: usize,
+    /// Measure again in f64.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Measure on K disjoint random subsets of the data too, whose spread says how many samples are enough.
+    #[arg(long, value_name = "K")]
+    pub(crate) subsets: Option<usize>,
+    /// Normalize the outputs, (z − mean z)/‖z − mean z‖, before the loss: then their scale does not matter.
+    #[arg(long)]
+    pub(crate) normalize_logits: bool,
     /// A later checkpoint: critical sharpness is measured along the way there too.
     #[arg(long, value_name = "CKPT")]
     pub(crate) update: Option<PathBuf>,

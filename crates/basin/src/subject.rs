@@ -28,6 +28,7 @@ pub(crate) struct Subject {
     fingerprint: String,
     options: NetworkOptions,
     seed: u64,
+    normalizes_outputs: bool,
 }
 
 impl Subject {
@@ -87,14 +88,36 @@ impl Subject {
             data,
             options,
             seed: common.seed,
+            normalizes_outputs: false,
         })
+    }
+
+    /// The same checkpoint with its model's outputs normalised before the loss.
+    pub(crate) fn with_normalized_outputs(self) -> Result<Self> {
+        Ok(Self { model: self.model.with_normalized_outputs()?, normalizes_outputs: true, ..self })
+    }
+
+    /// Whether the model's outputs are normalised before the loss.
+    pub(crate) fn normalizes_outputs(&self) -> bool {
+        self.normalizes_outputs
     }
 
     /// The same checkpoint and data in f64, read from the file again so that no digit of it is lost.
     pub(crate) fn in_f64(&self, common: &Common) -> Result<Self> {
-        let machine =
-            Machine { dtype: Some(DtypeArgument::F64), quiet: true, verbose: false, ..common.machine.clone() };
-        Self::on(Weights::read(&self.path)?, self.data.clone(), &Common { machine, ..common.clone() })
+        let machine = Machine { dtype: Some(DtypeArgument::F64), ..common.machine.clone() };
+        self.again(self.data.clone(), &Common { machine, ..common.clone() })
+    }
+
+    /// The same checkpoint on the samples at some positions.
+    pub(crate) fn on_samples(&self, positions: &[usize], common: &Common) -> Result<Self> {
+        self.again(self.data.select(positions)?, common)
+    }
+
+    /// The same checkpoint read again, of which all has been said.
+    fn again(&self, data: Dataset, common: &Common) -> Result<Self> {
+        let machine = Machine { quiet: true, verbose: false, ..common.machine.clone() };
+        let again = Self::on(Weights::read(&self.path)?, data, &Common { machine, ..common.clone() })?;
+        if self.normalizes_outputs { again.with_normalized_outputs() } else { Ok(again) }
     }
 
     /// The checkpoint's network on its data.

@@ -233,6 +233,51 @@ fn several_vectors_at_once_have_the_products_of_each() {
 }
 
 #[test]
+fn the_scale_of_normalized_outputs_does_not_matter() {
+    for case in [Case::new("mlp:5-4-3:tanh:bn", 7, &[5], 3), Case::gpt(4)] {
+        let plain = case.network(LossSpec::CrossEntropy, f64_options()).evaluate(&case.theta).unwrap().loss;
+        let case = Case { model: case.model.with_normalized_outputs().unwrap(), ..case };
+        let network = case.network(LossSpec::CrossEntropy, f64_options());
+        let loss = |theta: &Tensor| network.evaluate(theta).unwrap().loss;
+        assert!((loss(&case.theta) - plain).abs() > 1e-3, "it is another loss");
+        // A GPT's outputs are no layer of their own: its embedding is tied.
+        if case.model.positions().is_none() {
+            let last: Vec<f64> = case
+                .model
+                .parameters()
+                .entries()
+                .iter()
+                .flat_map(|entry| vec![if entry.name.starts_with("fc2") { 3.0 } else { 1.0 }; entry.len()])
+                .collect();
+            let scaled = (&case.theta * Tensor::new(last, &Device::Cpu).unwrap()).unwrap();
+            assert!((loss(&scaled) - loss(&case.theta)).abs() < ROUNDING_TOLERANCE);
+        }
+        let v = normal(network.dimension(), "v");
+        let moved = |t: f64| network.gradient(&(&case.theta + (&v * t).unwrap()).unwrap()).unwrap().1;
+        let difference = ((moved(1e-5) - moved(-1e-5)).unwrap() / 2e-5).unwrap();
+        let product = network.linearize(&case.theta).unwrap().hessian(&v).unwrap();
+        assert!(distance(&product, &difference) < DIFFERENCE_TOLERANCE);
+    }
+}
+
+#[test]
+fn a_last_layer_is_given_where_its_samples_count_alike() {
+    let case = Case::new("mlp:5-4-3:tanh", 7, &[5], 3);
+    let network = case.network(LossSpec::CrossEntropy, NetworkOptions { micro_batch: Some(2), ..f64_options() });
+    let last = network.last_layer(&case.theta).unwrap().unwrap();
+    assert_eq!(
+        (last.name.as_str(), last.features.dims(), last.weights.dims()),
+        ("fc2.weight", &[7, 4][..], &[3, 4][..])
+    );
+    let bias = case.theta.narrow(0, case.theta.elem_count() - 3, 3).unwrap();
+    let logits = last.features.matmul(&last.weights.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
+    let difference = (&logits - &last.logits).unwrap().flatten_all().unwrap();
+    assert!(dot(&difference, &difference).sqrt() < ROUNDING_TOLERANCE);
+    let gpt = Case::gpt(4);
+    assert!(gpt.network(LossSpec::CrossEntropy, f64_options()).last_layer(&gpt.theta).unwrap().is_none());
+}
+
+#[test]
 fn whole_hessian_agrees_with_dense_differences() {
     let case = Case::new("mlp:3-4-2:sigmoid", 5, &[3], 2);
     let network = case.network(LossSpec::CrossEntropy, f64_options());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::comparison::Scale;
 use crate::float;
-use crate::spectrum::Matrix;
+use crate::spectrum::{Matrix, Spread};
 
 /// The measures taken at one θ; in JSON the list itself.
 ///
@@ -44,6 +44,9 @@ pub struct Measurement {
     /// The curvature matrix, where the measure is of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matrix: Option<Matrix>,
+    /// Whether the outputs were normalised, (z − mean z)/‖z − mean z‖, before the loss.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub normalized_logits: bool,
     /// The value.
     #[serde(with = "float")]
     pub value: f64,
@@ -74,6 +77,22 @@ pub struct Measurement {
     /// Independent random draws.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draws: Option<u64>,
+    /// The value computed again in f64.
+    #[serde(default, with = "float::optional", skip_serializing_if = "Option::is_none")]
+    pub value_f64: Option<f64>,
+    /// The values on disjoint random subsets of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subsets: Option<OnSubsets>,
+}
+
+/// One measure on disjoint random subsets of the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OnSubsets {
+    /// Samples in each.
+    pub samples: u64,
+    /// The values, their mean and their standard deviation.
+    #[serde(flatten)]
+    pub spread: Spread,
 }
 
 impl Measurement {
@@ -85,6 +104,7 @@ impl Measurement {
             norm: measure.norm(),
             layer: None,
             matrix: None,
+            normalized_logits: false,
             value,
             stderr: None,
             residual: None,
@@ -96,10 +116,12 @@ impl Measurement {
             iterations: None,
             starts: None,
             draws: None,
+            value_f64: None,
+            subsets: None,
         }
     }
 
-    /// The measure with its radius and layer: what tells columns of a comparison apart.
+    /// The measure with its radius, its layer and what was done to the outputs: what tells columns of a comparison apart.
     ///
     /// ```
     /// use basin_records::sharpness::{Measure, Measurement};
@@ -110,7 +132,8 @@ impl Measurement {
     pub fn column(&self) -> String {
         let rho = self.rho.map(|rho| format!(", rho {rho}")).unwrap_or_default();
         let layer = self.layer.as_ref().map(|layer| format!(", {layer}")).unwrap_or_default();
-        format!("{}{rho}{layer}", self.measure)
+        let logits = if self.normalized_logits { ", normalized logits" } else { "" };
+        format!("{}{rho}{layer}{logits}", self.measure)
     }
 }
 
@@ -169,6 +192,10 @@ pub enum Measure {
     /// The largest eigenvalue of H.
     #[serde(rename = "lambda_max")]
     LambdaMax,
+    /// tr H.
+    Trace,
+    /// ‖H‖_F.
+    Frobenius,
 }
 
 impl Measure {

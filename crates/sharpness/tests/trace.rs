@@ -99,6 +99,32 @@ fn standard_errors_of_diagonals_are_right() {
     }
 }
 
+/// The samples of XTrace and XDiag share their probes, and how much they share depends on the spectrum.
+#[test]
+fn standard_errors_of_shared_probes_are_right_on_further_spectra() {
+    const P: usize = 100;
+    let spectra: [(&str, fn(f64) -> f64); 3] = [
+        ("1/i", |i| 1.0 / (1.0 + i)),
+        ("geometric", |i| 0.9_f64.powf(i)),
+        ("indefinite", |i| (1.0 + i / 20.0) * (i * 2.1).sin() + 0.5),
+    ];
+    for (name, eigenvalue) in spectra {
+        let matrix = rotated(&(0..P).map(|i| eigenvalue(i as f64)).collect::<Vec<_>>());
+        let (truth, dense) = (matrix.trace(), tensor(&matrix));
+        let (mut traces, mut diagonals) = (Vec::new(), Vec::new());
+        for seed in 0..SEEDS {
+            let precision = Precision { standard_error: 1e-6, max_products: 50, memory: None, seed };
+            let found = trace(&dense, TraceMethod::XTrace, precision, |_| Ok(())).unwrap();
+            traces.push((found.value - truth) / found.stderr);
+            let found = diagonal(&dense, precision, |_| Ok(())).unwrap();
+            let (value, stderr) = (found.value.to_vec1::<f64>().unwrap(), found.stderr.to_vec1::<f64>().unwrap());
+            diagonals.extend((0..P).map(|i| (value[i] - matrix[(i, i)]) / stderr[i]));
+        }
+        assert_calibrated(&format!("XTrace {name}"), &traces);
+        assert_calibrated(&format!("XDiag {name}"), &diagonals);
+    }
+}
+
 #[test]
 fn matrices_of_low_rank_are_known_exactly() {
     let mut values = vec![0.0; 60];

@@ -87,6 +87,35 @@ impl Program {
         &self.statistics
     }
 
+    /// The program to be continued behind its output, which is the value returned.
+    ///
+    /// ```
+    /// use basin_tape::{ProgramBuilder, ops::Tanh};
+    ///
+    /// let mut b = ProgramBuilder::default();
+    /// let (x, w) = (b.input(), b.parameter("weight", &[2, 3]));
+    /// let y = b.linear(x, w, None);
+    /// let (mut b, y) = b.finish(y)?.continued();
+    /// let y = b.elementwise(Tanh, y);
+    /// assert_eq!(b.finish(y)?.parameters().len(), 6);
+    /// # Ok::<(), basin_tape::Error>(())
+    /// ```
+    pub fn continued(self) -> (ProgramBuilder, Value) {
+        let Self { sources, parameters, buffers, output, statistics, inputs, .. } = self;
+        (ProgramBuilder { sources, parameters, buffers, statistics, inputs }, output)
+    }
+
+    /// The input x and the position of the parameter W of a last operation x Wᵀ + b, where the program ends with one.
+    pub fn last_linear(&self) -> Option<(Value, usize)> {
+        match &self.sources[self.output.0] {
+            Source::Op { op, inputs } if op.name() == Linear::NAME => match self.sources[inputs[1].0] {
+                Source::Parameter(weight) => Some((inputs[0], weight)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The point at which the parameter vector is `theta` and the buffer vector is `buffers`.
     ///
     /// # Errors
@@ -442,6 +471,20 @@ mod tests {
         }
         let y = b.linear_map(Reshape { keep: 1, tail: vec![8] }, y);
         b.finish(y).expect("a program")
+    }
+
+    #[test]
+    fn a_last_linear_layer_is_found_and_nothing_else() {
+        let mut b = ProgramBuilder::default();
+        let (x, hidden) = (b.input(), b.parameter("fc1.weight", &[2, 3]));
+        let h = b.linear(x, hidden, None);
+        let weight = b.parameter("fc2.weight", &[4, 2]);
+        let y = b.linear(h, weight, None);
+        let program = b.finish(y).expect("a program");
+        assert_eq!(program.last_linear(), Some((h, 1)));
+        let (mut b, y) = program.continued();
+        let y = b.elementwise(Relu, y);
+        assert_eq!(b.finish(y).expect("a program").last_linear(), None);
     }
 
     #[test]

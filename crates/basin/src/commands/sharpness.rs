@@ -2,15 +2,20 @@
 
 mod plan;
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use basin_objective::{Error, Network, Objective, Result};
-use basin_records::sharpness::{Measure, Measurement};
+use basin_objective::{Error, LossSpec, Network, Objective, Result};
+use basin_records::sharpness::{Measure, Measurement, OnSubsets};
+use basin_records::spectrum::Spread;
 use basin_records::{Outcome, Record, Sharpness as SharpnessRecord};
 use basin_sharpness::lanczos::{Lanczos, Reason};
 use basin_sharpness::neighbourhood::{Centre, FORWARD, asam, average_case, sam, worst_case};
 use basin_sharpness::{
-    Curvature, CurvatureMatrix, Direction, critical_sharpness, fisher_rao, gradient_norm, pac_bayes, relative_flatness,
+    Curvature, CurvatureMatrix, Direction, EstimateProgress, Precision, TraceMethod, critical_sharpness,
+    deterministic_gradient, disjoint_subsets, fisher_rao, frobenius_norm, gradient_norm, pac_bayes, relative_flatness,
+    softmax_relative_flatness, trace,
 };
 use candle_core::Tensor;
 
@@ -23,18 +28,22 @@ use crate::interruption;
 use crate::output::emit;
 use crate::progress::Progress;
 use crate::subject::Subject;
-use crate::table::{number, table};
+use crate::table::{number, spread, table};
 
 /// Parts of a gradient in which progress is counted.
 const PROGRESS: f64 = 100.0;
 
 pub(crate) fn run(arguments: &Sharpness) -> anyhow::Result<Ended> {
     let plan = Plan::of(arguments)?;
-    let update = arguments.update.as_ref().map(|path| Subject::load(path, &arguments.common)).transpose()?;
+    let load = |path: &PathBuf| {
+        let subject = Subject::load(path, &arguments.common)?;
+        if arguments.normalize_logits { subject.with_normalized_outputs() } else { Ok(subject) }
+    };
+    let update = arguments.update.as_ref().map(load).transpose()?;
     let mut ended = Ended::Done;
     for path in &arguments.checkpoints {
-        let subject = Subject::load(path, &arguments.common)?;
-        let record = measure(&subject, &arguments.common, &plan, update.as_ref())?;
+        let subject = load(path)?;
+        let record = checked(&subject, arguments, &plan, update.as_ref())?;
         let Outcome::Sharpness(sharpness) = &record.outcome else { continue };
         for measurement in sharpness.measurements.iter().filter(|measurement| !measurement.converged) {
             ended = Ended::NotConverged;
@@ -43,6 +52,46 @@ pub(crate) fn run(arguments: &Sharpness) -> anyhow::Result<Ended> {
         emit(&arguments.common, &record, || readable(&subject, sharpness))?;
     }
     Ok(ended)
+}
+
+/// The planned measures of a checkpoint, beside those in f64 and on subsets where these are asked for.
+fn checked(subject: &Subject, arguments: &Sharpness, plan: &Plan, update: Option<&Subject>) -> anyhow::Result<Record> {
+    let common = &arguments.common;
+    let subsets = arguments.subsets.map(|count| disjoint_subsets(subject.data.samples(), count, common.seed));
+    let subsets = subsets.transpose()?.unwrap_or_default();
+    let mut record = measure(subject, common, plan, update)?;
+    let Outcome::Sharpness(sharpness) = &mut record.outcome else { return Ok(record) };
+    if arguments.verify {
+        let update = update.map(|update| update.in_f64(common)).transpose()?;
+        let exact = values(&measure(&subject.in_f64(common)?, common, plan, update.as_ref())?);
+        for measurement in &mut sharpness.measurements {
+            measurement.value_f64 = exact.get(&measurement.column()).copied();
+        }
+    }
+    let parts = subsets.iter().map(|positions| {
+        let part = subject.on_samples(positions, common)?;
+        let update = update.map(|update| update.on_samples(positions, common)).transpose()?;
+        Ok(values(&measure(&part, common, plan, update.as_ref())?))
+    });
+    let parts = parts.collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(samples) = subsets.first().map(Vec::len) {
+        for measurement in &mut sharpness.measurements {
+            let column = measurement.column();
+            let spread = Spread::of(parts.iter().filter_map(|values| values.get(&column).copied()).collect());
+            measurement.subsets = Some(OnSubsets { samples: samples as u64, spread });
+        }
+    }
+    Ok(record)
+}
+
+/// Each measurement's value by its column.
+fn values(record: &Record) -> HashMap<String, f64> {
+    match &record.outcome {
+        Outcome::Sharpness(sharpness) => {
+            sharpness.measurements.iter().map(|found| (found.column(), found.value)).collect()
+        }
+        _ => HashMap::new(),
+    }
 }
 
 /// The planned measures of a checkpoint, as a record.
@@ -63,14 +112,24 @@ pub(super) fn measure(
         }
     }
     let network = subject.network()?;
+    deterministic_gradient(&network, &subject.theta)?;
     let centre = Centre::new(&network, &subject.theta)?;
     let units = plan.units(centre.accuracy().is_some(), update.is_some());
     let total: f64 = units.iter().map(|unit| plan.gradients(unit)).sum();
+    if !common.machine.quiet {
+        let seconds = network.cost(&subject.theta)?.gradient.as_secs_f64();
+        exit::tell(&format!(
+            "cost: a gradient takes about {} ms, about {} of them: {} s",
+            number(1e3 * seconds),
+            number(total.round()),
+            number(total * seconds),
+        ));
+    }
     let mut progress =
         Progress::new(format!("sharpness {}", subject.path.display()), steps(total), common.machine.quiet);
     let at = At { subject, common, plan, network: &network, centre: &centre, update: update.map(|u| &u.theta) };
-    // The centre costs a gradient and an evaluation.
-    let (mut spent, mut products, mut foreseen) = (1.0 + FORWARD, 0, 0.0);
+    // The gate costs two gradients, the centre one and an evaluation.
+    let (mut spent, mut products, mut foreseen) = (3.0 + FORWARD, 0, 0.0);
     let mut measurements = Vec::new();
     for unit in &units {
         let (mut inside, planned) = (0.0, plan.gradients(unit));
@@ -85,6 +144,7 @@ pub(super) fn measure(
         products += found.products;
         measurements.extend(found.measurements);
     }
+    measurements.iter_mut().for_each(|found: &mut Measurement| found.normalized_logits = subject.normalizes_outputs());
     let mut provenance = subject.provenance(started)?;
     provenance.products = Some(products);
     provenance.gradient_equivalents = Some(spent);
@@ -137,7 +197,8 @@ impl At<'_> {
                 let at = self.network.linearize(theta)?;
                 observe(1.0)?;
                 let layout = self.subject.model.parameters();
-                let measurements = relative_flatness(at.as_ref(), theta, layout, *draws, *seed, observe)?;
+                let mut measurements = relative_flatness(at.as_ref(), theta, layout, *draws, *seed, observe)?;
+                self.know_last_layer(&mut measurements)?;
                 Found { measurements, products: *draws as u64 }
             }
             Unit::PacBayes(noise) => pac_bayes(centre, *noise, *draws, *seed, observe)?.into(),
@@ -147,7 +208,51 @@ impl At<'_> {
                 None => Found { measurements: Vec::new(), products: 0 },
             },
             Unit::LambdaMax => self.largest_eigenvalue(observe)?,
+            Unit::Trace => self.estimated(Measure::Trace, observe)?,
+            Unit::Frobenius => self.estimated(Measure::Frobenius, observe)?,
         })
+    }
+
+    /// Puts the closed form in place of the last layer's estimate, where there is one.
+    fn know_last_layer(&self, measurements: &mut [Measurement]) -> Result<()> {
+        if self.subject.loss != LossSpec::CrossEntropy {
+            return Ok(());
+        }
+        let Some(last) = self.network.last_layer(&self.subject.theta)? else { return Ok(()) };
+        let value = softmax_relative_flatness(&last.features, &last.logits, &last.weights)?;
+        for measurement in measurements.iter_mut().filter(|found| found.layer.as_ref() == Some(&last.name)) {
+            *measurement = Measurement {
+                layer: measurement.layer.take(),
+                matrix: measurement.matrix,
+                reason: "the closed form of softmax cross-entropy".into(),
+                ..Measurement::new(Measure::RelativeFlatness, value)
+            };
+        }
+        Ok(())
+    }
+
+    /// The trace or the Frobenius norm of the Hessian.
+    fn estimated(&self, measure: Measure, observe: &mut dyn FnMut(f64) -> Result<()>) -> Result<Found> {
+        let hessian = Curvature::new(self.network, &self.subject.theta, CurvatureMatrix::Hessian)?;
+        let precision = Precision { seed: self.plan.seed, memory: self.common.machine.memory, ..Precision::default() };
+        let (each, mut counted) = (hessian.gradient_equivalents(), 0);
+        let spend = |at: EstimateProgress| {
+            let more = at.products - counted;
+            counted = at.products;
+            observe(each * more as f64)
+        };
+        let found = match measure {
+            Measure::Frobenius => frobenius_norm(&hessian, precision, spend)?,
+            _ => trace(&hessian, TraceMethod::default(), precision, spend)?,
+        };
+        let measurement = Measurement {
+            matrix: Some(CurvatureMatrix::Hessian.into()),
+            stderr: Some(found.stderr),
+            converged: found.stop.converged(),
+            reason: found.stop.to_string(),
+            ..Measurement::new(measure, found.value)
+        };
+        Ok(Found { measurements: vec![measurement], products: found.products as u64 })
     }
 
     /// λ_max of the Hessian; where no dtype is asked for and f32 drowns it, in f64.
@@ -190,14 +295,23 @@ impl At<'_> {
 
 fn readable(subject: &Subject, sharpness: &SharpnessRecord) -> String {
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
-    let rows = sharpness.measurements.iter().map(|measurement| {
-        vec![
+    let found = &sharpness.measurements;
+    let verified = found.iter().any(|measurement| measurement.value_f64.is_some());
+    let parted = found.iter().any(|measurement| measurement.subsets.is_some());
+    let mut head = vec!["measure", "value", "error", "invariant", "converged"];
+    head.extend(verified.then_some("in f64"));
+    head.extend(parted.then_some("on subsets"));
+    let rows = found.iter().map(|measurement| {
+        let mut row = vec![
             measurement.column(),
             value(measurement),
             error(measurement),
             yes(measurement.invariant),
             yes(measurement.converged),
-        ]
+        ];
+        row.extend(verified.then(|| number(measurement.value_f64)));
+        row.extend(parted.then(|| measurement.subsets.as_ref().map_or("–".into(), on_subsets)));
+        row
     });
     format!(
         "{}: sharpness on {} ({}, {} samples)\n{}\n\
@@ -206,8 +320,13 @@ fn readable(subject: &Subject, sharpness: &SharpnessRecord) -> String {
         subject.data.spec,
         subject.data.split,
         subject.data.samples(),
-        table(&["measure", "value", "error", "invariant", "converged"], rows.collect())
+        table(&head, rows.collect())
     )
+}
+
+/// Mean and standard deviation of the values on subsets.
+fn on_subsets(subsets: &OnSubsets) -> String {
+    format!("{} of {} samples", spread(subsets.spread.mean, Some(subsets.spread.std)), subsets.samples)
 }
 
 /// The value with its standard error where it has one, marked where it did not converge.

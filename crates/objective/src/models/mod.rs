@@ -33,6 +33,9 @@ use layers::{Layers, Written};
 /// The most parameters of a model: two vectors of more would not fit any memory this is run in.
 const MOST_PARAMETERS: usize = 1 << 31;
 
+/// What the norm of a sample's outputs is at least when it divides them.
+const LEAST_NORM: f64 = 1e-10;
+
 /// Which statistics batch norm uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchNorm {
@@ -134,6 +137,43 @@ impl Model {
             stored: program,
             batch: None,
         }
+    }
+
+    /// The same model with normalised outputs: (z − mean z)/‖z − mean z‖ over the classes of a sample, or of each of its
+    /// positions, instead of z. Sharpness is then that of a loss which scaling the outputs does not change (Andriushchenko et
+    /// al., "A modern look at the relationship between sharpness and generalization", ICML 2023, section 3; there ‖z‖ stands
+    /// for the norm after the mean is taken away, as in the authors' code).
+    ///
+    /// ```
+    /// use basin_objective::models::Model;
+    ///
+    /// let model = Model::new(&"mlp:64-100-10:relu".parse()?, &[64], 10)?.with_normalized_outputs()?;
+    /// assert_eq!(model.name(), "mlp:64-100-10:relu with normalized outputs");
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is one output, of which nothing would be left.
+    pub fn with_normalized_outputs(self) -> Result<Self> {
+        if self.outputs < 2 {
+            return Err(Error::input(
+                format!("model `{}` has a single output, which normalisation makes 0", self.name),
+                "leave `--normalize-logits` out",
+            ));
+        }
+        let (classes, axis) = (self.outputs as f64, 1 + usize::from(self.positions.is_some()));
+        let normalized = |program: Program| {
+            let (mut b, z) = program.continued();
+            let standardized = b.normalize(LEAST_NORM * LEAST_NORM / classes, vec![axis], z);
+            let output = b.affine(1.0 / classes.sqrt(), 0.0, standardized);
+            b.finish(output)
+        };
+        Ok(Self {
+            name: format!("{} with normalized outputs", self.name),
+            stored: normalized(self.stored)?,
+            batch: self.batch.map(normalized).transpose()?,
+            ..self
+        })
     }
 
     /// The name it was built from.

@@ -108,6 +108,19 @@ pub struct Network<'m> {
     memory: u64,
 }
 
+/// A last layer z = W φ + b at one θ.
+#[derive(Clone, Debug)]
+pub struct LastLayer {
+    /// The name of W.
+    pub name: String,
+    /// φ of each sample, (N, M).
+    pub features: Tensor,
+    /// z of each sample, (N, C).
+    pub logits: Tensor,
+    /// W, (C, M).
+    pub weights: Tensor,
+}
+
 /// How long derivatives on all samples take.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
@@ -385,6 +398,35 @@ impl<'m> Network<'m> {
         timed(&mut multiply)?;
         let product = timed(&mut multiply)?;
         Ok(Cost { gradient, product })
+    }
+
+    /// The last layer at θ, where the model ends with a linear one, gives one answer per sample, and all samples count alike.
+    ///
+    /// # Errors
+    /// When θ does not have the network's length, or the device fails.
+    pub fn last_layer(&self, theta: &Tensor) -> Result<Option<LastLayer>> {
+        let last = self.program.last_linear().filter(|_| self.model.positions().is_none());
+        let Some((features, weight)) = last.filter(|_| self.weights.iter().all(|&weight| weight == 1.0)) else {
+            return Ok(None);
+        };
+        let point = self.at(theta)?;
+        let record = |batch: &Batch| {
+            let tape = self.program.record(&point, &[&batch.inputs])?;
+            Ok((tape.value(features).clone(), tape.output().clone()))
+        };
+        let (mut all_features, mut all_logits) = (Vec::new(), Vec::new());
+        self.in_waves(&self.batches, record, |(features, logits)| {
+            all_features.push(features);
+            all_logits.push(logits);
+            Ok(())
+        })?;
+        let entry = &self.program.parameters().entries()[weight];
+        Ok(Some(LastLayer {
+            features: Tensor::cat(&all_features, 0)?,
+            logits: Tensor::cat(&all_logits, 0)?,
+            weights: theta.narrow(0, entry.offset, entry.len())?.reshape(entry.shape.as_slice())?,
+            name: entry.name.clone(),
+        }))
     }
 
     fn at(&self, theta: &Tensor) -> Result<Point> {

@@ -16,9 +16,13 @@ fn rows(x: &Tensor) -> Result<Tensor> {
     Ok(x.reshape((rows, n))?)
 }
 
+impl Linear {
+    pub(crate) const NAME: &str = "linear";
+}
+
 impl Bilinear for Linear {
     fn name(&self) -> &'static str {
-        "linear"
+        Self::NAME
     }
 
     fn product(&self, pairs: &Pairs, bias: Option<&Tensor>) -> Result<Tensor> {

@@ -11,11 +11,12 @@ use crate::arguments::{BallSettings, MeasureArgument, NormArgument, Sharpness};
 
 /// More draws are a slip of the hand.
 const MOST_DRAWS: usize = 1_000_000;
-/// Noise scales that a search for σ tries, steps that a search for η tries, and products that one for λ_max takes,
-/// roughly: for the remaining time alone.
+/// Noise scales that a search for σ tries, steps that a search for η tries, and products that one for λ_max and an estimate
+/// of a trace take, roughly: for the remaining time alone.
 const NOISE_SCALES: f64 = 14.0;
 const CRITICAL_STEPS: f64 = 25.0;
 const LANCZOS_PRODUCTS: f64 = 60.0;
+const ESTIMATE_PRODUCTS: f64 = 200.0;
 /// What a product costs in gradients on a kept linearization.
 const PRODUCT: f64 = 2.0;
 
@@ -46,6 +47,8 @@ pub(super) enum Unit {
     Critical,
     CriticalUpdate,
     LambdaMax,
+    Trace,
+    Frobenius,
 }
 
 impl Plan {
@@ -116,6 +119,8 @@ impl Plan {
             MeasureArgument::Critical if update => vec![Unit::Critical, Unit::CriticalUpdate],
             MeasureArgument::Critical => vec![Unit::Critical],
             MeasureArgument::LambdaMax => vec![Unit::LambdaMax],
+            MeasureArgument::Trace => vec![Unit::Trace],
+            MeasureArgument::Frobenius => vec![Unit::Frobenius],
         }
     }
 
@@ -148,6 +153,7 @@ impl Plan {
             Unit::PacBayes(_) => NOISE_SCALES * draws * FORWARD,
             Unit::Critical | Unit::CriticalUpdate => CRITICAL_STEPS * FORWARD,
             Unit::LambdaMax => 1.0 + PRODUCT * LANCZOS_PRODUCTS,
+            Unit::Trace | Unit::Frobenius => 1.0 + PRODUCT * ESTIMATE_PRODUCTS,
         }
     }
 }
@@ -165,6 +171,8 @@ impl fmt::Display for Unit {
             Self::PacBayes(_) => "PAC-Bayesian noise",
             Self::Critical | Self::CriticalUpdate => "critical sharpness",
             Self::LambdaMax => "largest eigenvalue",
+            Self::Trace => "trace",
+            Self::Frobenius => "Frobenius norm",
         })
     }
 }
