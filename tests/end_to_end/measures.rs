@@ -33,8 +33,8 @@ fn a_checkpoint_of_basin_needs_no_option() {
     for command in commands() {
         let ended = basin.done(&command);
         assert!(ended.stdout.contains(CHECKPOINT) && ended.stdout.lines().count() > 2, "{ended:?}");
-        // Only the spectrum says beforehand what it may cost.
-        let costs = if command[0] == "spectrum" { 1 } else { 0 };
+        // These two say beforehand what they may cost.
+        let costs = usize::from(["spectrum", "sharpness"].contains(&command[0]));
         assert_eq!(ended.stderr.matches("cost: ").count(), costs, "{command:?}");
         assert_eq!(ended.stderr.lines().count(), costs, "{command:?}");
     }

@@ -117,7 +117,7 @@ fn measure(case: &Case) -> Result<()> {
 fn measure_convolution() -> Result<()> {
     let same = Conv2d { padding: (1, 1), ..Conv2d::default() };
     println!("Convolutions 3×3, one layer: gradient of input and weight ÷ forward");
-    for (batch, channels, size) in [(64, 16, 32), (64, 64, 16), (64, 128, 8)] {
+    for (batch, channels, size) in [(64, 16, 32), (64, 64, 32), (64, 128, 16), (64, 256, 8), (64, 512, 4)] {
         let mut b = ProgramBuilder::default();
         let x = b.parameter("x", &[batch, channels, size, size]);
         let w = b.parameter("w", &[channels, channels, 3, 3]);
@@ -133,10 +133,13 @@ fn measure_convolution() -> Result<()> {
             timed(&mut times[1], || tape.pull_back(&y_bar))?;
         }
         let [forward, adjoint] = times.each_mut().map(|times| median(times));
+        let gflop = 2.0 * (batch * channels * channels * 9 * size * size) as f64 / 1e9;
         println!(
-            "  B {batch}, {channels} channels, {size}×{size}: forward {:.2} ms, adjoints {:.2} ms, ratio {:.2}",
+            "  B {batch}, {channels} channels, {size}×{size}: forward {:.2} ms ({:.0} GFLOP/s), adjoints {:.2} ms ({:.0}), ratio {:.2}",
             forward * 1e3,
+            gflop / forward,
             adjoint * 1e3,
+            2.0 * gflop / adjoint,
             adjoint / forward
         );
     }

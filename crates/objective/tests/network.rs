@@ -252,7 +252,9 @@ fn the_scale_of_normalized_outputs_does_not_matter() {
             let scaled = (&case.theta * Tensor::new(last, &Device::Cpu).unwrap()).unwrap();
             assert!((loss(&scaled) - loss(&case.theta)).abs() < ROUNDING_TOLERANCE);
         }
+        // Of unit length: small outputs bend within a step along a longer one.
         let v = normal(network.dimension(), "v");
+        let v = (&v / dot(&v, &v).sqrt()).unwrap();
         let moved = |t: f64| network.gradient(&(&case.theta + (&v * t).unwrap()).unwrap()).unwrap().1;
         let difference = ((moved(1e-5) - moved(-1e-5)).unwrap() / 2e-5).unwrap();
         let product = network.linearize(&case.theta).unwrap().hessian(&v).unwrap();

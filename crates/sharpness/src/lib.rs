@@ -15,7 +15,6 @@ mod keskar;
 pub mod lanczos;
 pub mod lbfgsb;
 mod manifold;
-mod moments;
 pub mod neighbourhood;
 mod operator;
 mod pac_bayes;

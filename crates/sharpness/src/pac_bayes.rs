@@ -6,8 +6,8 @@ use basin_records::sharpness::{Measure, Measurement};
 use candle_core::Tensor;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::moments::Moments;
 use crate::neighbourhood::{Centre, FORWARD, Observe};
+use crate::statistics::Moments;
 
 /// The drop of accuracy that defines σ (Jiang et al., "Fantastic generalization measures and where to find them", ICLR
 /// 2020).
@@ -95,9 +95,9 @@ pub fn pac_bayes(
         }
     };
     let sigma = (low + high) / 2.0;
-    let rise = trials.drop(sigma * SLOPE)?.mean - trials.drop(sigma / SLOPE)?.mean;
+    let rise = trials.drop(sigma * SLOPE)?.mean() - trials.drop(sigma / SLOPE)?.mean();
     let slope = rise / (sigma * (SLOPE - 1.0 / SLOPE));
-    let stderr = trials.drop(sigma)?.stderr() / slope;
+    let stderr = trials.drop(sigma)?.standard_error() / slope;
     let firm = slope > 0.0;
     Ok(Measurement {
         stderr: firm.then_some(stderr),
@@ -179,7 +179,7 @@ impl Trials<'_, '_> {
     }
 
     fn bears(&mut self, sigma: f64) -> Result<bool> {
-        Ok(self.drop(sigma)?.mean < ACCURACY_DROP)
+        Ok(self.drop(sigma)?.mean() < ACCURACY_DROP)
     }
 
     fn bisect(&mut self, mut low: f64, mut high: f64) -> Result<(f64, f64)> {

@@ -13,8 +13,8 @@ use basin_tape::{Entry, Layout, vector};
 use candle_core::{D, DType, Tensor};
 use rand::Rng;
 
-use crate::moments::Moments;
 use crate::neighbourhood::Observe;
+use crate::statistics::Moments;
 
 /// Vectors multiplied at once.
 const ROWS: usize = 8;
@@ -96,11 +96,11 @@ fn measurement(entry: &Entry, forms: &[f64]) -> Measurement {
     Measurement {
         layer: Some(entry.name.clone()),
         matrix: Some(Matrix::Hessian),
-        stderr: Some(moments.stderr()),
+        stderr: Some(moments.standard_error()),
         draws: Some(forms.len() as u64),
-        converged: moments.mean.is_finite(),
+        converged: moments.mean().is_finite(),
         reason: "mean over random probes".into(),
-        ..Measurement::new(Measure::RelativeFlatness, moments.mean)
+        ..Measurement::new(Measure::RelativeFlatness, moments.mean())
     }
 }
 

@@ -18,12 +18,26 @@ impl Moments {
         }
     }
 
+    pub(crate) fn of(samples: &[f64]) -> Self {
+        let mut moments = Self::default();
+        moments.extend(samples.iter().copied());
+        moments
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.count
     }
 
     pub(crate) fn mean(&self) -> f64 {
         self.mean
+    }
+
+    /// s with the unbiased variance s²; NaN of fewer than two samples.
+    pub(crate) fn deviation(&self) -> f64 {
+        match self.count {
+            0 | 1 => f64::NAN,
+            n => (self.squares / (n - 1) as f64).sqrt(),
+        }
     }
 
     /// s/√n with the unbiased variance s²; infinite of fewer than two samples.

@@ -103,13 +103,13 @@ fn standard_errors_of_diagonals_are_right() {
 #[test]
 fn standard_errors_of_shared_probes_are_right_on_further_spectra() {
     const P: usize = 100;
-    let spectra: [(&str, fn(f64) -> f64); 3] = [
-        ("1/i", |i| 1.0 / (1.0 + i)),
-        ("geometric", |i| 0.9_f64.powf(i)),
-        ("indefinite", |i| (1.0 + i / 20.0) * (i * 2.1).sin() + 0.5),
-    ];
-    for (name, eigenvalue) in spectra {
-        let matrix = rotated(&(0..P).map(|i| eigenvalue(i as f64)).collect::<Vec<_>>());
+    let spectrum = |eigenvalue: &dyn Fn(f64) -> f64| (0..P).map(|i| eigenvalue(i as f64)).collect::<Vec<_>>();
+    for (name, eigenvalues) in [
+        ("1/i", spectrum(&|i| 1.0 / (1.0 + i))),
+        ("geometric", spectrum(&|i| 0.9_f64.powf(i))),
+        ("indefinite", spectrum(&|i| (1.0 + i / 20.0) * (i * 2.1).sin() + 0.5)),
+    ] {
+        let matrix = rotated(&eigenvalues);
         let (truth, dense) = (matrix.trace(), tensor(&matrix));
         let (mut traces, mut diagonals) = (Vec::new(), Vec::new());
         for seed in 0..SEEDS {

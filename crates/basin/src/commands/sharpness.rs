@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use basin_objective::data::Targets;
 use basin_objective::{Error, LossSpec, Network, Objective, Result};
 use basin_records::sharpness::{Measure, Measurement, OnSubsets};
 use basin_records::spectrum::Spread;
@@ -57,8 +58,14 @@ pub(crate) fn run(arguments: &Sharpness) -> anyhow::Result<Ended> {
 /// The planned measures of a checkpoint, beside those in f64 and on subsets where these are asked for.
 fn checked(subject: &Subject, arguments: &Sharpness, plan: &Plan, update: Option<&Subject>) -> anyhow::Result<Record> {
     let common = &arguments.common;
+    if let Some(update) = update {
+        require_one_model(subject, update)?;
+    }
     let subsets = arguments.subsets.map(|count| disjoint_subsets(subject.data.samples(), count, common.seed));
     let subsets = subsets.transpose()?.unwrap_or_default();
+    if !common.machine.quiet {
+        announce(subject, plan, update.is_some())?;
+    }
     let mut record = measure(subject, common, plan, update)?;
     let Outcome::Sharpness(sharpness) = &mut record.outcome else { return Ok(record) };
     if arguments.verify {
@@ -84,6 +91,31 @@ fn checked(subject: &Subject, arguments: &Sharpness, plan: &Plan, update: Option
     Ok(record)
 }
 
+/// An update leads from a checkpoint to another one of its model and data.
+fn require_one_model(subject: &Subject, update: &Subject) -> anyhow::Result<()> {
+    super::line::require_one_subject(subject, update)?;
+    if update.model.name() == subject.model.name() {
+        return Ok(());
+    }
+    let (of_update, of_subject) = (update.model.name(), subject.model.name());
+    let message = format!("`{}` is a {of_update}, `{}` a {of_subject}", update.path.display(), subject.path.display());
+    Err(Error::input(message, "`--update` needs a checkpoint of the same model").into())
+}
+
+/// Says what the planned measures are expected to take.
+fn announce(subject: &Subject, plan: &Plan, update: bool) -> anyhow::Result<()> {
+    let units = plan.units(matches!(subject.data.targets, Targets::Classes { .. }), update)?;
+    let gradients: f64 = units.iter().map(|unit| plan.gradients(unit)).sum();
+    let seconds = subject.network()?.cost(&subject.theta)?.gradient.as_secs_f64();
+    exit::tell(&format!(
+        "cost: a gradient takes about {} ms, about {} of them: {} s",
+        number(1e3 * seconds),
+        number(gradients.round()),
+        number(gradients * seconds),
+    ));
+    Ok(())
+}
+
 /// Each measurement's value by its column.
 fn values(record: &Record) -> HashMap<String, f64> {
     match &record.outcome {
@@ -102,29 +134,11 @@ pub(super) fn measure(
     update: Option<&Subject>,
 ) -> anyhow::Result<Record> {
     let started = Instant::now();
-    if let Some(update) = update {
-        super::line::require_one_subject(subject, update)?;
-        if update.model.name() != subject.model.name() {
-            let (of_update, of_subject) = (update.model.name(), subject.model.name());
-            let message =
-                format!("`{}` is a {of_update}, `{}` a {of_subject}", update.path.display(), subject.path.display());
-            return Err(Error::input(message, "`--update` needs a checkpoint of the same model").into());
-        }
-    }
     let network = subject.network()?;
     deterministic_gradient(&network, &subject.theta)?;
     let centre = Centre::new(&network, &subject.theta)?;
-    let units = plan.units(centre.accuracy().is_some(), update.is_some());
+    let units = plan.units(centre.accuracy().is_some(), update.is_some())?;
     let total: f64 = units.iter().map(|unit| plan.gradients(unit)).sum();
-    if !common.machine.quiet {
-        let seconds = network.cost(&subject.theta)?.gradient.as_secs_f64();
-        exit::tell(&format!(
-            "cost: a gradient takes about {} ms, about {} of them: {} s",
-            number(1e3 * seconds),
-            number(total.round()),
-            number(total * seconds),
-        ));
-    }
     let mut progress =
         Progress::new(format!("sharpness {}", subject.path.display()), steps(total), common.machine.quiet);
     let at = At { subject, common, plan, network: &network, centre: &centre, update: update.map(|u| &u.theta) };

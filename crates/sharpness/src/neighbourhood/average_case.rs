@@ -5,7 +5,7 @@ use basin_objective::{Error, Result};
 use basin_records::sharpness::{Measure, Measurement, Norm};
 
 use super::{Ball, Centre, FORWARD, Observe};
-use crate::moments::Moments;
+use crate::statistics::Moments;
 
 /// E[L(θ + δ)] − L(θ) with δ normal, of standard deviation ρ c elementwise, for the ℓ₂ norm, and uniform in ±ρ c for ℓ∞
 /// (Andriushchenko et al., ICML 2023). ρ is the scale of each weight's noise: ‖δ∘c⁻¹‖₂ is about ρ√P.
@@ -53,10 +53,10 @@ pub fn average_case(
         rises.push((forth + back) / 2.0);
     }
     let moments = Moments::of(&rises);
-    let finite = moments.mean.is_finite();
+    let finite = moments.mean().is_finite();
     Ok(Measurement {
         rho: Some(ball.rho),
-        stderr: Some(moments.stderr()),
+        stderr: Some(moments.standard_error()),
         draws: Some(pairs as u64),
         converged: finite,
         reason: if finite {
@@ -64,7 +64,7 @@ pub fn average_case(
         } else {
             "the loss is not finite at some random steps; give a smaller radius".into()
         },
-        ..Measurement::new(measure(ball), moments.mean)
+        ..Measurement::new(measure(ball), moments.mean())
     })
 }
 

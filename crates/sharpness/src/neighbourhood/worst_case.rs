@@ -16,7 +16,7 @@ use basin_records::sharpness::{Measure, Measurement, Norm};
 use candle_core::Tensor;
 
 use super::{Ball, Centre, Observe};
-use crate::moments::Moments;
+use crate::statistics::Moments;
 
 /// α, the weight of the new step against the momentum.
 const MOMENTUM: f64 = 0.75;
@@ -117,7 +117,7 @@ pub fn worst_case(
     let rising = best.is_some_and(Ascent::still_rising);
     Ok(Measurement {
         rho: Some(ball.rho),
-        spread: (values.len() > 1).then(|| Moments::of(&values).std),
+        spread: (values.len() > 1).then(|| Moments::of(&values).deviation()),
         lower_bound: true,
         converged: !rising && value > 0.0,
         reason: reason(value, rising, sloped, ascents.iter().map(|ascent| ascent.non_finite).sum()),

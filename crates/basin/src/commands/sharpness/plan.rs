@@ -83,7 +83,11 @@ impl Plan {
     }
 
     /// The units in the order in which measures were named; of `all` those that need an accuracy only where there is one.
-    pub(super) fn units(&self, accuracy: bool, update: bool) -> Vec<Unit> {
+    pub(super) fn units(&self, accuracy: bool, update: bool) -> Result<Vec<Unit>> {
+        if !accuracy && self.measures.iter().any(|measure| measure.needs_accuracy()) {
+            let hint = "leave `pac-bayes` and `adaptive-pac-bayes` out, or use classes";
+            return Err(Error::input("the objective has no accuracy to drop", hint));
+        }
         let named = self.measures.iter().flat_map(|measure| match measure {
             MeasureArgument::All => {
                 let every = MeasureArgument::EVERY.iter().copied();
@@ -98,7 +102,7 @@ impl Plan {
                 units.push(unit);
             }
         }
-        units
+        Ok(units)
     }
 
     fn units_of(&self, measure: MeasureArgument, update: bool) -> Vec<Unit> {
