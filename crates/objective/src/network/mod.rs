@@ -382,7 +382,8 @@ impl<'m> Network<'m> {
             self.device.synchronize()?;
             Ok::<_, Error>(started.elapsed().mul_f64(share))
         };
-        let gradient = timed(&mut || {
+        let mut differentiate = || {
+            linearizations.clear();
             let linearize = |batch: &Batch| {
                 let linearization = self.linearize_batch(&point, batch)?;
                 linearization.gradient()?;
@@ -392,7 +393,10 @@ impl<'m> Network<'m> {
                 linearizations.push(linearization);
                 Ok(())
             })
-        })?;
+        };
+        // A first gradient finds caches, threads and memory cold.
+        timed(&mut differentiate)?;
+        let gradient = timed(&mut differentiate)?;
         let mut multiply = || self.in_waves(&linearizations, |at| Ok(at.hessian(theta)?), |_| Ok(()));
         // The first product computes what is kept for the others.
         timed(&mut multiply)?;
