@@ -121,3 +121,29 @@ fn what_cannot_be_asked_for_is_refused() {
         basin.run(&spectrum(more)).assert_refused(parts);
     }
 }
+
+#[test]
+fn batch_norm_has_another_spectrum_with_the_statistics_of_the_batch() {
+    let basin = Basin::new();
+    basin.done(&[
+        "train",
+        "--data",
+        "digits",
+        "--model",
+        "mlp:64-16-10:relu:bn",
+        "--epochs",
+        "1",
+        "-q",
+        "--out",
+        "run",
+    ]);
+    let stored = basin.done(&spectrum(&["--json"])).json();
+    let batch = basin.done(&spectrum(&["--json", "--batch-norm", "batch"])).json();
+    assert_eq!((stored["batch_norm"].is_null(), &batch["batch_norm"]), (true, &"batch".into()));
+    let largest = "result.eigenvalues.0.value";
+    assert!((number(&stored, largest) / number(&batch, largest) - 1.0).abs() > 1e-3);
+    let ended = basin.run(&spectrum(&["--batch-norm", "batch", "--micro-batch", "100"]));
+    assert!(ended.code == 2 && ended.stderr.contains("depends on the 299 others"), "{ended:?}");
+    let line = ["landscape", "line", CHECKPOINT, CHECKPOINT, "--batch-norm", "batch"];
+    assert_eq!(basin.run(&line).code, 2);
+}

@@ -90,6 +90,9 @@ pub(crate) struct Common {
     /// Samples of one sweep; no figure depends on it.
     #[arg(long, value_name = "N")]
     pub(crate) micro_batch: Option<usize>,
+    /// The statistics that batch norm uses. With those of the batch, all samples analysed are one batch.
+    #[arg(long, value_enum, default_value_t = BatchNormArgument::Stored)]
+    pub(crate) batch_norm: BatchNormArgument,
     #[command(flatten)]
     pub(crate) machine: Machine,
     /// Seed of everything drawn.
@@ -101,6 +104,14 @@ pub(crate) struct Common {
     /// Print the record as JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BatchNormArgument {
+    /// The running averages in the checkpoint.
+    Stored,
+    /// Mean and variance of the samples analysed, as in training.
+    Batch,
 }
 
 /// Where and in which numbers is computed.

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use basin_objective::data::{DataSpec, Dataset, Split};
-use basin_objective::models::{Model, ModelSpec};
+use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::weights::Weights;
 use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result};
 use basin_records::{Checkpoint, Data, Provenance};
 use basin_training::CheckpointMetadata;
 use candle_core::{DType, Tensor};
 
-use crate::arguments::{Common, DtypeArgument, Machine, SplitArgument};
+use crate::arguments::{BatchNormArgument, Common, DtypeArgument, Machine, SplitArgument};
 use crate::device;
 use crate::exit::tell;
 
@@ -55,7 +55,8 @@ impl Subject {
         let loss: Option<LossSpec> = loss.map(|loss| loss.parse()).transpose()?;
         let loss = loss.unwrap_or_else(|| LossSpec::default_for(&data));
         let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
-        let options = options(&common.machine, common.micro_batch)?;
+        let options =
+            NetworkOptions { batch_norm: common.batch_norm.into(), ..options(&common.machine, common.micro_batch)? };
         let gathered = model.gather(&weights, options.dtype)?;
         if !common.machine.quiet {
             gathered.notes.iter().for_each(|note| tell(&format!("note: {}: {note}", path.display())));
@@ -95,6 +96,11 @@ impl Subject {
     /// The same checkpoint with its model's outputs normalised before the loss.
     pub(crate) fn with_normalized_outputs(self) -> Result<Self> {
         Ok(Self { model: self.model.with_normalized_outputs()?, normalizes_outputs: true, ..self })
+    }
+
+    /// Whether batch norm uses the statistics of the samples analysed.
+    pub(crate) fn uses_batch_statistics(&self) -> bool {
+        self.options.batch_norm == BatchNorm::Batch
     }
 
     /// Whether the model's outputs are normalised before the loss.
@@ -156,6 +162,7 @@ impl Subject {
             step: self.metadata.step,
             optimizer: self.metadata.optimizer.clone(),
             training_seed: self.metadata.seed,
+            batch_norm: self.uses_batch_statistics().then(|| "batch".into()),
             device: Some(device::name(&self.options.device)),
             dtype: Some(dtype_name(self.options.dtype).into()),
             seed: Some(self.seed),
@@ -200,6 +207,15 @@ pub(crate) fn dtype_name(dtype: DType) -> &'static str {
     match dtype {
         DType::F64 => "f64",
         _ => "f32",
+    }
+}
+
+impl From<BatchNormArgument> for BatchNorm {
+    fn from(batch_norm: BatchNormArgument) -> Self {
+        match batch_norm {
+            BatchNormArgument::Stored => Self::Stored,
+            BatchNormArgument::Batch => Self::Batch,
+        }
     }
 }
 

@@ -40,6 +40,9 @@ pub struct Provenance {
     /// Seed of the training run: initial weights and order of the samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training_seed: Option<u64>,
+    /// `batch` where batch norm used the statistics of the samples analysed instead of its stored ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_norm: Option<String>,
     /// Device of the measurement: `cpu`, `cuda:0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,

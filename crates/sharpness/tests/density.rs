@@ -6,6 +6,7 @@ use basin_sharpness::lanczos::Lanczos;
 use basin_sharpness::{Deflated, Density, DensityOptions, SymmetricOperator};
 use candle_core::{DType, Device, Tensor};
 use nalgebra::{DMatrix, DVector};
+use proptest::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 
 fn normal(rows: usize, columns: usize, name: &str) -> DMatrix<f64> {
@@ -202,4 +203,19 @@ fn probes_side_by_side_give_what_they_give_one_by_one() {
     }
     let error = options(Some(one_basis - 1)).density(&matrix, &Deflated::default(), |_, _| Ok(())).unwrap_err();
     assert!(error.is_bad_input(), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nodes_lie_in_the_spectrum_and_weights_add_up(
+        values in prop::collection::vec(-10.0_f64..10.0, 1..30), seed in 0_u64..1000, steps in 1_usize..12, probes in 1_usize..4,
+    ) {
+        let found = density(&tensor(&rotated(&values)), &DensityOptions { probes, steps, seed, ..DensityOptions::default() });
+        let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
+        prop_assert!(found.nodes.iter().all(|node| (low - 1e-9..=high + 1e-9).contains(node)), "{:?} {values:?}", found.nodes);
+        prop_assert!((moment(&found, 0) - 1.0).abs() < 1e-12, "{:?}", found.weights);
+        prop_assert!(found.products <= probes * steps && found.stderr.is_some() == (probes > 1));
+    }
 }

@@ -5,6 +5,7 @@ use basin_objective::random;
 use basin_sharpness::{Precision, Stop, TraceMethod, diagonal, frobenius_norm, trace};
 use candle_core::{DType, Device, Tensor};
 use nalgebra::{DMatrix, DVector};
+use proptest::prelude::*;
 use rand_distr::{Distribution, StandardNormal};
 
 const METHODS: [TraceMethod; 3] = [TraceMethod::Hutchinson, TraceMethod::HutchPlusPlus, TraceMethod::XTrace];
@@ -236,5 +237,24 @@ fn what_cannot_be_asked_for_is_refused() {
     for method in METHODS {
         let error = trace(&overflowing, method, Precision::default(), |_| Ok(())).unwrap_err();
         assert!(error.is_bad_input(), "{error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A sketch of a small matrix spans its range, whatever its eigenvalues, so that nothing is left to chance.
+    #[test]
+    fn small_matrices_are_known_exactly(values in prop::collection::vec(-10.0_f64..10.0, 1..13), seed in 0_u64..1000) {
+        let matrix = rotated(&values);
+        let precision = Precision { standard_error: 1e-9, seed, ..Precision::default() };
+        for method in [TraceMethod::HutchPlusPlus, TraceMethod::XTrace] {
+            let found = trace(&tensor(&matrix), method, precision, |_| Ok(())).unwrap();
+            prop_assert!((found.value - matrix.trace()).abs() < 1e-8, "{method:?} {found:?} {}", matrix.trace());
+        }
+        let found = frobenius_norm(&tensor(&matrix), precision, |_| Ok(())).unwrap();
+        prop_assert!((found.value - matrix.norm()).abs() < 1e-8, "{found:?} {}", matrix.norm());
+        let found = diagonal(&tensor(&matrix), precision, |_| Ok(())).unwrap().value.to_vec1::<f64>().unwrap();
+        prop_assert!(found.iter().enumerate().all(|(i, value)| (value - matrix[(i, i)]).abs() < 1e-8), "{found:?}");
     }
 }

@@ -65,6 +65,10 @@ pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> 
             format!("`{}` is a {}, `{}` a {}", a.path.display(), a.model.name(), b.path.display(), b.model.name());
         return Err(Error::input(message, "a line needs two checkpoints of one model").into());
     }
+    if a.uses_batch_statistics() {
+        let message = "along a line batch norm's statistics are computed anew at each point from the training samples";
+        return Err(Error::input(message, "leave `--batch-norm batch` out").into());
+    }
     let test = Dataset::load_if_any(&a.data.spec, Split::Test)?;
     require_one_subject(a, b)?;
     let mut train = a.network()?;

@@ -14,7 +14,7 @@ use basin_training::Event;
 use candle_core::Device;
 
 use super::settings::StudySettings;
-use crate::arguments::{Common, DtypeArgument, Machine, SplitArgument};
+use crate::arguments::{BatchNormArgument, Common, DtypeArgument, Machine, SplitArgument};
 use crate::commands::{compare, keskar, line, spectrum, train};
 use crate::exit::{self, Ended};
 use crate::interruption;
@@ -248,6 +248,7 @@ impl<'a> Units<'a> {
             loss: None,
             samples: self.settings.training.samples,
             micro_batch: None,
+            batch_norm: BatchNormArgument::Stored,
             machine: Machine { quiet: true, dtype: self.dtype(), ..self.machine.clone() },
             seed: self.settings.measurement_seed,
             out: None,
