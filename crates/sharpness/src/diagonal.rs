@@ -7,14 +7,14 @@
 //!
 //! each unbiased; the estimate is their mean. They share probes, which its standard error takes into account.
 
-use basin_objective::Result;
+use basin_objective::{Error, Result};
 use basin_tape::vector;
 use candle_core::{DType, Tensor};
 use nalgebra::DMatrix;
 
 use crate::operator::SymmetricOperator;
-use crate::precision::{EstimateProgress, FIRST_LOOK, Precision, Stop};
-use crate::sketch::Sketch;
+use crate::precision::{EstimateProgress, Precision, Stop};
+use crate::sketch::{Grown, Look, Sketch, grown};
 
 /// The diagonal of a matrix with the standard error of each of its elements.
 #[derive(Clone, Debug)]
@@ -49,34 +49,16 @@ pub struct Diagonal {
 pub fn diagonal(
     operator: &dyn SymmetricOperator,
     precision: Precision,
-    mut observe: impl FnMut(EstimateProgress) -> Result<()>,
+    observe: impl FnMut(EstimateProgress) -> Result<()>,
 ) -> Result<Diagonal> {
     precision.check()?;
-    let mut sketch = Sketch::new(operator, precision.seed, "sketch")?;
-    let room = Sketch::room(operator, precision.memory());
-    let mut wanted = FIRST_LOOK.min(precision.max_products / 2);
-    loop {
-        sketch.grow(wanted.min(room).max(2))?;
-        let (value, stderr) = mean_of_left_out(&sketch, operator)?;
-        let products = sketch.products();
-        let (size, error) = (vector::dot(&value, &value)?.sqrt(), vector::dot(&stderr, &stderr)?.sqrt());
-        let relative_error = if error == 0.0 { 0.0 } else { error / size };
-        observe(EstimateProgress { products, standard_error: relative_error })?;
-        let next = sketch.len() + sketch.len() / 2;
-        let stop = if sketch.exhausted() {
-            Stop::Exact
-        } else if precision.reached(size, error) {
-            Stop::Precise
-        } else if 2 * next > precision.max_products {
-            Stop::ProductLimit
-        } else if sketch.len() >= room {
-            Stop::MemoryLimit
-        } else {
-            wanted = next;
-            continue;
-        };
-        return Ok(Diagonal { value, stderr, relative_error, products, stop });
-    }
+    let grown = grown(operator, precision, observe, |sketch| {
+        let (value, stderr) = mean_of_left_out(sketch, operator)?;
+        let norm = |x: &Tensor| Ok::<_, Error>(vector::dot(x, x)?.sqrt());
+        Ok(Look { size: norm(&value)?, error: norm(&stderr)?, found: (value, stderr) })
+    })?;
+    let Grown { found: (value, stderr), relative_error, products, stop } = grown;
+    Ok(Diagonal { value, stderr, relative_error, products, stop })
 }
 
 /// Columns that are worked on at a time: what that takes beside the sketch.

@@ -7,6 +7,7 @@ use nalgebra::DMatrix;
 
 use crate::basis::Basis;
 use crate::operator::SymmetricOperator;
+use crate::precision::{EstimateProgress, FIRST_LOOK, Precision, Stop};
 use crate::probes::{self, AT_ONCE};
 use crate::rounding;
 
@@ -177,6 +178,55 @@ impl<'a> Sketch<'a> {
             false => 1.0 / (1.0 - overlap[(i, j)].powi(2)).max(f64::EPSILON),
         });
         LeftOut { s, gaps: norms.into_iter().map(f64::recip).collect(), overlap, inverse }
+    }
+}
+
+/// What an estimate from a sketch is, how large, and its standard error.
+pub(crate) struct Look<T> {
+    pub(crate) found: T,
+    pub(crate) size: f64,
+    pub(crate) error: f64,
+}
+
+/// The last estimate from a growing sketch.
+pub(crate) struct Grown<T> {
+    pub(crate) found: T,
+    /// Its standard error relative to its size.
+    pub(crate) relative_error: f64,
+    pub(crate) products: usize,
+    pub(crate) stop: Stop,
+}
+
+/// Estimates from a sketch with half as many probes again each time, until one is as exact as wanted.
+pub(crate) fn grown<T>(
+    operator: &dyn SymmetricOperator,
+    precision: Precision,
+    mut observe: impl FnMut(EstimateProgress) -> Result<()>,
+    estimate: impl Fn(&Sketch) -> Result<Look<T>>,
+) -> Result<Grown<T>> {
+    let mut sketch = Sketch::new(operator, precision.seed, "sketch")?;
+    let room = Sketch::room(operator, precision.memory()).max(2);
+    let mut wanted = FIRST_LOOK.min(precision.max_products / 2);
+    loop {
+        sketch.grow(wanted.min(room))?;
+        let products = sketch.products();
+        let Look { found, size, error } = estimate(&sketch)?;
+        let relative_error = if error == 0.0 { 0.0 } else { error / size };
+        observe(EstimateProgress { products, standard_error: relative_error })?;
+        let next = sketch.len() + sketch.len() / 2;
+        let stop = if sketch.exhausted() {
+            Stop::Exact
+        } else if precision.reached(size, error) {
+            Stop::Precise
+        } else if 2 * next > precision.max_products {
+            Stop::ProductLimit
+        } else if sketch.len() >= room {
+            Stop::MemoryLimit
+        } else {
+            wanted = next;
+            continue;
+        };
+        return Ok(Grown { found, relative_error, products, stop });
     }
 }
 

@@ -5,41 +5,23 @@ use candle_core::{DType, Tensor};
 use nalgebra::DMatrix;
 
 use crate::operator::SymmetricOperator;
-use crate::precision::{EstimateProgress, FIRST_LOOK, Precision, Stop};
-use crate::sketch::Sketch;
+use crate::precision::{EstimateProgress, Precision};
+use crate::sketch::{Grown, Look, Sketch, grown};
 use crate::statistics::shared_standard_error;
 use crate::trace::Estimated;
 
-/// The trace, with half as many probes again until it is as exact as wanted.
+/// The trace as exactly as wanted.
 pub(crate) fn xtrace(
     operator: &dyn SymmetricOperator,
     precision: Precision,
-    mut observe: impl FnMut(EstimateProgress) -> Result<()>,
+    observe: impl FnMut(EstimateProgress) -> Result<()>,
 ) -> Result<Estimated> {
-    let mut sketch = Sketch::new(operator, precision.seed, "sketch")?;
-    let room = Sketch::room(operator, precision.memory()).max(2);
-    let mut wanted = FIRST_LOOK.min(precision.max_products / 2);
-    loop {
-        sketch.grow(wanted.min(room))?;
-        let products = sketch.products();
-        let (value, stderr) = mean_of_left_out(&sketch)?;
-        let relative = stderr / value.abs().max(f64::MIN_POSITIVE);
-        observe(EstimateProgress { products, standard_error: relative })?;
-        let next = sketch.len() + sketch.len() / 2;
-        let stop = if sketch.exhausted() {
-            Stop::Exact
-        } else if precision.reached(value, stderr) {
-            Stop::Precise
-        } else if 2 * next > precision.max_products {
-            Stop::ProductLimit
-        } else if sketch.len() >= room {
-            Stop::MemoryLimit
-        } else {
-            wanted = next;
-            continue;
-        };
-        return Ok(Estimated { value, stderr, products, stop });
-    }
+    let grown = grown(operator, precision, observe, |sketch| {
+        let (value, stderr) = mean_of_left_out(sketch)?;
+        Ok(Look { size: value.abs(), error: stderr, found: (value, stderr) })
+    })?;
+    let Grown { found: (value, stderr), products, stop, .. } = grown;
+    Ok(Estimated { value, stderr, products, stop })
 }
 
 /// The mean of tᵢ over the probes wᵢ, and its standard error. With the projector P on the range of Q without
