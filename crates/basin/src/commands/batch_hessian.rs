@@ -119,7 +119,7 @@ fn readable(subject: &Subject, measured: &Measured) -> String {
         ),
     ];
     parts.extend(measured.crossover.map(|size| {
-        format!("the learning rate grows with the batch size up to about {}, then saturates", number(size))
+        format!("the noise doubles λ_max at batch size {}: above it the learning rate saturates", number(size))
     }));
     let head =
         ["batch size", "λ_max ± std", "predicted", "along v", "λ_min ± std", "predicted", "overlap", "predicted"];
@@ -160,22 +160,26 @@ fn learning_rates(row: &Row) -> Vec<String> {
     std::iter::once(row.batch_size.to_string()).chain(rates.map(number)).collect()
 }
 
-/// Where measured and predicted part.
+/// Where measured and predicted part, at each end.
 fn comparison(rows: &[Row]) -> String {
-    let parted = |row: &&Row| {
-        let apart = (row.lambda_max.mean - row.predicted_lambda_max).abs();
-        row.lambda_max.stderr.is_some_and(|stderr| apart > STANDARD_ERRORS * stderr)
-            && apart > SHARE * row.lambda_max.mean.abs()
-    };
-    let sizes: Vec<String> = rows.iter().filter(parted).map(|row| row.batch_size.to_string()).collect();
     if rows.iter().any(|row| row.lambda_max.stderr.is_none()) {
-        return "a single draw does not say how far measured and predicted λ_max agree".into();
+        return "a single draw does not say how far measured and predicted eigenvalues agree".into();
     }
-    match sizes.is_empty() {
-        true => "measured and predicted λ_max agree at every batch size".into(),
-        false => format!(
-            "measured and predicted λ_max part at batch size {}: by more than three standard errors and a tenth",
-            sizes.join(", ")
-        ),
-    }
+    let parted = |measured: &Spread, predicted: f64| {
+        let apart = (measured.mean - predicted).abs();
+        measured.stderr.is_some_and(|stderr| apart > STANDARD_ERRORS * stderr) && apart > SHARE * measured.mean.abs()
+    };
+    let top = rows.iter().filter(|row| parted(&row.lambda_max, row.predicted_lambda_max));
+    let bottom = rows.iter().filter(|row| {
+        row.lambda_min.as_ref().zip(row.predicted_lambda_min).is_some_and(|(measured, at)| parted(measured, at))
+    });
+    let sizes = |rows: Vec<&Row>| match rows.is_empty() {
+        true => "no batch size".into(),
+        false => rows.iter().map(|row| row.batch_size.to_string()).collect::<Vec<_>>().join(", "),
+    };
+    format!(
+        "measured and predicted part, by more than three standard errors and a tenth, at: λ_max {}; λ_min {}",
+        sizes(top.collect()),
+        sizes(bottom.collect())
+    )
 }
