@@ -244,7 +244,7 @@ fn parts_of_the_draws_make_the_whole() {
     }
 }
 
-/// The necessary condition along any direction allows no less than the widest bound does: it is never below 2/λ of batches of N.
+/// Without noise the limit is gradient descent's 2/λ.
 #[test]
 fn noise_only_lowers_the_mean_square_limit() {
     let limit = |variance| max_learning_rate_mean_square(3.0, variance).unwrap();
