@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod batch_hessian;
 mod spectrum;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use basin_objective::Error;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
 pub(crate) use spectrum::{
     EigenvalueSettings, EstimateSettings, MatrixArgument, MatrixSettings, Spectrum, TraceArgument,
 };
@@ -51,6 +53,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example: basin spectrum last.safetensors --top 5 --bottom 2 --trace --density --per-layer")]
     #[command(allow_negative_numbers = true)]
     Spectrum(Spectrum),
+    /// Measure the curvature of mini-batches against that of all samples, and the learning rates it allows.
+    #[command(after_help = "Example: basin batch-hessian last.safetensors --batch-sizes 8,64,512 --draws 10")]
+    #[command(allow_negative_numbers = true)]
+    BatchHessian(BatchHessian),
     /// Put minima side by side: losses, sharpness, eigenvalues, norms, and how they rank with the generalization gap.
     #[command(
         after_help = "Example: basin compare small.safetensors large.safetensors --measure adaptive-worst,relative-flatness"

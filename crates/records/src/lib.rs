@@ -24,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod batch_hessian;
 pub mod comparison;
 mod error;
 pub mod file;
@@ -39,6 +40,7 @@ pub mod study;
 pub mod timestamp;
 pub mod training;
 
+pub use batch_hessian::BatchHessian;
 pub use comparison::Comparison;
 pub use error::{Error, Place, Problem, Result};
 pub use keskar::Keskar;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
-use crate::{Comparison, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Training, file, lines};
+use crate::{BatchHessian, Comparison, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Training, file, lines};
 
 /// The version of the JSON, in every record's `schema`.
 pub const SCHEMA: &str = "basin/1";
@@ -30,6 +30,8 @@ pub enum Outcome {
     Keskar(Keskar),
     /// `spectrum`: eigenvalues of a curvature matrix.
     Spectrum(Spectrum),
+    /// `batch_hessian`: curvature of mini-batches against that of all samples.
+    BatchHessian(BatchHessian),
     /// `sharpness`: further measures.
     Sharpness(Sharpness),
     /// `line`: loss and accuracy on the line between two minima.
@@ -133,6 +135,7 @@ impl Outcome {
         match self {
             Self::Keskar(_) => "keskar",
             Self::Spectrum(_) => "spectrum",
+            Self::BatchHessian(_) => "batch_hessian",
             Self::Sharpness(_) => "sharpness",
             Self::Line(_) => "line",
             Self::Training(_) => "training",
@@ -146,6 +149,7 @@ impl Outcome {
         let outcome = match kind.as_str() {
             "keskar" => serde_json::from_value(result).map(Self::Keskar),
             "spectrum" => serde_json::from_value(result).map(Self::Spectrum),
+            "batch_hessian" => serde_json::from_value(result).map(Self::BatchHessian),
             "sharpness" => serde_json::from_value(result).map(Self::Sharpness),
             "line" => serde_json::from_value(result).map(Self::Line),
             "training" => serde_json::from_value(result).map(Self::Training),
@@ -170,6 +174,7 @@ impl Serialize for Record {
         match &self.outcome {
             Outcome::Keskar(result) => document(self, result, serializer),
             Outcome::Spectrum(result) => document(self, result, serializer),
+            Outcome::BatchHessian(result) => document(self, result, serializer),
             Outcome::Sharpness(result) => document(self, result, serializer),
             Outcome::Line(result) => document(self, result, serializer),
             Outcome::Training(result) => document(self, result, serializer),

@@ -5,6 +5,7 @@
 //! [`SymmetricOperator`] and nothing of objectives.
 
 mod basis;
+pub mod batch_hessian;
 mod critical_sharpness;
 mod density;
 mod determinism;

@@ -1,5 +1,6 @@
 //! The commands: each turns what was typed into checked settings, calls the library, and prints.
 
+mod batch_hessian;
 mod compare;
 mod inspect;
 mod keskar;
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
         Command::Keskar(keskar) => analyse(&keskar.common, || keskar::run(keskar)),
         Command::Sharpness(sharpness) => analyse(&sharpness.common, || sharpness::run(sharpness)),
         Command::Spectrum(spectrum) => analyse(&spectrum.common, || spectrum::run(spectrum)),
+        Command::BatchHessian(batch) => analyse(&batch.common, || batch_hessian::run(batch)),
         Command::Compare(compare) => analyse(&compare.common, || compare::run(compare)),
         Command::Landscape(Landscape::Line(line)) => analyse(&line.common, || line::run(line)),
         Command::Report(report) => report::run(report),

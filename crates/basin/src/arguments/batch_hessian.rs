@@ -1,0 +1,54 @@
+//! What `basin batch-hessian` takes.
+
+use std::path::PathBuf;
+
+use basin_objective::Error;
+use clap::{Args, ValueEnum};
+
+use super::Common;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BatchMatrixArgument {
+    /// Second derivatives of the loss.
+    Hessian,
+    /// Generalized Gauss-Newton matrix.
+    Ggn,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BatchHessian {
+    /// A safetensors checkpoint.
+    #[arg(value_name = "CKPT")]
+    pub(crate) checkpoint: PathBuf,
+    /// Batch sizes; the powers of two from 8 up, and all samples, when absent.
+    #[arg(long, value_delimiter = ',', value_name = "B")]
+    pub(crate) batch_sizes: Option<Vec<usize>>,
+    /// Batches drawn of each size.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) draws: usize,
+    /// The curvature matrix.
+    #[arg(long, value_enum, default_value_t = BatchMatrixArgument::Hessian)]
+    pub(crate) matrix: BatchMatrixArgument,
+    /// β of the learning rates with momentum.
+    #[arg(long, default_value_t = 0.9, value_name = "BETA", allow_hyphen_values = true)]
+    pub(crate) momentum: f64,
+    /// Measure the i-th of n parts of all batches, like 1/4, to share the work among machines.
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub(crate) shard: Option<(usize, usize)>,
+    /// An eigenvalue λ has converged when ‖Hv − λv‖ ≤ tolerance · |λ|, or at the rounding of a product.
+    #[arg(long, default_value_t = 1e-3, allow_hyphen_values = true)]
+    pub(crate) tolerance: f64,
+    /// Products that the eigenvalues of a batch may take.
+    #[arg(long, default_value_t = 5000, value_name = "N")]
+    pub(crate) max_products: usize,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// A part of a number of parts.
+fn shard(text: &str) -> Result<(usize, usize), Error> {
+    let parts = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    parts
+        .filter(|(part, parts)| (1..=*parts).contains(part))
+        .ok_or_else(|| Error::input(format!("`{text}` is no part of a whole"), "write it like 1/4"))
+}
