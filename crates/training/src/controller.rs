@@ -14,7 +14,9 @@
 //! - L is the largest Ritz value; μ the smallest one of the bulk: above [`ZERO`] · L, and with a weight above 1/P, what a
 //!   single eigenvalue has on average;
 //! - both are averaged as logarithms with weight [`DAMPING`] for the new value, but an L above its average counts at once;
-//! - ρ is at most [`MOST_MOMENTUM`], and α at most [`SAFETY`] · 2(1 + ρ)/L.
+//! - ρ is at most [`MOST_MOMENTUM`], and α at most [`SAFETY`] · 2(1 − ρ)/L: the rate α/(1 − ρ) at which steps add up along a gradient
+//!   that stays is then stable without momentum. The limit 2(1 + ρ)/L holds for a fixed quadratic without noise; networks
+//!   trained at it diverge.
 
 use basin_objective::Result;
 use basin_sharpness::{CurvatureMatrix, Deflated, DensityOptions, SymmetricOperator};
@@ -33,7 +35,7 @@ pub(crate) const DAMPING: f64 = 0.5;
 pub(crate) const ZERO: f64 = 1e-5;
 /// The largest momentum: averages over a hundred steps.
 pub(crate) const MOST_MOMENTUM: f64 = 0.99;
-/// Part of the limit 2(1 + ρ)/L of stability that the learning rate keeps to: L moves until the next measurement, and
+/// Part of the limit 2(1 − ρ)/L that the learning rate keeps to: L moves until the next measurement, and
 /// Lanczos meets it from below.
 pub(crate) const SAFETY: f64 = 0.9;
 
@@ -52,14 +54,14 @@ impl HeavyBall {
     /// ```
     /// use basin_training::HeavyBall;
     ///
-    /// let chosen = HeavyBall::optimum(4.0, 1.0);
-    /// assert!((chosen.learning_rate - 4.0 / 9.0).abs() < 1e-15);
-    /// assert!((chosen.momentum - 1.0 / 9.0).abs() < 1e-15);
+    /// let chosen = HeavyBall::optimum(2.25, 1.0);
+    /// assert!((chosen.learning_rate - 0.64).abs() < 1e-15);
+    /// assert!((chosen.momentum - 0.04).abs() < 1e-15);
     /// ```
     pub fn optimum(largest: f64, smallest: f64) -> Self {
         let (top, bottom) = (largest.sqrt(), smallest.sqrt());
         let momentum = ((top - bottom) / (top + bottom)).powi(2).min(MOST_MOMENTUM);
-        let limit = SAFETY * 2.0 * (1.0 + momentum) / largest;
+        let limit = SAFETY * 2.0 * (1.0 - momentum) / largest;
         Self { learning_rate: (2.0 / (top + bottom)).powi(2).min(limit), momentum }
     }
 }
@@ -167,10 +169,10 @@ mod tests {
 
     #[test]
     fn a_known_spectrum_gives_the_heavy_ball_optimum() {
-        let controller = Controller::updated(None, &quadratic(&[1.0, 2.0, 4.0]), 0).unwrap().unwrap();
-        assert!(close(controller.largest, 4.0) && close(controller.smallest, 1.0), "{controller:?}");
+        let controller = Controller::updated(None, &quadratic(&[1.0, 1.5, 2.25]), 0).unwrap().unwrap();
+        assert!(close(controller.largest, 2.25) && close(controller.smallest, 1.0), "{controller:?}");
         let chosen = controller.choice();
-        assert!(close(chosen.learning_rate, 4.0 / 9.0) && close(chosen.momentum, 1.0 / 9.0), "{chosen:?}");
+        assert!(close(chosen.learning_rate, 0.64) && close(chosen.momentum, 0.04), "{chosen:?}");
         assert!(close(controller.cost, 3.0 * 4.0 / 3.0), "three products span the space: {}", controller.cost);
     }
 
@@ -192,11 +194,11 @@ mod tests {
     fn learning_rate_and_momentum_are_clipped() {
         let chosen = HeavyBall::optimum(1.0, 1e-9);
         assert_eq!(chosen.momentum, MOST_MOMENTUM);
-        assert!(close(chosen.learning_rate, SAFETY * 2.0 * 1.99));
+        assert!(close(chosen.learning_rate, SAFETY * 2.0 * (1.0 - MOST_MOMENTUM)));
         for smallest in [1e-12, 1e-3, 0.1, 0.5, 1.0] {
             let HeavyBall { learning_rate, momentum } = HeavyBall::optimum(1.0, smallest);
             assert!((0.0..=MOST_MOMENTUM).contains(&momentum));
-            assert!(learning_rate <= SAFETY * 2.0 * (1.0 + momentum));
+            assert!(learning_rate <= SAFETY * 2.0 * (1.0 - momentum));
         }
     }
 
