@@ -6,6 +6,7 @@ mod spectrum;
 use std::path::PathBuf;
 
 use basin_objective::Error;
+use basin_training::LearningRate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
@@ -406,9 +407,10 @@ pub(crate) struct TrainingSettings {
     /// Optimizer.
     #[arg(long, value_enum)]
     pub(crate) optimizer: Option<OptimizerArgument>,
-    /// Full learning rate; 0.1 for sgd and 0.001 for adam and adamw when absent.
+    /// Full learning rate; 0.1 for sgd and 0.001 for adam and adamw when absent. `auto` chooses it with the momentum from
+    /// the curvature of the training batch: --optimizer sgd --learning-rate auto.
     #[arg(long, allow_hyphen_values = true)]
-    pub(crate) learning_rate: Option<f64>,
+    pub(crate) learning_rate: Option<LearningRate>,
     /// Momentum of sgd.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) momentum: Option<f64>,

@@ -25,7 +25,7 @@ pub struct Settings {
     pub model: String,
     /// Optimizer by name: `sgd`, `adam`, ….
     pub optimizer: String,
-    /// Initial learning rate.
+    /// Initial learning rate; NaN where it is chosen automatically.
     #[serde(with = "float")]
     pub learning_rate: f64,
     /// Samples per step.

@@ -18,8 +18,10 @@
 //! ```
 
 mod checkpoint;
+mod controller;
 mod directory;
 mod error;
+mod learning_rate;
 mod optimizers;
 mod schedule;
 mod settings;
@@ -27,8 +29,10 @@ mod state;
 mod trainer;
 
 pub use checkpoint::CheckpointMetadata;
+pub use controller::HeavyBall;
 pub use directory::{RunDirectory, differences};
 pub use error::{Error, Result};
+pub use learning_rate::LearningRate;
 pub use optimizers::{Adam, AdamSettings, Optimizer, OptimizerSettings, Sgd, SgdSettings};
 pub use schedule::{Decay, Schedule};
 pub use settings::Settings;

@@ -9,8 +9,12 @@ use basin_tape::vector;
 use candle_core::{Device, Tensor, Var};
 
 use crate::Result;
+use crate::controller::Controller;
 use crate::optimizers::Optimizer;
 use crate::settings::Settings;
+
+/// The fields of a [`Controller`] in the file.
+const CONTROLLER: [&str; 4] = ["controller.largest", "controller.smallest", "controller.average", "controller.cost"];
 
 /// What a run that diverged goes back to.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(crate) struct State {
     pub(crate) batch: usize,
     /// Steps done, those on batches without a counted label included.
     pub(crate) step: u64,
+    /// What an automatic learning rate follows from, once it was measured.
+    pub(crate) controller: Option<Controller>,
     /// Updates of the optimizer done.
     pub(crate) updates: u64,
     /// What was before the last update, until the end of the epoch shows that its loss is a number: what is left of a
@@ -49,7 +55,18 @@ impl State {
         let optimizer = Optimizer::new(&theta, &settings.optimizer)?;
         let buffers = placed(model.initial_buffers(dtype)?, device)?;
         let best = (f64::INFINITY, 0);
-        Ok(Self { theta, buffers, optimizer, epoch: 0, batch: 0, step: 0, updates: 0, before: None, best })
+        Ok(Self {
+            theta,
+            buffers,
+            optimizer,
+            epoch: 0,
+            batch: 0,
+            step: 0,
+            controller: None,
+            updates: 0,
+            before: None,
+            best,
+        })
     }
 
     /// Notes what is there before an update.
@@ -91,6 +108,10 @@ impl State {
             ("best_loss".to_owned(), self.best.0.to_bits().to_string()),
             ("best_epoch".to_owned(), self.best.1.to_string()),
         ]);
+        if let Some(Controller { largest, smallest, average, cost }) = self.controller {
+            let values = CONTROLLER.into_iter().zip([largest, smallest, average, cost]);
+            metadata.extend(values.map(|(key, value)| (key.to_owned(), value.to_bits().to_string())));
+        }
         if let Some(Before { theta, buffers, step }) = &self.before {
             tensors.push(("before.theta".to_owned(), theta.clone()));
             tensors.push(("before.buffers".to_owned(), buffers.clone()));
@@ -132,6 +153,16 @@ impl State {
             });
         }
         state.best = (f64::from_bits(number("best_loss")?), number("best_epoch")?);
+        if weights.metadata.contains_key(CONTROLLER[0]) {
+            let mut values = [0.0; CONTROLLER.len()];
+            for (value, key) in values.iter_mut().zip(CONTROLLER) {
+                *value = f64::from_bits(number(key)?);
+            }
+            let [largest, smallest, average, cost] = values;
+            let controller = Controller { largest, smallest, average, cost };
+            state.optimizer.set_momentum(controller.choice());
+            state.controller = Some(controller);
+        }
         let theta = state.theta.as_detached_tensor();
         state.optimizer.restore(state.updates, |name| vector(&format!("optimizer.{name}"), &theta))?;
         Ok(state)

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,11 @@ use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
 
 use crate::checkpoint::CheckpointMetadata;
+use crate::controller::{BatchGaussNewton, Controller, EVERY};
 use crate::directory::RunDirectory;
 use crate::settings::Settings;
 use crate::state::State;
-use crate::{Error, Result};
+use crate::{Error, LearningRate, Result};
 
 /// PyTorch's default weight of a batch in running statistics.
 const STATISTICS_MOMENTUM: f64 = 0.1;
@@ -219,9 +221,42 @@ impl Trainer<'_> {
         self.problem.train.samples().div_ceil(self.settings.batch_size)
     }
 
-    fn learning_rate(&self, step: u64) -> f64 {
+    /// The learning rate of a step; an automatic one of a matrix that was always zero is zero.
+    fn learning_rate(&self, state: &State, step: u64) -> f64 {
         let factor = self.settings.schedule.factor(step, self.batches_per_epoch() as u64, self.settings.epochs);
-        self.settings.optimizer.learning_rate() * factor
+        let full = match self.settings.optimizer.learning_rate() {
+            LearningRate::Fixed(learning_rate) => learning_rate,
+            LearningRate::Automatic => state.controller.map_or(0.0, |controller| controller.choice().learning_rate),
+        };
+        full * factor
+    }
+
+    /// Chooses learning rate and momentum anew where they are automatic and it is time.
+    fn control(&self, state: &mut State, linearization: &Linearization, weight: f64) -> Result<()> {
+        let automatic = self.settings.optimizer.learning_rate() == LearningRate::Automatic;
+        if !automatic || !state.updates.is_multiple_of(EVERY) {
+            return Ok(());
+        }
+        let dtype = self.settings.dtype()?;
+        let batch = BatchGaussNewton { linearization, weight, device: self.device, dtype };
+        let seed = self.settings.seed.wrapping_add(state.updates);
+        state.controller = Controller::updated(state.controller, &batch, seed)?;
+        if let Some(controller) = &state.controller {
+            state.optimizer.set_momentum(controller.choice());
+        }
+        Ok(())
+    }
+
+    /// What an automatic learning rate followed from and what it cost in this epoch.
+    fn observed(&self, state: &mut State) -> BTreeMap<String, f64> {
+        let Some(controller) = &mut state.controller else { return BTreeMap::new() };
+        let observed = [
+            ("momentum", controller.choice().momentum),
+            ("ritz_largest", controller.largest),
+            ("ritz_bulk", controller.smallest),
+            ("controller_gradient_equivalents", std::mem::take(&mut controller.cost)),
+        ];
+        observed.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
     /// The steps of the current epoch that are still to do.
@@ -258,7 +293,10 @@ impl Trainer<'_> {
         let point = program.at(&state.theta.as_detached_tensor(), &state.buffers)?;
         let linearization = Linearization::new(program, loss.as_ref(), &point, &[&inputs], &targets)?;
         let mean_loss = vector::total(&linearization.losses()?)? / weight;
-        let learning_rate = self.learning_rate(state.step);
+        if mean_loss.is_finite() {
+            self.control(state, &linearization, weight)?;
+        }
+        let learning_rate = self.learning_rate(state, state.step);
         if !mean_loss.is_finite() {
             let (step, epoch) = (state.step + 1, state.epoch + 1);
             return Err(Error::Diverged { loss: mean_loss, step, epoch, learning_rate });
@@ -290,7 +328,7 @@ impl Trainer<'_> {
         train.set_buffers(&state.buffers)?;
         let measured = train.evaluate(&theta)?;
         if !measured.loss.is_finite() {
-            let learning_rate = self.learning_rate(state.step.saturating_sub(1));
+            let learning_rate = self.learning_rate(state, state.step.saturating_sub(1));
             let (loss, step, epoch) = (measured.loss, state.step, state.epoch + 1);
             return Err(Error::Diverged { loss, step, epoch, learning_rate });
         }
@@ -314,9 +352,9 @@ impl Trainer<'_> {
             train_accuracy: measured.accuracy,
             test_loss: tested.map(|tested| tested.loss),
             test_accuracy: tested.and_then(|tested| tested.accuracy),
-            learning_rate: self.learning_rate(state.step.saturating_sub(1)),
+            learning_rate: self.learning_rate(state, state.step.saturating_sub(1)),
             batch_size: self.settings.batch_size as u64,
-            observed: Default::default(),
+            observed: self.observed(state),
         };
         if self.settings.checkpoint_every.is_some_and(|every| state.epoch.is_multiple_of(every)) {
             self.write_checkpoint(state, &self.directory.checkpoint(state.epoch))?;
@@ -352,13 +390,16 @@ impl Trainer<'_> {
         let settings = serde_json::to_value(self.settings).unwrap_or_default();
         let others = settings.as_object().into_iter().flatten();
         let named = ["model", "optimizer", "batch_size", "epochs", "seed"];
-        let mut others: std::collections::BTreeMap<_, _> =
+        let mut others: BTreeMap<_, _> =
             others.filter(|(key, _)| !named.contains(&key.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect();
         others.insert("optimizer_settings".into(), settings["optimizer"].clone());
         RecordedSettings {
             model: self.settings.model.clone(),
             optimizer: self.settings.optimizer.name().into(),
-            learning_rate: self.settings.optimizer.learning_rate(),
+            learning_rate: match self.settings.optimizer.learning_rate() {
+                LearningRate::Fixed(learning_rate) => learning_rate,
+                LearningRate::Automatic => f64::NAN,
+            },
             batch_size: self.settings.batch_size as u64,
             epochs: self.settings.epochs,
             seed: self.settings.seed,

@@ -7,7 +7,8 @@ use std::path::Path;
 use basin_objective::models::Model;
 use basin_objective::weights::{self, Weights};
 use basin_training::{
-    AdamSettings, CheckpointMetadata, Decay, Error, Event, OptimizerSettings, Schedule, Settings, SgdSettings, train,
+    AdamSettings, CheckpointMetadata, Decay, Error, Event, LearningRate, OptimizerSettings, Schedule, Settings,
+    SgdSettings, train,
 };
 use candle_core::{DType, Device, Tensor};
 
@@ -100,7 +101,7 @@ fn other_settings_in_the_same_directory_are_refused_with_the_difference() {
 #[test]
 fn a_loss_that_leaves_the_numbers_names_step_and_rate() {
     let directory = tempfile::tempdir().unwrap();
-    let wild = OptimizerSettings::Sgd(SgdSettings { learning_rate: 1e30, ..SgdSettings::default() });
+    let wild = OptimizerSettings::Sgd(SgdSettings { learning_rate: 1e30.into(), ..SgdSettings::default() });
     let settings = Settings { schedule: Schedule::default(), ..settings("mlp:64-16-10:relu", wild) };
     let run = train(&settings, directory.path(), &mut |_| Ok(())).unwrap();
     let error = run.diverged.unwrap();
@@ -111,7 +112,7 @@ fn a_loss_that_leaves_the_numbers_names_step_and_rate() {
 #[test]
 fn patience_ends_a_run_whose_loss_no_longer_falls() {
     let directory = tempfile::tempdir().unwrap();
-    let still = OptimizerSettings::Sgd(SgdSettings { learning_rate: 1e-12, ..SgdSettings::default() });
+    let still = OptimizerSettings::Sgd(SgdSettings { learning_rate: 1e-12.into(), ..SgdSettings::default() });
     let settings = Settings { patience: Some(2), epochs: 50, ..settings("mlp:64-16-10:relu", still) };
     let run = train(&settings, directory.path(), &mut |_| Ok(())).unwrap();
     assert_eq!(run.history.reason, "loss stopped improving");
@@ -141,7 +142,7 @@ fn impossible_settings_are_refused_before_anything_is_written() {
         Settings { data: "digit".into(), ..base.clone() },
         Settings { dtype: "f16".into(), ..base.clone() },
         Settings {
-            optimizer: OptimizerSettings::Sgd(SgdSettings { learning_rate: -1.0, ..Default::default() }),
+            optimizer: OptimizerSettings::Sgd(SgdSettings { learning_rate: (-1.0).into(), ..Default::default() }),
             ..base
         },
     ] {
@@ -152,7 +153,7 @@ fn impossible_settings_are_refused_before_anything_is_written() {
 }
 
 fn diverging() -> Settings {
-    let wild = OptimizerSettings::Sgd(SgdSettings { learning_rate: 1e30, ..SgdSettings::default() });
+    let wild = OptimizerSettings::Sgd(SgdSettings { learning_rate: 1e30.into(), ..SgdSettings::default() });
     Settings { schedule: Schedule::default(), batch_size: 200, epochs: 1, ..settings("mlp:64-16-10:relu", wild) }
 }
 
@@ -192,7 +193,7 @@ fn a_diverging_run_stopped_before_it_is_noticed_ends_with_the_same_weights() {
 
 #[test]
 fn weights_that_leave_the_numbers_end_the_run_with_finite_ones() {
-    let wild = OptimizerSettings::Sgd(SgdSettings { learning_rate: 1e300, ..SgdSettings::default() });
+    let wild = OptimizerSettings::Sgd(SgdSettings { learning_rate: 1e300.into(), ..SgdSettings::default() });
     let settings = Settings { schedule: Schedule::default(), ..settings("mlp:64-16-10:relu:bn", wild) };
     let directory = tempfile::tempdir().unwrap();
     let run = train(&settings, directory.path(), &mut |_| Ok(())).unwrap();
@@ -312,4 +313,48 @@ fn descent_without_momentum_needs_no_velocity_to_go_on() {
     let mut stop = |_: &Event| Err(basin_objective::Error::Interrupted);
     assert!(train(&settings, directory.path(), &mut stop).is_err());
     assert!(train(&settings, directory.path(), &mut |_| Ok(())).unwrap().diverged.is_none());
+}
+
+fn automatic() -> OptimizerSettings {
+    OptimizerSettings::Sgd(SgdSettings { learning_rate: LearningRate::Automatic, ..SgdSettings::default() })
+}
+
+#[test]
+fn an_automatic_learning_rate_continues_to_the_same_bits_and_files() {
+    // Fourteen epochs of five steps: measured before steps 1 and 51.
+    let settings = |model| Settings { epochs: 14, ..settings(model, automatic()) };
+    for model in ["mlp:64-16-10:relu", "mlp:64-16-10:tanh:bn"] {
+        let settings = settings(model);
+        let whole = tempfile::tempdir().unwrap();
+        let expected = train(&settings, whole.path(), &mut |_| Ok(())).unwrap();
+        assert!(expected.diverged.is_none());
+        for stop in [1_u64, 3, 5, 49, 50, 51, 60] {
+            let parts = tempfile::tempdir().unwrap();
+            let mut stopped = |event: &Event| match event {
+                Event::Step { step, .. } if *step == stop => Err(basin_objective::Error::Interrupted),
+                _ => Ok(()),
+            };
+            assert!(train(&settings, parts.path(), &mut stopped).is_err());
+            let found = train(&settings, parts.path(), &mut |_| Ok(())).unwrap();
+            assert_eq!(found.history.epochs, expected.history.epochs, "{model} stopped at {stop}");
+            for file in ["checkpoints/last.safetensors", "history.jsonl", "state.safetensors"] {
+                let bytes = |directory: &tempfile::TempDir| std::fs::read(directory.path().join(file)).unwrap();
+                assert!(bytes(&parts) == bytes(&whole), "{model} stopped at {stop}: {file}");
+            }
+        }
+        let cost = |epoch: usize| expected.history.epochs[epoch].observed["controller_gradient_equivalents"];
+        // Ten products of 4/3 gradients.
+        assert!((cost(0) - 40.0 / 3.0).abs() < 1e-12 && cost(1) == 0.0 && (cost(10) - 40.0 / 3.0).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn an_automatic_learning_rate_brings_its_own_momentum() {
+    let directory = tempfile::tempdir().unwrap();
+    let OptimizerSettings::Sgd(sgd) = automatic() else { unreachable!() };
+    for sgd in [SgdSettings { momentum: 0.9, ..sgd }, SgdSettings { nesterov: true, momentum: 0.0, ..sgd }] {
+        let settings = settings("mlp:64-16-10:relu", OptimizerSettings::Sgd(sgd));
+        let error = train(&settings, &directory.path().join("run"), &mut |_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("the momentum that belongs to it") && error.hint().is_some(), "{error}");
+    }
 }

@@ -67,7 +67,7 @@ fn training_moves_them_with_each_batch() {
         // One batch an epoch, so that the weights at each batch are those of the checkpoint before it.
         batch_size: 7,
         epochs: 3,
-        optimizer: OptimizerSettings::Sgd(SgdSettings { learning_rate: 0.5, ..SgdSettings::default() }),
+        optimizer: OptimizerSettings::Sgd(SgdSettings { learning_rate: 0.5.into(), ..SgdSettings::default() }),
         dtype: "f64".into(),
         checkpoint_every: Some(1),
         ..Settings::default()

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use basin_objective::Error;
 use basin_records::{Outcome, Provenance, Record};
-use basin_training::{AdamSettings, Event, OptimizerSettings, Run, Schedule, Settings, SgdSettings};
+use basin_training::{AdamSettings, Event, LearningRate, OptimizerSettings, Run, Schedule, Settings, SgdSettings};
 use candle_core::Device;
 
 use crate::arguments::{Machine, OptimizerArgument, Train, TrainingSettings};
@@ -85,8 +85,8 @@ fn optimizer(typed: &TrainingSettings, base: OptimizerSettings) -> Result<Optimi
             OptimizerSettings::AdamW(AdamSettings { weight_decay: 0.01, ..AdamSettings::default() })
         }
     };
-    let adam = |settings: AdamSettings| AdamSettings {
-        learning_rate: typed.learning_rate.unwrap_or(settings.learning_rate),
+    let adam = |settings: AdamSettings, learning_rate: Option<f64>| AdamSettings {
+        learning_rate: learning_rate.unwrap_or(settings.learning_rate),
         weight_decay: typed.weight_decay.unwrap_or(settings.weight_decay),
         ..settings
     };
@@ -100,8 +100,20 @@ fn optimizer(typed: &TrainingSettings, base: OptimizerSettings) -> Result<Optimi
         _ if typed.momentum.is_some() || typed.nesterov => {
             Err(Error::input("adam has betas in place of a momentum", "leave it out, or use `--optimizer sgd`"))
         }
-        OptimizerSettings::Adam(settings) => Ok(OptimizerSettings::Adam(adam(settings))),
-        OptimizerSettings::AdamW(settings) => Ok(OptimizerSettings::AdamW(adam(settings))),
+        OptimizerSettings::Adam(settings) => Ok(OptimizerSettings::Adam(adam(settings, fixed(typed)?))),
+        OptimizerSettings::AdamW(settings) => Ok(OptimizerSettings::AdamW(adam(settings, fixed(typed)?))),
+    }
+}
+
+/// A learning rate that was typed for an optimizer that needs a number.
+fn fixed(typed: &TrainingSettings) -> Result<Option<f64>, Error> {
+    match typed.learning_rate {
+        None => Ok(None),
+        Some(LearningRate::Fixed(learning_rate)) => Ok(Some(learning_rate)),
+        Some(LearningRate::Automatic) => Err(Error::input(
+            "an automatic learning rate is that of stochastic gradient descent with momentum",
+            "add `--optimizer sgd`, or give a number such as 0.001",
+        )),
     }
 }
 

@@ -12,7 +12,7 @@ use candle_core::{Tensor, Var};
 use candle_nn::Optimizer as _;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{HeavyBall, LearningRate, Result};
 
 /// Which optimizer, with all its settings but the learning rate's schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,10 +37,10 @@ impl OptimizerSettings {
     }
 
     /// The full learning rate.
-    pub fn learning_rate(&self) -> f64 {
+    pub fn learning_rate(&self) -> LearningRate {
         match self {
             Self::Sgd(settings) => settings.learning_rate,
-            Self::Adam(settings) | Self::AdamW(settings) => settings.learning_rate,
+            Self::Adam(settings) | Self::AdamW(settings) => LearningRate::Fixed(settings.learning_rate),
         }
     }
 
@@ -52,9 +52,15 @@ impl OptimizerSettings {
         let positive = |name: &str, x: f64| ranged(name, x, "a positive number", x > 0.0 && x.is_finite());
         let not_negative = |name: &str, x: f64| ranged(name, x, "0 or a positive number", x >= 0.0 && x.is_finite());
         let below_one = |name: &str, x: f64| ranged(name, x, "at least 0 and below 1", (0.0..1.0).contains(&x));
-        positive("learning rate", self.learning_rate())?;
+        if let LearningRate::Fixed(learning_rate) = self.learning_rate() {
+            positive("learning rate", learning_rate)?;
+        }
         match self {
             Self::Sgd(sgd) => {
+                if sgd.learning_rate == LearningRate::Automatic && (sgd.momentum != 0.0 || sgd.nesterov) {
+                    let message = "an automatic learning rate comes with the momentum that belongs to it";
+                    return Err(Error::input(message, "leave out the momentum and Nesterov's method").into());
+                }
                 below_one("momentum", sgd.momentum)?;
                 not_negative("weight decay", sgd.weight_decay)?;
                 if sgd.nesterov && sgd.momentum == 0.0 {
@@ -104,6 +110,13 @@ impl Optimizer {
                 Self::Adam(Adam::new(vars, AdamSettings { decoupled: true, ..*settings })?)
             }
         })
+    }
+
+    /// Sets the momentum that was chosen with a learning rate; Adam has none.
+    pub(crate) fn set_momentum(&mut self, chosen: HeavyBall) {
+        if let Self::Sgd(sgd) = self {
+            sgd.set_momentum(chosen.momentum);
+        }
     }
 
     /// One update with the gradient of the vector, at a learning rate.

@@ -5,12 +5,14 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
+use crate::LearningRate;
+
 /// Settings of [`Sgd`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SgdSettings {
-    /// η.
-    pub learning_rate: f64,
+    /// η, or `auto`: the steps are told it, with the momentum.
+    pub learning_rate: LearningRate,
     /// μ.
     pub momentum: f64,
     /// Whether the gradient is taken ahead of the momentum's step.
@@ -21,7 +23,7 @@ pub struct SgdSettings {
 
 impl Default for SgdSettings {
     fn default() -> Self {
-        Self { learning_rate: 0.1, momentum: 0.0, nesterov: false, weight_decay: 0.0 }
+        Self { learning_rate: LearningRate::Fixed(0.1), momentum: 0.0, nesterov: false, weight_decay: 0.0 }
     }
 }
 
@@ -30,10 +32,16 @@ impl Default for SgdSettings {
 pub struct Sgd {
     vars: Vec<Var>,
     velocities: Vec<Option<Tensor>>,
+    learning_rate: f64,
     settings: SgdSettings,
 }
 
 impl Sgd {
+    /// Sets μ for the steps to come.
+    pub fn set_momentum(&mut self, momentum: f64) {
+        self.settings.momentum = momentum;
+    }
+
     pub(super) fn state(&self) -> Vec<(&'static str, Tensor)> {
         self.velocities.iter().flatten().map(|velocity| ("velocity", velocity.clone())).collect()
     }
@@ -50,11 +58,17 @@ impl candle_nn::Optimizer for Sgd {
     type Config = SgdSettings;
 
     fn new(vars: Vec<Var>, settings: SgdSettings) -> Result<Self> {
-        Ok(Self { velocities: vec![None; vars.len()], vars, settings })
+        let learning_rate = match settings.learning_rate {
+            LearningRate::Fixed(learning_rate) => learning_rate,
+            // No step before a rate was chosen.
+            LearningRate::Automatic => 0.0,
+        };
+        Ok(Self { velocities: vec![None; vars.len()], vars, learning_rate, settings })
     }
 
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
-        let SgdSettings { learning_rate, momentum, nesterov, weight_decay } = self.settings;
+        let SgdSettings { momentum, nesterov, weight_decay, .. } = self.settings;
+        let learning_rate = self.learning_rate;
         for (var, velocity) in self.vars.iter().zip(&mut self.velocities) {
             let Some(gradient) = gradients.get(var) else { continue };
             let theta = var.as_detached_tensor();
@@ -69,6 +83,8 @@ impl candle_nn::Optimizer for Sgd {
                 };
                 step = if nesterov { (step + (&moved * momentum)?)? } else { moved.clone() };
                 *velocity = Some(moved);
+            } else {
+                *velocity = None;
             }
             var.set(&(theta - (step * learning_rate)?)?)?;
         }
@@ -76,10 +92,10 @@ impl candle_nn::Optimizer for Sgd {
     }
 
     fn learning_rate(&self) -> f64 {
-        self.settings.learning_rate
+        self.learning_rate
     }
 
     fn set_learning_rate(&mut self, learning_rate: f64) {
-        self.settings.learning_rate = learning_rate;
+        self.learning_rate = learning_rate;
     }
 }
