@@ -66,8 +66,8 @@ fn measure(case: &Case) -> Result<()> {
     };
     let (theta, v) = (&case.parameters, random(case.parameters.dims(), 1.0)?);
     let several = random(&[VECTORS, v.elem_count()], 1.0)?;
-    // Half of what all linearizations and a sweep take keeps none of them.
-    let network_anew = network(Some(network(None)?.memory().peak() / 2))?;
+    // A sweep over as many samples as fit leaves no room to keep any.
+    let network_anew = network(Some(network(None)?.memory().all / 2))?;
     let network = network(None)?;
     let kept = network.linearize(theta)?;
     kept.hessian(&v)?;
