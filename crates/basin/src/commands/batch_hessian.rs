@@ -177,9 +177,12 @@ fn comparison(rows: &[Row]) -> String {
         true => "no batch size".into(),
         false => rows.iter().map(|row| row.batch_size.to_string()).collect::<Vec<_>>().join(", "),
     };
+    let bottom = match rows.iter().any(|row| row.lambda_min.is_some()) {
+        true => format!("; λ_min {}", sizes(bottom.collect())),
+        false => String::new(),
+    };
     format!(
-        "measured and predicted part, by more than three standard errors and a tenth, at: λ_max {}; λ_min {}",
+        "measured and predicted part, by more than three standard errors and a tenth, at: λ_max {}{bottom}",
         sizes(top.collect()),
-        sizes(bottom.collect())
     )
 }
