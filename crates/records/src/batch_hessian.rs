@@ -1,9 +1,11 @@
 //! Extremal eigenvalues of the curvature of mini-batches against those of all samples, and the learning rates they allow.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::float;
-use crate::spectrum::{Eigenvalue, Estimate, Matrix};
+use crate::spectrum::{Density, Eigenvalue, Estimate, Matrix};
 
 /// What was found at one θ, by batch size.
 ///
@@ -12,7 +14,7 @@ use crate::spectrum::{Eigenvalue, Estimate, Matrix};
 ///
 /// let spread = Spread::of(&[1.0, 3.0]);
 /// assert_eq!((spread.mean, spread.std, spread.stderr), (2.0, Some(2.0_f64.sqrt()), Some(1.0)));
-/// let json = r#"{"matrix": "ggn", "theory": "marchenko-pastur", "momentum": 0.9, "crossover": null, "rows": [],
+/// let json = r#"{"matrix": "ggn", "theory": "marchenko-pastur", "samples": 90, "momentum": 0.9, "crossover": null, "rows": [],
 ///     "empirical": {"lambda_max": 2.0, "eigenvalues": []},
 ///     "noise": {"total": {"value": 0.5, "stderr": 0.1}, "batch_size": 8, "groups": 64, "probes": 7}}"#;
 /// let result: BatchHessian = serde_json::from_str(json)?;
@@ -25,6 +27,8 @@ pub struct BatchHessian {
     pub matrix: Matrix,
     /// The law of the noise behind the predictions.
     pub theory: Theory,
+    /// N.
+    pub samples: u64,
     /// Of all N samples.
     pub empirical: Empirical,
     /// How far the matrices of single samples lie from their mean.
@@ -36,6 +40,12 @@ pub struct BatchHessian {
     /// batch size, above it saturates.
     #[serde(default, with = "float::optional")]
     pub crossover: Option<f64>,
+    /// The Adam whose preconditioned matrices were measured too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adam: Option<Adam>,
+    /// How the learning rates were checked, where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
     /// The part i/n of all draws that was measured, where not all were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
@@ -65,6 +75,43 @@ pub struct Empirical {
     pub lambda_min: Option<f64>,
     /// The same with their residuals.
     pub eigenvalues: Vec<Eigenvalue>,
+    /// Sum of all eigenvalues, from the same products as the noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Estimate>,
+    /// Sum of their squares, from the same products.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub squared_frobenius: Option<Estimate>,
+    /// Density of all eigenvalues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub density: Option<Box<Density>>,
+}
+
+/// Adam near a stationary point: θ is moved by −η P⁻¹ m with P = √E[g_B²] + ε and the gradients' running mean m.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Adam {
+    /// β₁, the memory of the mean.
+    #[serde(with = "float")]
+    pub beta1: f64,
+    /// ε.
+    #[serde(with = "float")]
+    pub epsilon: f64,
+    /// Groups of samples from whose gradients E[g_B²] follows.
+    pub groups: u64,
+}
+
+/// Short runs from θ with the batch's gradients, at multiples of the predicted learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Optimizer steps of a run.
+    pub steps: u64,
+    /// Runs at each learning rate, with other batches.
+    pub runs: u64,
+    /// L(θ).
+    #[serde(with = "float")]
+    pub loss: f64,
+    /// The loss of all samples above which a run counts as diverged.
+    #[serde(with = "float")]
+    pub level: f64,
 }
 
 /// Variances over samples, with N − 1, so that those of a batch of B without replacement are 1/B − 1/N times as large.
@@ -101,9 +148,15 @@ pub struct Row {
     /// What the theory says of the largest.
     #[serde(with = "float")]
     pub predicted_lambda_max: f64,
+    /// What the standard error of Pσ² makes of it.
+    #[serde(default, with = "float::optional")]
+    pub predicted_lambda_max_stderr: Option<f64>,
     /// What the theory says of the smallest.
     #[serde(default, with = "float::optional", skip_serializing_if = "Option::is_none")]
     pub predicted_lambda_min: Option<f64>,
+    /// What the standard error of Pσ² makes of it.
+    #[serde(default, with = "float::optional", skip_serializing_if = "Option::is_none")]
+    pub predicted_lambda_min_stderr: Option<f64>,
     /// λ + E‖(H_B − H) v‖²/λ with the part across the top eigenvector v of the noise that was measured along it.
     #[serde(default, with = "float::optional", skip_serializing_if = "Option::is_none")]
     pub predicted_lambda_max_along_top: Option<f64>,
@@ -124,11 +177,90 @@ pub struct Row {
     /// 2/λ' with the mean of the measured λ'.
     #[serde(default, with = "float::optional")]
     pub max_learning_rate_measured: Option<f64>,
+    /// The largest eigenvalues of the batches preconditioned as Adam does at this batch size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preconditioned_lambda_max: Option<Spread>,
+    /// 2 (1 + β₁)/((1 − β₁) λ) with their mean.
+    #[serde(default, with = "float::optional", skip_serializing_if = "Option::is_none")]
+    pub max_learning_rate_adam_measured: Option<f64>,
     /// Necessary for mean-square stability along the top eigenvector (Mulayoff and Michaeli, equation 15).
-    #[serde(default, with = "float::optional")]
-    pub max_learning_rate_mean_square: Option<f64>,
+    #[serde(default)]
+    pub max_learning_rate_mean_square: Option<Estimate>,
+    /// Necessary for it by trace and Frobenius norm (equation 16).
+    #[serde(default)]
+    pub max_learning_rate_mean_square_trace: Option<Estimate>,
+    /// The least of those along the top eigenvectors of single batches (equation 24).
+    #[serde(default)]
+    pub max_learning_rate_mean_square_directions: Option<Estimate>,
+    /// Density of all eigenvalues of the first batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub density: Option<Box<Density>>,
+    /// Where short runs diverged, by optimizer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub divergence: Vec<Divergence>,
+    /// These runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
     /// Each batch.
     pub values: Vec<Draw>,
+}
+
+/// Between which of the learning rates tried runs begin to diverge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// The optimizer.
+    pub optimizer: Descent,
+    /// The largest rate up to which no run diverged; none where one did at the smallest.
+    #[serde(default, with = "float::optional")]
+    pub stable: Option<f64>,
+    /// The smallest rate from which all runs diverged; none where one did not at the largest.
+    #[serde(default, with = "float::optional")]
+    pub diverging: Option<f64>,
+}
+
+/// How a run descends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Descent {
+    /// Stochastic gradient descent.
+    Sgd,
+    /// The same with momentum.
+    Momentum,
+    /// Adam from its stationary second moments.
+    Adam,
+}
+
+impl fmt::Display for Descent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sgd => "SGD",
+            Self::Momentum => "momentum",
+            Self::Adam => "Adam",
+        })
+    }
+}
+
+/// One short run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The optimizer.
+    pub optimizer: Descent,
+    /// The learning rate over the one predicted.
+    #[serde(with = "float")]
+    pub multiple: f64,
+    /// The learning rate.
+    #[serde(with = "float")]
+    pub learning_rate: f64,
+    /// Its number among those at this learning rate, from 0.
+    pub run: u64,
+    /// Steps that were taken: fewer than asked for where it diverged.
+    pub steps: u64,
+    /// The last loss of all samples seen.
+    #[serde(with = "float")]
+    pub loss: f64,
+    /// Whether that is above the level, or no number.
+    pub diverged: bool,
 }
 
 /// One batch.
@@ -138,6 +270,9 @@ pub struct Draw {
     pub draw: u64,
     /// Its extremal eigenvalues with their residuals.
     pub eigenvalues: Vec<Eigenvalue>,
+    /// The largest of the matrix preconditioned as Adam does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preconditioned: Option<Eigenvalue>,
     /// Squared cosine between its top eigenvector and that of all samples.
     #[serde(with = "float")]
     pub overlap: f64,
@@ -178,7 +313,8 @@ impl Spread {
 impl BatchHessian {
     /// Whether every eigenvalue reached the tolerance.
     pub fn converged(&self) -> bool {
-        let draws = self.rows.iter().flat_map(|row| &row.values).flat_map(|draw| &draw.eigenvalues);
+        let draws = self.rows.iter().flat_map(|row| &row.values);
+        let draws = draws.flat_map(|draw| draw.eigenvalues.iter().chain(&draw.preconditioned));
         self.empirical.eigenvalues.iter().chain(draws).all(|eigenvalue| eigenvalue.converged)
     }
 }

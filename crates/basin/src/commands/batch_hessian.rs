@@ -155,7 +155,7 @@ fn learning_rates(row: &Row) -> Vec<String> {
         row.max_learning_rate_measured,
         row.max_learning_rate_momentum,
         row.max_learning_rate_adam,
-        row.max_learning_rate_mean_square,
+        row.max_learning_rate_mean_square.as_ref().map(|limit| limit.value),
     ];
     std::iter::once(row.batch_size.to_string()).chain(rates.map(number)).collect()
 }

@@ -199,11 +199,21 @@ impl BatchHessianOptions {
         let result = BatchHessian {
             matrix: name,
             theory,
+            samples: samples as u64,
             momentum: self.momentum,
+            adam: None,
+            check: None,
             crossover: crossover(largest, noise.total.value, samples),
             shard: self.shard.map(|(part, parts)| format!("{part}/{parts}")),
             rows: rows.collect(),
-            empirical: Empirical { lambda_max: largest, lambda_min: smallest, eigenvalues: whole.eigenvalues },
+            empirical: Empirical {
+                lambda_max: largest,
+                lambda_min: smallest,
+                eigenvalues: whole.eigenvalues,
+                trace: None,
+                squared_frobenius: None,
+                density: None,
+            },
             noise,
         };
         Ok((result, work))
@@ -229,6 +239,7 @@ fn as_draw(found: &Extremes, whole: &Extremes, draw: usize) -> Result<Draw> {
     Ok(Draw {
         draw: draw as u64,
         eigenvalues: found.eigenvalues.clone(),
+        preconditioned: None,
         overlap: cosine,
         products: found.products as u64,
     })
@@ -263,6 +274,15 @@ impl Model<'_> {
             draws: values.len() as u64,
             lambda_min: smallest.map(|_| spread(of_end(End::Bottom))),
             predicted_lambda_max: predicted,
+            predicted_lambda_max_stderr: None,
+            predicted_lambda_min_stderr: None,
+            preconditioned_lambda_max: None,
+            max_learning_rate_adam_measured: None,
+            max_learning_rate_mean_square_trace: None,
+            max_learning_rate_mean_square_directions: None,
+            density: None,
+            divergence: Vec::new(),
+            runs: Vec::new(),
             predicted_lambda_min: smallest.map(|lambda| spiked_wigner(lambda, total * inverse, false)),
             // What stays within v moves λ up as often as down; what leaves it pushes λ outward.
             predicted_lambda_max_along_top: along(&self.noise.product_along_top)
@@ -275,7 +295,15 @@ impl Model<'_> {
             max_learning_rate_adam: max_learning_rate_adaptive(predicted),
             max_learning_rate_measured: max_learning_rate(lambda_max.mean, 0.0),
             max_learning_rate_mean_square: along(&self.noise.curvature_along_top)
-                .and_then(|variance| max_learning_rate_mean_square(largest, variance * inverse)),
+                .and_then(|variance| max_learning_rate_mean_square(largest, variance * inverse))
+                .map(|value| basin_records::spectrum::Estimate {
+                    value,
+                    stderr: None,
+                    method: None,
+                    products: None,
+                    converged: None,
+                    reason: None,
+                }),
             lambda_max,
             values,
         }
