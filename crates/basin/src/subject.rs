@@ -6,7 +6,7 @@ use std::time::Instant;
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::weights::Weights;
-use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result};
+use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result, SampledNetwork};
 use basin_records::{Checkpoint, Data, Provenance};
 use basin_training::CheckpointMetadata;
 use candle_core::{DType, Tensor};
@@ -134,6 +134,12 @@ impl Subject {
     /// The checkpoint's network on other data, such as the test split.
     pub(crate) fn network_on(&self, data: &Dataset) -> Result<Network<'_>> {
         Network::new(&self.model, &self.buffers, self.loss, data, self.options.clone())
+    }
+
+    /// The checkpoint's network on any of its samples.
+    pub(crate) fn batches(&self) -> SampledNetwork<'_> {
+        let Self { model, buffers, loss, data, options, .. } = self;
+        SampledNetwork { model, buffers, loss: *loss, data, options: options.clone() }
     }
 
     /// The checkpoint in a record.

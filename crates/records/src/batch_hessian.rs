@@ -134,7 +134,7 @@ pub struct Noise {
 }
 
 /// One batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// B.
     pub batch_size: u64,
@@ -281,7 +281,7 @@ pub struct Draw {
 }
 
 /// A figure over the draws.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Mean.
     #[serde(with = "float")]

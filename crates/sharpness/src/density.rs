@@ -12,10 +12,12 @@
 //! that outliers are right only so.
 
 use basin_objective::{Error, Result};
+use basin_records::spectrum::Density as Recorded;
 use basin_tape::vector;
 use candle_core::Tensor;
 
 use crate::basis::Basis;
+use crate::lanczos::Extremes;
 use crate::lanczos::krylov::{Krylov, Step};
 use crate::operator::SymmetricOperator;
 use crate::precision::DEFAULT_MEMORY;
@@ -283,6 +285,21 @@ fn grid(low: f64, high: f64, atoms: &[f64], sigma: f64) -> Vec<f64> {
 }
 
 impl Density {
+    /// As it stands in a record, made with `options`.
+    pub fn recorded(&self, options: &DensityOptions) -> Recorded {
+        Recorded {
+            nodes: self.nodes.clone(),
+            weights: self.weights.clone(),
+            grid: self.grid.clone(),
+            values: self.values.clone(),
+            stderr: self.stderr.clone().unwrap_or_default(),
+            sigma: self.sigma,
+            atoms: self.atoms as u64,
+            probes: options.probes as u64,
+            steps: options.steps as u64,
+        }
+    }
+
     /// ∫ φ by trapezoids on the grid: 1 but for what a grid too coarse for σ loses.
     pub fn integral(&self) -> f64 {
         let points: Vec<(f64, f64)> = self.grid.iter().copied().zip(self.values.iter().copied()).collect();
@@ -291,6 +308,22 @@ impl Density {
 }
 
 impl Deflated {
+    /// The eigenpairs that have converged.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn converged(extremes: &Extremes) -> Result<Self> {
+        let found = extremes.eigenvalues.iter().zip(0_u32..).filter(|(eigenvalue, _)| eigenvalue.converged);
+        let (values, rows): (Vec<f64>, Vec<u32>) = found.map(|(eigenvalue, row)| (eigenvalue.value, row)).unzip();
+        match values.is_empty() {
+            true => Ok(Self::default()),
+            false => {
+                let rows = Tensor::new(rows, extremes.eigenvectors.device())?;
+                Self::new(values, &extremes.eigenvectors.index_select(&rows, 0)?)
+            }
+        }
+    }
+
     /// The eigenpairs with these values and vectors (K, P), orthonormalised, for eigenvectors of clustered eigenvalues are
     /// orthogonal only up to their residuals.
     ///

@@ -40,7 +40,7 @@ pub use gradient_norm::gradient_norm;
 pub use keskar::{KeskarOptions, Maximum, Neighbourhood, Progress, Search, keskar};
 pub use lbfgsb::{Bounds, Lbfgsb};
 pub use manifold::Manifold;
-pub use operator::{Block, Curvature, CurvatureMatrix, ParameterGroup, Shifted, SymmetricOperator};
+pub use operator::{Block, Curvature, CurvatureMatrix, ParameterGroup, Preconditioned, Shifted, SymmetricOperator};
 pub use pac_bayes::{ACCURACY_DROP, MAGNITUDE_FLOOR, Noise, pac_bayes};
 pub use precision::{EstimateProgress, Precision, Stop};
 pub use rank_correlation::{EXACT_UP_TO, RankCorrelation, kendall};

@@ -2,6 +2,7 @@
 
 mod block;
 mod curvature;
+mod preconditioned;
 mod shifted;
 
 use basin_objective::Result;
@@ -9,6 +10,7 @@ use candle_core::{DType, Device, Tensor};
 
 pub use block::{Block, ParameterGroup};
 pub use curvature::{Curvature, CurvatureMatrix};
+pub use preconditioned::Preconditioned;
 pub use shifted::Shifted;
 
 /// A symmetric matrix of which only products with vectors are known.

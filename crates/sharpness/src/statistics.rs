@@ -65,3 +65,13 @@ pub(crate) fn shared_standard_error(samples: &[f64], without_one: &[f64]) -> f64
     let (spread, jackknife) = (squares(samples) / (n * (n - 1.0)), squares(without_one) * (n - 1.0) / n);
     (spread * jackknife).powf(0.25)
 }
+
+/// The standard error of a function of the means of n independent samples, by the jackknife: √((n − 1)/n Σ (f without sample i −
+/// their mean)²) (Efron and Stein, 1981). None of fewer than two.
+pub(crate) fn jackknife(samples: usize, without: impl Fn(usize) -> f64) -> Option<f64> {
+    let n = samples as f64;
+    let values: Vec<f64> = (0..samples).map(without).collect();
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (samples > 1).then(|| ((n - 1.0) / n * squares).sqrt())
+}

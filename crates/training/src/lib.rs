@@ -25,6 +25,7 @@ mod learning_rate;
 mod optimizers;
 mod schedule;
 mod settings;
+mod stability;
 mod state;
 mod trainer;
 
@@ -36,4 +37,5 @@ pub use learning_rate::LearningRate;
 pub use optimizers::{Adam, AdamSettings, Optimizer, OptimizerSettings, Sgd, SgdSettings};
 pub use schedule::{Decay, Schedule};
 pub use settings::Settings;
+pub use stability::{Descending, DescentRule, StabilityCheck, divergence, divergence_level};
 pub use trainer::{Event, Run, check, train, train_on};

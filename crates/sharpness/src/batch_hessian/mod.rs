@@ -1,49 +1,36 @@
 //! Extremal eigenvalues of mini-batches against those of all samples.
 
+mod draws;
 mod noise;
+mod rows;
+mod second_moment;
+mod shards;
 mod theory;
 
-use basin_objective::{Error, Result, random};
-use basin_records::BatchHessian;
-use basin_records::batch_hessian::{Draw, Empirical, Noise, Row, Spread, Theory};
-use basin_records::spectrum::{Eigenvalue, End, Matrix};
-use basin_tape::vector;
-use candle_core::{DType, Tensor};
+use std::fmt;
+use std::iter::Sum;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use noise::noise;
+use basin_objective::{Error, Result, SampledObjective, random};
+use basin_records::BatchHessian;
+use basin_records::batch_hessian::Empirical;
+use candle_core::{D, DType, Tensor};
+
+pub use noise::Pairs;
+pub use second_moment::{AdamOptions, SecondMoment};
+pub use shards::merged;
 pub use theory::{
     crossover, inverse_effective_batch, max_learning_rate, max_learning_rate_adaptive, max_learning_rate_mean_square,
-    max_learning_rate_mean_square_trace, overlap, spiked_marchenko_pastur, spiked_wigner,
+    max_learning_rate_mean_square_trace, max_learning_rate_preconditioned, overlap, spiked_marchenko_pastur,
+    spiked_wigner,
 };
 
-use crate::lanczos::{Extremes, Lanczos};
-use crate::operator::SymmetricOperator;
-
-/// A symmetric matrix that is a mean over N samples, each of which has one of its own.
-pub trait SampledMatrix {
-    /// N.
-    fn samples(&self) -> usize;
-
-    /// Hands on the mean of the matrices of the samples at `positions`, which are ascending and different.
-    ///
-    /// # Errors
-    /// When the matrix cannot be made, or `then` returns an error.
-    fn on_batch(&self, positions: &[usize], then: &mut dyn FnMut(&dyn SymmetricOperator) -> Result<()>) -> Result<()>;
-}
-
-/// What `then` makes of the mean over a batch.
-fn on_batch<T>(
-    matrix: &dyn SampledMatrix,
-    positions: &[usize],
-    mut then: impl FnMut(&dyn SymmetricOperator) -> Result<T>,
-) -> Result<T> {
-    let mut made = None;
-    matrix.on_batch(positions, &mut |operator| {
-        made = Some(then(operator)?);
-        Ok(())
-    })?;
-    made.ok_or_else(|| Error::input("a batch was given no matrix", "call `then` in `SampledMatrix::on_batch`"))
-}
+use crate::density::DensityOptions;
+use crate::lanczos::Lanczos;
+use crate::operator::{Curvature, CurvatureMatrix, SymmetricOperator as _};
+use crate::probes::AT_ONCE;
+use draws::{Draws, Measured, Unit};
+use rows::Prediction;
 
 /// Work done, counted where it was done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,10 +44,21 @@ pub struct Work {
 }
 
 impl Work {
+    /// Products on a linearization of so many samples.
     fn add(&mut self, products: usize, samples: usize) {
         self.products += products;
         self.sample_products += products * samples;
         self.linearized += samples;
+    }
+}
+
+impl Sum for Work {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), |sum, part| Self {
+            products: sum.products + part.products,
+            sample_products: sum.sample_products + part.sample_products,
+            linearized: sum.linearized + part.linearized,
+        })
     }
 }
 
@@ -73,19 +71,49 @@ pub struct BatchHessianOptions {
     pub draws: usize,
     /// β of the learning rates with momentum.
     pub momentum: f64,
+    /// The Adam whose preconditioned matrices are measured as well.
+    pub adam: Option<AdamOptions>,
+    /// The densities of all samples and of the first batch of each size, where they are wanted.
+    pub density: Option<DensityOptions>,
     /// The part i (from 1) of n of the draws that is measured; all are where it is absent. A draw is the same in each part.
     pub shard: Option<(usize, usize)>,
     /// The eigensolver, which seeks one eigenvalue of the top and, of an indefinite matrix, one of the bottom.
     pub lanczos: Lanczos,
 }
 
-/// Where a run stands: samples in the batches measured so far, and of all.
+/// Where a run stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// Samples in the batches that are done.
+    /// What is being measured.
+    pub stage: Stage,
+    /// Samples in the batches that are done at this stage.
     pub done: usize,
-    /// Samples in all batches.
+    /// Samples in all batches of this stage.
     pub total: usize,
+}
+
+/// What is measured one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Second moments of gradients, for Adam.
+    Gradients,
+    /// Eigenvalues of all samples.
+    Whole,
+    /// Eigenvalues of batches.
+    Batches,
+    /// Noise.
+    Noise,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gradients => "gradients",
+            Self::Whole => "all samples",
+            Self::Batches => "batches",
+            Self::Noise => "noise",
+        })
+    }
 }
 
 /// Powers of two from 8 up to N, and N itself.
@@ -146,11 +174,23 @@ impl BatchHessianOptions {
                 "give 1/2 and 2/2 for two machines",
             ));
         }
+        if let Some(adam) = self.adam
+            && !((0.0..1.0).contains(&adam.beta1) && adam.epsilon > 0.0)
+        {
+            return Err(Error::input(
+                format!(
+                    "Adam has β₁ {} and ε {}, expected at least 0 and less than 1, and a positive number",
+                    adam.beta1, adam.epsilon
+                ),
+                "0.9 and 1e-8 are usual",
+            ));
+        }
+        self.density.as_ref().map(DensityOptions::check).transpose()?;
         self.lanczos.check()
     }
 
-    /// Measures batches of `matrix` against the whole, beside the theory of its noise: Marchenko-Pastur's for Gauss-Newton
-    /// matrices, else Wigner's.
+    /// Measures batches of `objective` at `theta` against all its samples, beside the theory of their noise: Marchenko-Pastur's
+    /// for Gauss-Newton matrices, else Wigner's. `observe` may be called by several threads; an error it returns ends the run.
     ///
     /// A batch of all N samples is the whole, whose figures it has exactly.
     ///
@@ -158,154 +198,95 @@ impl BatchHessianOptions {
     /// When the options do not [`check`](Self::check), a product is not finite, or `observe` returns an error.
     pub fn measure(
         &self,
-        matrix: &dyn SampledMatrix,
-        name: Matrix,
-        mut observe: impl FnMut(Progress) -> Result<()>,
+        objective: &dyn SampledObjective,
+        theta: &Tensor,
+        matrix: CurvatureMatrix,
+        observe: impl Fn(Progress) -> Result<()> + Sync,
     ) -> Result<(BatchHessian, Work)> {
-        let samples = matrix.samples();
+        let (samples, seed) = (objective.samples(), self.lanczos.seed);
         self.check(samples)?;
-        let units = self.units(samples);
-        let drawn: usize = units.iter().map(|(size, _)| size).filter(|&&size| size < samples).sum();
-        let total = samples + drawn;
-        let (mut work, mut done) = (Work::default(), 0);
-        let mut find = |positions: &[usize], work: &mut Work| {
-            let found = on_batch(matrix, positions, |operator| {
-                self.lanczos.extremes(operator, |_| observe(Progress { done, total }))
-            })?;
-            done += positions.len();
-            work.add(found.products, positions.len());
-            Ok::<_, Error>(found)
+        let observed = |stage: Stage, total: usize| {
+            let (done, observe) = (AtomicUsize::new(0), &observe);
+            move |more: usize| {
+                let done = done.fetch_add(more, Ordering::Relaxed) + more;
+                observe(Progress { stage, done, total })
+            }
         };
-        let whole = find(&(0..samples).collect::<Vec<_>>(), &mut work)?;
-        let mut draws = Vec::with_capacity(units.len());
-        for (size, draw) in units {
-            let found = match size == samples {
-                true => as_draw(&whole, &whole, draw)?,
-                false => as_draw(&find(&batch(samples, size, draw, self.lanczos.seed), &mut work)?, &whole, draw)?,
-            };
-            draws.push((size, found));
-        }
-        let top = whole.eigenvectors.get(0)?;
-        let noise = noise(matrix, &top, self.lanczos.seed, &mut work, |_, _| observe(Progress { done: total, total }))?;
-        let theory = if name == Matrix::Ggn { Theory::MarchenkoPastur } else { Theory::Wigner };
-        let model = Model { theory, noise: &noise, samples, dimension: top.elem_count(), momentum: self.momentum };
-        let (largest, smallest) = (end(&whole.eigenvalues, End::Top), end(&whole.eigenvalues, End::Bottom));
-        let largest = largest.unwrap_or(f64::NAN);
+        let second_moment =
+            self.adam.map(|_| SecondMoment::measure(objective, theta, seed, observed(Stage::Gradients, 2 * samples)));
+        let (second_moment, gradients) = second_moment.transpose()?.unzip();
+
+        let draws = Draws { options: self, objective, theta, matrix, second_moment: second_moment.as_ref() };
+        let whole = draws.measure(Unit { size: samples, draw: 0 }, None, &observed(Stage::Whole, samples))?;
+        let units = self.units(samples);
+        let drawn: Vec<Unit> = units.iter().copied().filter(|unit| unit.size < samples).collect();
+        let total = drawn.iter().map(|unit| unit.size).sum();
+        let batches = draws.all(&drawn, &whole, &observed(Stage::Batches, total))?;
+
+        let directions: Vec<&Tensor> =
+            std::iter::once(&whole).chain(&batches).filter_map(Measured::direction).collect();
+        let directions = Tensor::stack(&directions, 0)?;
+        let (pairs, noise) = Pairs::measure(
+            objective,
+            theta,
+            matrix,
+            &directions,
+            seed,
+            observed(Stage::Noise, Pairs::samples_of(samples)),
+        )?;
+        let along = objective.with_all(|all| curvatures_along(&Curvature::new(all, theta, matrix)?, &directions))?;
+        let along_work = Work { products: along.len(), sample_products: along.len() * samples, linearized: samples };
+
+        let parts = gradients.into_iter().chain([whole.work, noise, along_work]);
+        let work = parts.chain(batches.iter().map(|batch| batch.work)).sum();
+        let prediction = Prediction::new(self, matrix.into(), &whole, &pairs, &along);
+        let measured_all: Vec<&Measured> =
+            batches.iter().chain(units.contains(&whole.unit).then_some(&whole)).collect();
         let rows = self.batch_sizes.iter().filter_map(|&size| {
-            let of_size = draws.iter().filter(|(other, _)| *other == size).map(|(_, draw)| draw.clone());
-            let of_size: Vec<Draw> = of_size.collect();
-            (!of_size.is_empty()).then(|| model.row(size, of_size, largest, smallest))
+            let of_size: Vec<&Measured> =
+                measured_all.iter().copied().filter(|batch| batch.unit.size == size).collect();
+            (!of_size.is_empty()).then(|| prediction.row(size, &of_size))
         });
         let result = BatchHessian {
-            matrix: name,
-            theory,
+            matrix: matrix.into(),
+            theory: prediction.theory,
             samples: samples as u64,
             momentum: self.momentum,
-            adam: None,
+            crossover: prediction.crossover(),
+            adam: second_moment.as_ref().zip(self.adam).map(|(moment, adam)| moment.recorded(adam)),
             check: None,
-            crossover: crossover(largest, noise.total.value, samples),
             shard: self.shard.map(|(part, parts)| format!("{part}/{parts}")),
             rows: rows.collect(),
             empirical: Empirical {
-                lambda_max: largest,
-                lambda_min: smallest,
-                eigenvalues: whole.eigenvalues,
-                trace: None,
-                squared_frobenius: None,
-                density: None,
+                lambda_max: prediction.largest,
+                lambda_min: prediction.smallest,
+                trace: Some(pairs.trace()),
+                squared_frobenius: Some(pairs.squared_frobenius()),
+                density: whole.density.clone(),
+                eigenvalues: whole.draw.eigenvalues.clone(),
             },
-            noise,
+            noise: pairs.noise(),
         };
         Ok((result, work))
     }
 
     /// Batch sizes and draws of this part.
-    fn units(&self, samples: usize) -> Vec<(usize, usize)> {
+    fn units(&self, samples: usize) -> Vec<Unit> {
         let draws = |size: usize| if size == samples { 1 } else { self.draws };
-        let all = self.batch_sizes.iter().flat_map(|&size| (0..draws(size)).map(move |draw| (size, draw)));
+        let all = self.batch_sizes.iter().flat_map(|&size| (0..draws(size)).map(move |draw| Unit { size, draw }));
         let ours = |index: usize| self.shard.is_none_or(|(part, parts)| index % parts == part - 1);
         all.enumerate().filter(|(index, _)| ours(*index)).map(|(_, unit)| unit).collect()
     }
 }
 
-fn end(eigenvalues: &[Eigenvalue], end: End) -> Option<f64> {
-    eigenvalues.iter().find(|eigenvalue| eigenvalue.end == end).map(|eigenvalue| eigenvalue.value)
-}
-
-fn as_draw(found: &Extremes, whole: &Extremes, draw: usize) -> Result<Draw> {
-    let unit = |extremes: &Extremes| Ok::<Tensor, Error>(extremes.eigenvectors.get(0)?.to_dtype(DType::F64)?);
-    let (v, w) = (unit(found)?, unit(whole)?);
-    let cosine = vector::dot(&v, &w)?.powi(2) / (vector::dot(&v, &v)? * vector::dot(&w, &w)?);
-    Ok(Draw {
-        draw: draw as u64,
-        eigenvalues: found.eigenvalues.clone(),
-        preconditioned: None,
-        overlap: cosine,
-        products: found.products as u64,
-    })
-}
-
-/// What is predicted from the whole and its noise.
-struct Model<'a> {
-    theory: Theory,
-    noise: &'a Noise,
-    samples: usize,
-    dimension: usize,
-    momentum: f64,
-}
-
-impl Model<'_> {
-    fn row(&self, size: usize, values: Vec<Draw>, largest: f64, smallest: Option<f64>) -> Row {
-        let inverse = inverse_effective_batch(size, self.samples);
-        let total = self.noise.total.value.max(0.0);
-        let predicted = match self.theory {
-            Theory::MarchenkoPastur => spiked_marchenko_pastur(largest, total, self.dimension, inverse),
-            _ => spiked_wigner(largest, total * inverse, true),
-        };
-        let along = |estimate: &Option<basin_records::spectrum::Estimate>| estimate.as_ref().map(|found| found.value);
-        let spread = |figures: Vec<f64>| match (size == self.samples, figures.as_slice()) {
-            (true, [figure]) => Spread::exact(*figure),
-            (_, figures) => Spread::of(figures),
-        };
-        let of_end = |which: End| values.iter().filter_map(|draw| end(&draw.eigenvalues, which)).collect::<Vec<_>>();
-        let lambda_max = spread(of_end(End::Top));
-        Row {
-            batch_size: size as u64,
-            draws: values.len() as u64,
-            lambda_min: smallest.map(|_| spread(of_end(End::Bottom))),
-            predicted_lambda_max: predicted,
-            predicted_lambda_max_stderr: None,
-            predicted_lambda_min_stderr: None,
-            preconditioned_lambda_max: None,
-            max_learning_rate_adam_measured: None,
-            max_learning_rate_mean_square_trace: None,
-            max_learning_rate_mean_square_directions: None,
-            density: None,
-            divergence: Vec::new(),
-            runs: Vec::new(),
-            predicted_lambda_min: smallest.map(|lambda| spiked_wigner(lambda, total * inverse, false)),
-            // What stays within v moves λ up as often as down; what leaves it pushes λ outward.
-            predicted_lambda_max_along_top: along(&self.noise.product_along_top)
-                .zip(along(&self.noise.curvature_along_top))
-                .map(|(product, within)| spiked_wigner(largest, (product - within).max(0.0) * inverse, true)),
-            overlap: spread(values.iter().map(|draw| draw.overlap).collect()),
-            predicted_overlap: overlap(largest, total * inverse),
-            max_learning_rate_sgd: max_learning_rate(predicted, 0.0),
-            max_learning_rate_momentum: max_learning_rate(predicted, self.momentum),
-            max_learning_rate_adam: max_learning_rate_adaptive(predicted),
-            max_learning_rate_measured: max_learning_rate(lambda_max.mean, 0.0),
-            max_learning_rate_mean_square: along(&self.noise.curvature_along_top)
-                .and_then(|variance| max_learning_rate_mean_square(largest, variance * inverse))
-                .map(|value| basin_records::spectrum::Estimate {
-                    value,
-                    stderr: None,
-                    method: None,
-                    products: None,
-                    converged: None,
-                    reason: None,
-                }),
-            lambda_max,
-            values,
-        }
+/// vᵀAv along each of the directions.
+fn curvatures_along(operator: &Curvature, directions: &Tensor) -> Result<Vec<f64>> {
+    let directions = directions.to_device(operator.device())?;
+    let mut curvatures = Vec::with_capacity(directions.dim(0)?);
+    for start in (0..directions.dim(0)?).step_by(AT_ONCE) {
+        let rows = directions.narrow(0, start, AT_ONCE.min(directions.dim(0)? - start))?;
+        let products = operator.apply(&rows.to_dtype(operator.dtype())?)?.to_dtype(DType::F64)?;
+        curvatures.extend((products * rows.to_dtype(DType::F64)?)?.sum(D::Minus1)?.to_vec1::<f64>()?);
     }
+    Ok(curvatures)
 }

@@ -123,7 +123,7 @@ pub fn max_learning_rate_mean_square(curvature: f64, batch_variance: f64) -> Opt
     (curvature > 0.0).then(|| 2.0 * curvature / (curvature.powi(2) + batch_variance.max(0.0)))
 }
 
-/// 2 tr H/(‖H‖_F² + (P/𝔟) Pσ²), with Pσ²/𝔟 as `noise`: necessary for mean-square stability as well (equation 16 there, with
+/// 2 tr H/(‖H‖_F² + P Pσ²/𝔟), with Pσ²/𝔟 as `noise`: necessary for mean-square stability as well (equation 16 there, with
 /// ‖H‖_F² + p (mean ‖H_i‖_F² − ‖H‖_F²) in the denominator). None where the trace is not positive.
 ///
 /// ```
@@ -137,5 +137,18 @@ pub fn max_learning_rate_mean_square_trace(
     dimension: usize,
     noise: f64,
 ) -> Option<f64> {
-    (trace > 0.0).then(|| 2.0 * trace / (squared_frobenius + dimension as f64 * noise))
+    let squares = squared_frobenius + dimension as f64 * noise.max(0.0);
+    (trace > 0.0 && squares > 0.0).then(|| 2.0 * trace / squares)
+}
+
+/// 2 (1 + β₁)/((1 − β₁) λ), up to which Adam with its preconditioner P held fixed is stable on a quadratic, where λ is the largest
+/// eigenvalue of P⁻¹ H: heavy-ball descent in the metric P whose gradients are averaged with weight 1 − β₁ (Cohen and others,
+/// "Adaptive gradient methods at the edge of stability", 2022). None where λ is not positive.
+///
+/// ```
+/// let limit = basin_sharpness::batch_hessian::max_learning_rate_preconditioned(2.0, 0.9);
+/// assert!((limit.unwrap_or_default() - 19.0).abs() < 1e-12);
+/// ```
+pub fn max_learning_rate_preconditioned(lambda: f64, beta1: f64) -> Option<f64> {
+    max_learning_rate(lambda, beta1).map(|rate| rate / (1.0 - beta1))
 }

@@ -145,7 +145,7 @@ impl Lanczos {
     ) -> Result<Extremes> {
         self.check()?;
         let dimension = operator.dimension();
-        let (dtype, limit) = self.basis_plan(operator)?;
+        let (dtype, limit) = self.basis_plan(operator.dimension(), operator.dtype())?;
         let wanted = Wanted::new(self.top, self.bottom, dimension);
         let mut found = Found::default();
         let mut seeking = wanted;
@@ -189,20 +189,27 @@ impl Lanczos {
 
     /// The basis is kept in f64 where it fits, for it is orthogonalised there at no cost in products, and else in the
     /// operator's own numbers; and the number of vectors it may hold.
-    fn basis_plan(&self, operator: &dyn SymmetricOperator) -> Result<(DType, usize)> {
+    fn basis_plan(&self, dimension: usize, computed_in: DType) -> Result<(DType, usize)> {
         let memory = self.memory.unwrap_or(DEFAULT_MEMORY);
-        let vectors = |dtype: DType| (memory / (operator.dimension() * dtype.size_in_bytes()).max(1) as u64) as usize;
-        let least = self.top.saturating_add(self.bottom).saturating_add(1).min(operator.dimension());
-        let largest = self.max_basis.max(least).min(operator.dimension());
-        let dtype = if vectors(DType::F64) >= largest { DType::F64 } else { operator.dtype() };
+        let vectors = |dtype: DType| (memory / (dimension * dtype.size_in_bytes()).max(1) as u64) as usize;
+        let least = self.top.saturating_add(self.bottom).saturating_add(1).min(dimension);
+        let largest = self.max_basis.max(least).min(dimension);
+        let dtype = if vectors(DType::F64) >= largest { DType::F64 } else { computed_in };
         let limit = vectors(dtype).min(largest);
         if limit < least {
             return Err(Error::input(
                 format!("{memory} bytes hold a basis of {limit} vectors, {least} are needed"),
-                format!("give `--memory` at least {} bytes", least * operator.dimension() * dtype.size_in_bytes()),
+                format!("give `--memory` at least {} bytes", least * dimension * dtype.size_in_bytes()),
             ));
         }
         Ok((dtype, limit))
+    }
+
+    /// How many searches may go on at a time in the memory, each with the basis it would have alone.
+    pub(crate) fn at_once(&self, dimension: usize, computed_in: DType) -> Result<usize> {
+        let (dtype, limit) = self.basis_plan(dimension, computed_in)?;
+        let basis = (limit * dimension * dtype.size_in_bytes()).max(1) as u64;
+        Ok((self.memory.unwrap_or(DEFAULT_MEMORY) / basis).clamp(1, usize::MAX as u64) as usize)
     }
 }
 

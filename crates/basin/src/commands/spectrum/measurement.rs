@@ -165,24 +165,7 @@ impl Work<'_> {
         extremes: Option<&Extremes>,
         layer: Option<&str>,
     ) -> anyhow::Result<Density> {
-        let deflated = match extremes {
-            None => Deflated::default(),
-            Some(extremes) => {
-                let converged = |(_, eigenvalue): &(usize, &Eigenvalue)| eigenvalue.converged;
-                let (rows, values): (Vec<u32>, Vec<f64>) = extremes
-                    .eigenvalues
-                    .iter()
-                    .enumerate()
-                    .filter(converged)
-                    .map(|(row, eigenvalue)| (row as u32, eigenvalue.value))
-                    .unzip();
-                let rows = candle_core::Tensor::new(rows, extremes.eigenvectors.device())?;
-                match values.is_empty() {
-                    true => Deflated::default(),
-                    false => Deflated::new(values, &extremes.eigenvectors.index_select(&rows, 0)?)?,
-                }
-            }
-        };
+        let deflated = extremes.map(Deflated::converged).transpose()?.unwrap_or_default();
         let mut progress = self.progress("density", layer);
         Ok(options.density(operator, &deflated, |done, total| {
             progress.set((STEPS * done as f64 / total as f64) as u64, format!("{done} of {total} products"));
@@ -225,18 +208,7 @@ impl Found {
     }
 
     fn density(&self, request: &Request) -> Option<Box<DensityRecord>> {
-        let (density, options) = (self.density.as_ref()?, request.density.as_ref()?);
-        Some(Box::new(DensityRecord {
-            nodes: density.nodes.clone(),
-            weights: density.weights.clone(),
-            grid: density.grid.clone(),
-            values: density.values.clone(),
-            stderr: density.stderr.clone().unwrap_or_default(),
-            sigma: density.sigma,
-            atoms: density.atoms as u64,
-            probes: options.probes as u64,
-            steps: options.steps as u64,
-        }))
+        Some(Box::new(self.density.as_ref()?.recorded(request.density.as_ref()?)))
     }
 
     fn spectrum(&self, request: &Request) -> Spectrum {
