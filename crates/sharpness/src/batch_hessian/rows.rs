@@ -4,6 +4,7 @@ use basin_records::batch_hessian::{Row, Spread, Theory};
 use basin_records::spectrum::{End, Estimate, Matrix};
 
 use super::draws::Measured;
+use super::noise::Figures;
 use super::{
     BatchHessianOptions, Pairs, crossover, inverse_effective_batch, max_learning_rate, max_learning_rate_adaptive,
     max_learning_rate_mean_square, max_learning_rate_mean_square_trace, max_learning_rate_preconditioned, overlap,
@@ -88,17 +89,20 @@ impl<'a> Prediction<'a> {
         let limit = |direction: usize, variance: f64| {
             max_learning_rate_mean_square(*self.along.get(direction)?, variance * inverse)
         };
-        let estimate = |of: &dyn Fn(&super::noise::Figures) -> Option<f64>| {
+        // Without noise nothing that was drawn enters, and what the jackknife says is rounding.
+        let exact =
+            |estimate: Estimate| if inverse == 0.0 { Estimate { stderr: Some(0.0), ..estimate } } else { estimate };
+        let estimate = |of: &dyn Fn(&Figures) -> Option<f64>| {
             let estimate = self.pairs.estimate(|mean| of(mean).unwrap_or(f64::NAN));
             estimate.value.is_finite().then_some(estimate)
         };
-        row.max_learning_rate_mean_square = estimate(&|mean| limit(0, mean.curvatures[0]));
+        row.max_learning_rate_mean_square = estimate(&|mean| limit(0, mean.curvatures[0])).map(exact);
         row.max_learning_rate_mean_square_trace = estimate(&|mean| {
             let dimension = self.pairs.dimension();
             let squares = mean.squared_frobenius(dimension, self.samples);
             max_learning_rate_mean_square_trace(mean.trace(dimension), squares, dimension, mean.total * inverse)
         });
-        row.max_learning_rate_mean_square_directions = self.pairs.least_over_directions(limit);
+        row.max_learning_rate_mean_square_directions = self.pairs.least_over_directions(limit).map(exact);
     }
 }
 
