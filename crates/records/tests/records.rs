@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
+use basin_records::batch_hessian::{self, Adam, Check, Descent, Divergence, Draw, Empirical, Noise, Spread, Theory};
 use basin_records::comparison::{Correlation, Row, Scale};
 use basin_records::keskar::{Columns, Measurement, Subspace};
 use basin_records::line::Endpoint;
@@ -14,8 +15,8 @@ use basin_records::spectrum::{Density, Eigenvalue, End, Estimate, Matrix};
 use basin_records::study::{Run, Setting};
 use basin_records::training::{Epoch, Settings};
 use basin_records::{
-    Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance, Record, Sharpness,
-    Spectrum, Study, Training, lines,
+    BatchHessian, Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance, Record,
+    Sharpness, Spectrum, Study, Training, lines,
 };
 use tempfile::tempdir;
 
@@ -172,6 +173,67 @@ fn comparison() -> Outcome {
     Outcome::Comparison(comparison)
 }
 
+fn batch_hessian() -> Outcome {
+    let estimate =
+        |value| Estimate { value, stderr: Some(0.5), method: None, products: None, converged: None, reason: None };
+    let top = Eigenvalue { value: 4.0, residual: 0.25, converged: true, end: End::Top };
+    let draw = Draw { draw: 0, eigenvalues: vec![top], preconditioned: Some(top), overlap: 0.5, products: 9 };
+    let run = batch_hessian::Run {
+        optimizer: Descent::Sgd,
+        multiple: 2.0,
+        learning_rate: 1.0,
+        run: 0,
+        steps: 10,
+        loss: f64::INFINITY,
+        diverged: true,
+    };
+    let row = batch_hessian::Row {
+        batch_size: 8,
+        draws: 1,
+        lambda_max: Spread::of(&[4.0]),
+        predicted_lambda_max: 5.0,
+        predicted_lambda_max_stderr: Some(0.5),
+        overlap: Spread::of(&[0.5]),
+        predicted_overlap: 0.75,
+        max_learning_rate_sgd: Some(0.5),
+        max_learning_rate_adam: Some(1.0),
+        preconditioned_lambda_max: Some(Spread::exact(4.0)),
+        max_learning_rate_adam_measured: Some(9.5),
+        max_learning_rate_mean_square: Some(estimate(0.25)),
+        divergence: vec![Divergence { optimizer: Descent::Sgd, stable: None, diverging: Some(1.0) }],
+        runs: vec![run],
+        values: vec![draw],
+        ..batch_hessian::Row::default()
+    };
+    Outcome::BatchHessian(BatchHessian {
+        matrix: Matrix::Ggn,
+        theory: Theory::MarchenkoPastur,
+        samples: 64,
+        empirical: Empirical {
+            lambda_max: 2.0,
+            lambda_min: None,
+            eigenvalues: vec![top],
+            trace: Some(estimate(3.0)),
+            squared_frobenius: Some(estimate(5.0)),
+            density: None,
+        },
+        noise: Noise {
+            total: estimate(0.125),
+            curvature_along_top: None,
+            product_along_top: None,
+            batch_size: 8,
+            groups: 64,
+            probes: 7,
+        },
+        momentum: 0.9,
+        crossover: Some(20.0),
+        adam: Some(Adam { beta1: 0.9, epsilon: 1e-8, groups: 64 }),
+        check: Some(Check { steps: 10, runs: 1, loss: 0.5, level: 2.0 }),
+        shard: Some("1/2".into()),
+        rows: vec![row],
+    })
+}
+
 fn study() -> Outcome {
     Outcome::Study(Study {
         title: None,
@@ -204,6 +266,10 @@ fn the_json_of_every_kind_is_as_promised() {
         (
             Record::new(bare(), correlated()),
             r#"{"schema":"basin/1","kind":"comparison","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"columns":[{"name":"fisher-rao","scale":"scale-invariant"}],"rows":[{"file":"a","batch_size":null,"seed":null,"loss":null,"test_loss":null,"train_accuracy":null,"test_accuracy":null,"generalization_gap":null,"keskar":[],"lambda_max":null,"lambda_min":null,"parameter_norm":null,"distance":null,"sharpness":[{"measure":"fisher-rao","value":2.0,"stderr":null,"invariant":true,"converged":true,"reason":"computed without iteration"}]}],"correlations":[{"measure":"fisher-rao","scale":"scale-invariant","checkpoints":3,"tau":1.0,"stderr":null,"p_value":0.5,"exact":true}]}}"#,
+        ),
+        (
+            Record::new(bare(), batch_hessian()),
+            r#"{"schema":"basin/1","kind":"batch_hessian","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"matrix":"ggn","theory":"marchenko-pastur","samples":64,"empirical":{"lambda_max":2.0,"eigenvalues":[{"value":4.0,"residual":0.25,"converged":true,"end":"top"}],"trace":{"value":3.0,"stderr":0.5},"squared_frobenius":{"value":5.0,"stderr":0.5}},"noise":{"total":{"value":0.125,"stderr":0.5},"batch_size":8,"groups":64,"probes":7},"momentum":0.9,"crossover":20.0,"adam":{"beta1":0.9,"epsilon":1e-8,"groups":64},"check":{"steps":10,"runs":1,"loss":0.5,"level":2.0},"shard":"1/2","rows":[{"batch_size":8,"draws":1,"lambda_max":{"mean":4.0,"std":null,"stderr":null},"predicted_lambda_max":5.0,"predicted_lambda_max_stderr":0.5,"overlap":{"mean":0.5,"std":null,"stderr":null},"predicted_overlap":0.75,"max_learning_rate_sgd":0.5,"max_learning_rate_momentum":null,"max_learning_rate_adam":1.0,"max_learning_rate_measured":null,"preconditioned_lambda_max":{"mean":4.0,"std":0.0,"stderr":0.0},"max_learning_rate_adam_measured":9.5,"max_learning_rate_mean_square":{"value":0.25,"stderr":0.5},"max_learning_rate_mean_square_trace":null,"max_learning_rate_mean_square_directions":null,"divergence":[{"optimizer":"sgd","stable":null,"diverging":1.0}],"runs":[{"optimizer":"sgd","multiple":2.0,"learning_rate":1.0,"run":0,"steps":10,"loss":"Infinity","diverged":true}],"values":[{"draw":0,"eigenvalues":[{"value":4.0,"residual":0.25,"converged":true,"end":"top"}],"preconditioned":{"value":4.0,"residual":0.25,"converged":true,"end":"top"},"overlap":0.5,"products":9}]}]}}"#,
         ),
         (
             Record::new(bare(), line()),
