@@ -120,6 +120,26 @@ fn what_a_kill_tore_is_mended() {
 }
 
 #[test]
+fn killed_batches_are_not_measured_again() {
+    let basin = Basin::trained();
+    let measure = ["batch-hessian", "run/checkpoints/last.safetensors", "--samples", "64", "--batch-sizes", "4,8"];
+    let measure = [&measure[..], &["--draws", "150"]].concat();
+    let lines = |basin: &Basin| std::fs::read(basin.path("batches.jsonl.unfinished")).unwrap_or_default();
+    let count = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count();
+    let resumed = [&measure[..], &["--out", "batches.jsonl"]].concat();
+    assert!(killed(&basin, &resumed, |basin, _| count(&lines(basin)) > 20), "it ended before it was killed");
+    let other = [&resumed[..], &["--seed", "3"]].concat();
+    basin.run(&other).assert_refused(&["holds batches of another measurement", "give another `--out`"]);
+    let ended = basin.done(&resumed);
+    assert!(ended.stderr.contains("batches are known"), "{ended:?}");
+    assert!(lines(&basin).is_empty());
+    let found: Value = serde_json::from_slice(&basin.read("batches.jsonl")).unwrap();
+    let undisturbed = basin.done(&[&measure[..], &["--json", "-q"]].concat()).json();
+    assert_eq!(found["result"], undisturbed["result"]);
+    assert_eq!(found["products"], undisturbed["products"]);
+}
+
+#[test]
 fn another_run_in_the_same_directory_is_refused() {
     let basin = Basin::new();
     basin.done(&TRAIN);

@@ -120,7 +120,7 @@ fn indefinite(samples: usize, size: usize) -> Samples {
 }
 
 fn measure(samples: &Samples, options: &BatchHessianOptions, matrix: CurvatureMatrix) -> BatchHessian {
-    options.measure(samples, &samples.theta(), matrix, |_| Ok(())).unwrap().0
+    options.measure(samples, &samples.theta(), matrix, &(), |_| Ok(())).unwrap().0
 }
 
 fn options(batch_sizes: &[usize], draws: usize) -> BatchHessianOptions {
@@ -426,7 +426,7 @@ fn figures_of_a_network_are_those_of_its_dense_hessians() {
         DMatrix::from_row_slice(size, size, &rows.flatten_all().unwrap().to_vec1::<f64>().unwrap())
     };
     let options = BatchHessianOptions { adam: Some(AdamOptions::default()), ..options(&[B, N], 3) };
-    let (found, work) = options.measure(batches, &theta, CurvatureMatrix::Hessian, |_| Ok(())).unwrap();
+    let (found, work) = options.measure(batches, &theta, CurvatureMatrix::Hessian, &(), |_| Ok(())).unwrap();
     assert!(found.converged() && work.products > 0);
 
     let all = dense(&(0..N).collect::<Vec<_>>());

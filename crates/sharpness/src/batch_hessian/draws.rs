@@ -6,7 +6,7 @@ use basin_records::spectrum::{Density, Eigenvalue, End};
 use basin_tape::vector;
 use candle_core::{DType, Tensor};
 
-use super::{BatchHessianOptions, SecondMoment, Work, batch, inverse_effective_batch};
+use super::{BatchHessianOptions, DrawLog, SecondMoment, Work, batch, inverse_effective_batch};
 use crate::density::Deflated;
 use crate::lanczos::{Extremes, Lanczos};
 use crate::operator::{Curvature, CurvatureMatrix, Preconditioned, SymmetricOperator};
@@ -46,6 +46,7 @@ pub(super) struct Draws<'a> {
     pub(super) theta: &'a Tensor,
     pub(super) matrix: CurvatureMatrix,
     pub(super) second_moment: Option<&'a SecondMoment>,
+    pub(super) log: &'a dyn DrawLog,
 }
 
 type Observe<'a> = &'a (dyn Fn(usize) -> Result<()> + Sync);
@@ -54,7 +55,21 @@ impl Draws<'_> {
     /// Batches side by side, in the order of the units.
     pub(super) fn all(&self, units: &[Unit], whole: &Measured, observe: Observe) -> Result<Vec<Measured>> {
         let at_once = self.options.lanczos.at_once(self.theta.elem_count(), self.theta.dtype())?;
-        self.objective.work(units, |unit| unit.size, at_once, |&unit| self.measure(unit, Some(whole), observe))
+        self.objective.work(units, |unit| unit.size, at_once, |&unit| self.one(unit, whole, observe))
+    }
+
+    /// A batch from the log, or measured and kept there.
+    fn one(&self, unit: Unit, whole: &Measured, observe: Observe) -> Result<Measured> {
+        let known = self.log.known(unit.size, unit.draw).filter(|_| unit.draw > 0);
+        let Some(draw) = known else {
+            let measured = self.measure(unit, Some(whole), observe)?;
+            self.log.keep(unit.size, &measured.draw)?;
+            return Ok(measured);
+        };
+        observe(unit.size)?;
+        let mut work = Work::default();
+        work.add(draw.products as usize, unit.size);
+        Ok(Measured { unit, draw, top: None, density: None, work })
     }
 
     /// One batch, compared with the whole unless it is that.

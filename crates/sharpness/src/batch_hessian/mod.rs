@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use basin_objective::{Error, Result, SampledObjective, random};
 use basin_records::BatchHessian;
-use basin_records::batch_hessian::Empirical;
+use basin_records::batch_hessian::{Draw, Empirical};
 use candle_core::{D, DType, Tensor};
 
 pub use noise::Pairs;
@@ -79,6 +79,30 @@ pub struct BatchHessianOptions {
     pub shard: Option<(usize, usize)>,
     /// The eigensolver, which seeks one eigenvalue of the top and, of an indefinite matrix, one of the bottom.
     pub lanczos: Lanczos,
+}
+
+/// Batches that were measured before, and a place for those that are measured now, so that a run that was stopped goes on.
+/// The first batch of each size is measured again, for more than its figures is needed.
+pub trait DrawLog: Sync {
+    /// The `draw`-th batch of a size, where it is known.
+    fn known(&self, batch_size: usize, draw: usize) -> Option<Draw>;
+
+    /// Keeps a batch.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    fn keep(&self, batch_size: usize, draw: &Draw) -> Result<()>;
+}
+
+/// Knows nothing and keeps nothing.
+impl DrawLog for () {
+    fn known(&self, _batch_size: usize, _draw: usize) -> Option<Draw> {
+        None
+    }
+
+    fn keep(&self, _batch_size: usize, _draw: &Draw) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Where a run stands.
@@ -190,7 +214,7 @@ impl BatchHessianOptions {
     }
 
     /// Measures batches of `objective` at `theta` against all its samples, beside the theory of their noise: Marchenko-Pastur's
-    /// for Gauss-Newton matrices, else Wigner's. `observe` may be called by several threads; an error it returns ends the run.
+    /// for Gauss-Newton matrices, else Wigner's. Batches that `log` knows are taken from there. `observe` may be called by several threads; an error it returns ends the run.
     ///
     /// A batch of all N samples is the whole, whose figures it has exactly.
     ///
@@ -201,6 +225,7 @@ impl BatchHessianOptions {
         objective: &dyn SampledObjective,
         theta: &Tensor,
         matrix: CurvatureMatrix,
+        log: &dyn DrawLog,
         observe: impl Fn(Progress) -> Result<()> + Sync,
     ) -> Result<(BatchHessian, Work)> {
         let (samples, seed) = (objective.samples(), self.lanczos.seed);
@@ -216,7 +241,7 @@ impl BatchHessianOptions {
             self.adam.map(|_| SecondMoment::measure(objective, theta, seed, observed(Stage::Gradients, 2 * samples)));
         let (second_moment, gradients) = second_moment.transpose()?.unzip();
 
-        let draws = Draws { options: self, objective, theta, matrix, second_moment: second_moment.as_ref() };
+        let draws = Draws { options: self, objective, theta, matrix, second_moment: second_moment.as_ref(), log };
         let whole = draws.measure(Unit { size: samples, draw: 0 }, None, &observed(Stage::Whole, samples))?;
         let units = self.units(samples);
         let drawn: Vec<Unit> = units.iter().copied().filter(|unit| unit.size < samples).collect();

@@ -3,13 +3,15 @@
 mod check;
 mod parts;
 mod readable;
+mod unfinished;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use basin_objective::SampledObjective as _;
+use basin_records::spectrum::Matrix;
 use basin_records::{Outcome, Record};
-use basin_sharpness::batch_hessian::{AdamOptions, BatchHessianOptions, Progress as At, Stage, powers_of_two};
+use basin_sharpness::batch_hessian::{AdamOptions, BatchHessianOptions, DrawLog, Progress as At, Stage, powers_of_two};
 use basin_sharpness::lanczos::Lanczos;
 use basin_sharpness::{CurvatureMatrix, DensityOptions, deterministic_gradient};
 use basin_training::StabilityCheck;
@@ -20,6 +22,7 @@ use crate::interruption;
 use crate::output::emit;
 use crate::progress::Progress;
 use crate::subject::Subject;
+use unfinished::Unfinished;
 
 /// The largest basis of a batch: a few times what its two eigenvalues take, and several fit side by side.
 const MAX_BASIS: usize = 200;
@@ -35,8 +38,41 @@ pub(crate) fn run(arguments: &BatchHessian) -> anyhow::Result<Ended> {
     let check = arguments.check.then(|| check::settings(arguments));
     check.as_ref().map(|check| check.check()).transpose()?;
     deterministic_gradient(&subject.network()?, &subject.theta)?;
-    let record = measure(&subject, &options, matrix(arguments), check.as_ref(), arguments.common.machine.quiet)?;
-    end(arguments, &record)
+    let quiet = arguments.common.machine.quiet;
+    let unfinished = arguments.common.out.as_deref().map(|out| {
+        let unfinished = Unfinished::open(out, &measurement(&subject, &options, matrix(arguments))?)?;
+        if unfinished.count() > 0 && !quiet {
+            exit::tell(&format!("note: {} batches are known from a run that was stopped", unfinished.count()));
+        }
+        Ok::<_, anyhow::Error>(unfinished)
+    });
+    let unfinished = unfinished.transpose()?;
+    let log: &dyn DrawLog = unfinished.as_ref().map_or(&(), |unfinished| unfinished);
+    let record = measure(&subject, &options, matrix(arguments), check.as_ref(), log, quiet)?;
+    let ended = end(arguments, &record)?;
+    unfinished.map(|unfinished| unfinished.finish()).transpose()?;
+    Ok(ended)
+}
+
+/// What the figures of a batch depend on.
+fn measurement(subject: &Subject, options: &BatchHessianOptions, matrix: CurvatureMatrix) -> anyhow::Result<String> {
+    let provenance = subject.provenance(Instant::now())?;
+    let of_checkpoint = provenance.checkpoint.and_then(|checkpoint| checkpoint.blake3).unwrap_or_default();
+    let of_data = provenance.data.and_then(|data| data.blake3).unwrap_or_default();
+    let part = options.shard.map_or_else(String::new, |(part, parts)| format!(", part {part}/{parts}"));
+    let adam = options.adam.map_or_else(String::new, |adam| format!(", {adam:?}"));
+    let statistics = provenance.batch_norm.map_or_else(String::new, |_| ", batch statistics".into());
+    Ok(format!(
+        "{} of the checkpoint {:.8} on the data {:.8}, {}, {}{statistics}{adam}, tolerance {:e}, at most {} products, seed {}{part}",
+        Matrix::from(matrix),
+        of_checkpoint,
+        of_data,
+        provenance.loss.unwrap_or_default(),
+        provenance.dtype.unwrap_or_default(),
+        options.lanczos.tolerance,
+        options.lanczos.max_products,
+        options.lanczos.seed,
+    ))
 }
 
 fn end(arguments: &BatchHessian, record: &Record) -> anyhow::Result<Ended> {
@@ -84,6 +120,7 @@ fn measure(
     options: &BatchHessianOptions,
     matrix: CurvatureMatrix,
     check: Option<&StabilityCheck>,
+    log: &dyn DrawLog,
     quiet: bool,
 ) -> anyhow::Result<Record> {
     let started = Instant::now();
@@ -99,7 +136,7 @@ fn measure(
         }
         interruption::check()
     };
-    let (mut measured, work) = options.measure(&batches, &subject.theta, matrix, observe)?;
+    let (mut measured, work) = options.measure(&batches, &subject.theta, matrix, log, observe)?;
     drop(shown);
     // Linearizing costs a gradient.
     let mut sample_gradients = work.linearized as f64 + matrix.gradient_equivalents(1.0) * work.sample_products as f64;
