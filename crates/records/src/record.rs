@@ -31,7 +31,7 @@ pub enum Outcome {
     /// `spectrum`: eigenvalues of a curvature matrix.
     Spectrum(Spectrum),
     /// `batch_hessian`: curvature of mini-batches against that of all samples.
-    BatchHessian(BatchHessian),
+    BatchHessian(Box<BatchHessian>),
     /// `sharpness`: further measures.
     Sharpness(Sharpness),
     /// `line`: loss and accuracy on the line between two minima.

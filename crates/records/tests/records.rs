@@ -205,7 +205,7 @@ fn batch_hessian() -> Outcome {
         values: vec![draw],
         ..batch_hessian::Row::default()
     };
-    Outcome::BatchHessian(BatchHessian {
+    Outcome::BatchHessian(Box::new(BatchHessian {
         matrix: Matrix::Ggn,
         theory: Theory::MarchenkoPastur,
         samples: 64,
@@ -231,7 +231,7 @@ fn batch_hessian() -> Outcome {
         check: Some(Check { steps: 10, runs: 1, loss: 0.5, level: 2.0 }),
         shard: Some("1/2".into()),
         rows: vec![row],
-    })
+    }))
 }
 
 fn study() -> Outcome {

@@ -295,6 +295,42 @@ impl BatchHessianOptions {
         Ok((result, work))
     }
 
+    /// About what [`measure`](Self::measure) does on so many samples where each search for eigenvalues takes `products`.
+    ///
+    /// ```
+    /// use basin_sharpness::batch_hessian::BatchHessianOptions;
+    /// use basin_sharpness::lanczos::Lanczos;
+    ///
+    /// let batch_sizes = (3..13).map(|power| 1 << power).collect();
+    /// let options = BatchHessianOptions {
+    ///     batch_sizes,
+    ///     draws: 10,
+    ///     momentum: 0.9,
+    ///     adam: None,
+    ///     density: None,
+    ///     shard: None,
+    ///     lanczos: Lanczos::default(),
+    /// };
+    /// // CIFAR-10: the whole once, 81 840 samples in batches, and 18 vectors on 64 pairs of batches of 8.
+    /// let work = options.expected_work(50_000, 50);
+    /// assert_eq!(work.sample_products, (50_000 + 81_840) * 50 + 64 * 2 * 8 * 18 + 50_000 * 11);
+    /// ```
+    pub fn expected_work(&self, samples: usize, products: usize) -> Work {
+        let units = self.units(samples);
+        let first = units.iter().filter(|unit| unit.draw == 0 && unit.size < samples);
+        let directions = 1 + first.clone().count();
+        let dense = self.density.as_ref().map_or(0, |density| density.probes * density.steps);
+        let searches = if self.adam.is_some() { 2 } else { 1 };
+        let mut work = Work::default();
+        let of_adam = if self.adam.is_some() { 2 * samples } else { 0 };
+        work.linearized += of_adam;
+        work.add(searches * products + dense + directions, samples);
+        units.iter().filter(|unit| unit.size < samples).for_each(|unit| work.add(searches * products, unit.size));
+        first.for_each(|unit| work.sample_products += dense * unit.size);
+        Pairs::expected_work(directions, samples, &mut work);
+        work
+    }
+
     /// Batch sizes and draws of this part.
     fn units(&self, samples: usize) -> Vec<Unit> {
         let draws = |size: usize| if size == samples { 1 } else { self.draws };

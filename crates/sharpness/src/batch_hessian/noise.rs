@@ -85,6 +85,11 @@ impl Pairs {
         2 * PAIRS * BATCH_SIZE.min(samples / 2)
     }
 
+    /// Adds what pairs of so many directions take.
+    pub(super) fn expected_work(directions: usize, samples: usize, work: &mut Work) {
+        (0..2 * PAIRS).for_each(|_| work.add(directions + PROBES, BATCH_SIZE.min(samples / 2)));
+    }
+
     /// P, the number of parameters.
     pub(super) fn dimension(&self) -> usize {
         self.dimension
@@ -118,7 +123,7 @@ impl Pairs {
         let at_once = (MEMORY / (BYTES * dimension)).max(1);
         let figures = objective.work(&pairs, |_| 2 * batch_size, at_once, pair)?;
         let mut work = Work::default();
-        (0..2 * PAIRS).for_each(|_| work.add(along + PROBES, batch_size));
+        Self::expected_work(along, samples, &mut work);
         Ok((Self { samples, dimension, batch_size, figures }, work))
     }
 

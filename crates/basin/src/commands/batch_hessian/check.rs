@@ -8,19 +8,9 @@ use basin_records::batch_hessian::{Check, Row};
 use basin_sharpness::batch_hessian::{AdamOptions, BatchHessianOptions, SecondMoment, inverse_effective_batch};
 use basin_training::{Descending, DescentRule, StabilityCheck, divergence, divergence_level};
 
-use crate::arguments::BatchHessian;
 use crate::interruption;
 use crate::progress::Progress;
 use crate::subject::Subject;
-
-pub(super) fn settings(arguments: &BatchHessian) -> StabilityCheck {
-    StabilityCheck {
-        multiples: arguments.multiples.clone(),
-        steps: arguments.check_steps,
-        runs: arguments.check_runs,
-        seed: arguments.common.seed,
-    }
-}
 
 /// Puts the runs into the rows of this part, and says how many gradients of single samples they took.
 pub(super) fn run(

@@ -21,14 +21,14 @@ pub(super) fn merged(files: &[PathBuf]) -> anyhow::Result<Record> {
     for part in provenances {
         add(&mut whole, &part)?;
     }
-    Ok(Record::new(whole, Outcome::BatchHessian(merged)))
+    Ok(Record::new(whole, Outcome::BatchHessian(Box::new(merged))))
 }
 
 fn parts_in(file: &Path) -> anyhow::Result<Vec<(Provenance, BatchHessian)>> {
     let single = file.extension().is_some_and(|ending| ending == "json");
     let records = if single { vec![Record::read(file)?] } else { Record::read_lines(file)? };
     let part = |record: Record| match record.outcome {
-        Outcome::BatchHessian(part) => Ok((record.provenance, part)),
+        Outcome::BatchHessian(part) => Ok((record.provenance, *part)),
         other => Err(Error::input(
             format!("`{}` holds a record of the kind {}", file.display(), other.kind()),
             "name records of `basin batch-hessian --shard`",
