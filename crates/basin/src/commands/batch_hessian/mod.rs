@@ -29,12 +29,13 @@ pub(crate) fn run(arguments: &BatchHessian) -> anyhow::Result<Ended> {
     };
     let subject = Subject::load(checkpoint, &arguments.common)?;
     let request = Request::new(arguments, subject.data.samples())?;
-    announce(arguments, &request, &subject)?;
     let quiet = arguments.common.machine.quiet;
     let Some(out) = &arguments.common.out else {
+        announce(arguments, &request, &subject)?;
         return end(arguments, &measure(&subject, &request, &(), quiet)?);
     };
     let unfinished = Unfinished::open(out, &request.measurement(&subject)?)?;
+    announce(arguments, &request, &subject)?;
     if unfinished.count() > 0 && !quiet {
         exit::tell(&format!("note: {} batches are known from a run that was stopped", unfinished.count()));
     }

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Unfinished {
     path: PathBuf,
     known: Vec<Kept>,
-    /// Lines are written one at a time.
-    writing: Mutex<()>,
+    measurement: String,
+    /// Whether the file says of which measurement it is. Lines are written one at a time.
+    begun: Mutex<bool>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,7 +33,7 @@ enum Line {
 }
 
 impl Unfinished {
-    /// Goes on with what is kept for the file at `out`, if it is of the same measurement, or begins.
+    /// What is kept for the file at `out`, if it is of the same measurement.
     pub(super) fn open(out: &Path, measurement: &str) -> anyhow::Result<Self> {
         let mut name = OsString::from(out);
         name.push(".unfinished");
@@ -55,10 +56,8 @@ impl Unfinished {
                 }
             }
         }
-        if known.is_empty() {
-            lines::append(&path, &Line::Of { measurement: measurement.into() })?;
-        }
-        Ok(Self { path, known, writing: Mutex::new(()) })
+        let begun = Mutex::new(!known.is_empty());
+        Ok(Self { path, known, measurement: measurement.into(), begun })
     }
 
     /// How many batches are known.
@@ -68,7 +67,7 @@ impl Unfinished {
 
     /// Removes the file, once the record is written.
     pub(super) fn finish(&self) -> std::io::Result<()> {
-        std::fs::remove_file(&self.path)
+        if self.path.exists() { std::fs::remove_file(&self.path) } else { Ok(()) }
     }
 }
 
@@ -79,10 +78,16 @@ impl DrawLog for Unfinished {
     }
 
     fn keep(&self, batch_size: usize, draw: &Draw) -> Result<()> {
-        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = Line::Kept(Kept { batch_size, draw: draw.clone() });
-        lines::append(&self.path, &line).map_err(|error| {
-            Error::input(format!("a batch cannot be kept: {error}"), "give `--out` a file where there is room")
-        })
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let append = |line: &Line| {
+            lines::append(&self.path, line).map_err(|error| {
+                Error::input(format!("a batch cannot be kept: {error}"), "give `--out` a file where there is room")
+            })
+        };
+        if !*begun {
+            append(&Line::Of { measurement: self.measurement.clone() })?;
+            *begun = true;
+        }
+        append(&Line::Kept(Kept { batch_size, draw: draw.clone() }))
     }
 }
