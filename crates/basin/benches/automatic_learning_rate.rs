@@ -90,13 +90,23 @@ fn mean_loss(ends: &[End]) -> f64 {
     mean(&ends.iter().map(|end| end.loss).collect::<Vec<_>>())
 }
 
+/// Digits behind the point that show three figures of a value.
+fn decimals(value: f64) -> usize {
+    (2.0 - value.log10().floor()).clamp(0.0, 20.0) as usize
+}
+
+/// Mean and standard deviation of the losses, and of the accuracies where there are classes.
 fn readable(ends: &[End]) -> String {
     let losses: Vec<f64> = ends.iter().map(|end| end.loss).collect();
     match losses.iter().filter(|loss| loss.is_infinite()).count() {
         0 => {}
         diverged => return format!("{diverged} of {SEEDS} diverged"),
     }
-    let loss = format!("{:.2e} ± {:.0e}", mean(&losses), deviation(&losses));
+    let (loss, spread) = (mean(&losses), deviation(&losses));
+    let loss = match loss {
+        1e-4..1e4 => format!("{loss:.0$} ± {spread:.0$}", decimals(loss)),
+        _ => format!("{loss:.2e} ± {spread:.0e}"),
+    };
     let accuracies: Vec<f64> = ends.iter().filter_map(|end| Some(100.0 * end.accuracy?)).collect();
     match accuracies.is_empty() {
         true => loss,
@@ -104,52 +114,53 @@ fn readable(ends: &[End]) -> String {
     }
 }
 
-fn row(cells: impl IntoIterator<Item = String>) -> String {
-    format!("| {} |", cells.into_iter().collect::<Vec<_>>().join(" | "))
+/// Prints a row of the table.
+fn print_row(cells: &[String]) {
+    println!("| {} |", cells.join(" | "));
 }
 
 fn main() -> Result<()> {
-    let grid = LEARNING_RATES.iter().flat_map(|&rate| {
-        MOMENTA.map(|momentum| SgdSettings { learning_rate: rate.into(), momentum, ..SgdSettings::default() })
+    let fixed = LEARNING_RATES.iter().flat_map(|&rate| {
+        MOMENTA.map(|momentum| {
+            let sgd = SgdSettings { learning_rate: rate.into(), momentum, ..SgdSettings::default() };
+            (format!("{rate}, {momentum}"), sgd)
+        })
     });
     let automatic = SgdSettings { learning_rate: LearningRate::Automatic, ..SgdSettings::default() };
-    let settings: Vec<SgdSettings> = grid.chain([automatic]).collect();
+    let settings: Vec<(String, SgdSettings)> = fixed.chain([("**auto**".into(), automatic)]).collect();
 
-    let mut rows: Vec<Vec<String>> = settings
-        .iter()
-        .map(|sgd| match sgd.learning_rate {
-            LearningRate::Fixed(rate) => vec![format!("{rate}, {}", sgd.momentum)],
-            LearningRate::Automatic => vec!["**auto**".into()],
-        })
-        .collect();
+    let mut cells: Vec<Vec<String>> = settings.iter().map(|(name, _)| vec![name.clone()]).collect();
+    let mut ranks: Vec<Vec<f64>> = vec![Vec::new(); settings.len()];
     let mut costs = vec!["gradients: fixed, auto".to_owned()];
     for (number, problem) in (1..).zip(&PROBLEMS) {
         let Problem { model, data, batch_size, epochs } = problem;
         println!("{number}. `{model}` on `{data}`, batch size {batch_size}, {epochs} epochs");
-        let mut ends = Vec::new();
-        for sgd in &settings {
-            eprintln!(
-                "problem {number} of {}, learning rate {}, momentum {}",
-                PROBLEMS.len(),
-                sgd.learning_rate,
-                sgd.momentum
-            );
-            ends.push(problem.ends(*sgd)?);
-        }
+        let ends = settings.iter().map(|(name, sgd)| {
+            eprintln!("problem {number} of {}: {name}", PROBLEMS.len());
+            problem.ends(*sgd)
+        });
+        let ends = ends.collect::<Result<Vec<_>>>()?;
         let losses: Vec<f64> = ends.iter().map(|ends| mean_loss(ends)).collect();
-        for ((cells, ends), loss) in rows.iter_mut().zip(&ends).zip(&losses) {
+        for (index, loss) in losses.iter().enumerate() {
             let rank = 1 + losses.iter().filter(|other| *other < loss).count();
-            cells.push(format!("{rank}: {}", readable(ends)));
+            ranks[index].push(rank as f64);
+            cells[index].push(format!("{rank}: {}", readable(&ends[index])));
         }
         let gradients = |ends: &[End]| mean(&ends.iter().map(|end| end.gradients).collect::<Vec<_>>());
         costs.push(format!("{:.0}, {:.0}", gradients(&ends[0]), gradients(&ends[settings.len() - 1])));
     }
-    rows.push(costs);
-    println!(
-        "\n{}",
-        row(["learning rate, momentum".into()].into_iter().chain((1..=PROBLEMS.len()).map(|n| n.to_string())))
-    );
-    println!("{}", row(vec!["---".into(); PROBLEMS.len() + 1]));
-    rows.into_iter().for_each(|cells| println!("{}", row(cells)));
+
+    let numbers = (1..=PROBLEMS.len()).map(|number| number.to_string());
+    let head: Vec<String> =
+        ["learning rate, momentum".into()].into_iter().chain(numbers).chain(["mean rank".into()]).collect();
+    println!();
+    print_row(&head);
+    print_row(&vec!["---".into(); head.len()]);
+    for (mut cells, ranks) in cells.into_iter().zip(&ranks) {
+        cells.push(format!("{:.1}", mean(ranks)));
+        print_row(&cells);
+    }
+    costs.push(String::new());
+    print_row(&costs);
     Ok(())
 }

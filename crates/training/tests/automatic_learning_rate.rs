@@ -49,7 +49,7 @@ fn training_begins_with_the_first_batch_whose_matrix_is_not_zero() {
         };
         assert!(train(&settings, &parts, &mut stopped).is_err());
         if stop == 1 {
-            let state = Weights::read(&parts.join("state.safetensors")).unwrap();
+            let state = Weights::read(parts.join("state.safetensors")).unwrap();
             assert_eq!(state.metadata["controller.largest"], 0.0_f64.to_bits().to_string());
         }
         train(&settings, &parts, &mut |_| Ok(())).unwrap();
