@@ -24,6 +24,10 @@ cuda-check:
 bench:
     cargo bench -p basin --bench products
 
+# An automatic learning rate against a grid of fixed ones.
+bench-learning-rates:
+    cargo bench -p basin --bench automatic_learning_rate
+
 # The same products by PyTorch and the tools built on it, taking turns; needs Python 3.11 and downloads into target/peers.
 bench-peers *arguments:
     python3 -m venv target/peers

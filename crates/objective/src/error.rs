@@ -37,6 +37,12 @@ pub enum Error {
         /// Says what to do.
         hint: String,
     },
+    /// A product of a curvature matrix left the numbers.
+    #[error("product {product} of the curvature matrix is not finite")]
+    NotFinite {
+        /// Which product, counted from 1.
+        product: usize,
+    },
     /// The file system refused.
     // The cause is part of the message, not a `source`, so that one line says all.
     #[error("cannot {action} `{}`: {cause}", .path.display())]
@@ -94,6 +100,9 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Input { hint, .. } | Self::NoSplit { hint, .. } | Self::Io { hint, .. } => Some(hint),
+            Self::NotFinite { .. } => {
+                Some("the weights are at a point where the loss or its derivatives overflow; try `--dtype f64`")
+            }
             Self::Tape(_) | Self::Candle(_) | Self::Interrupted => None,
         }
     }
@@ -101,7 +110,7 @@ impl Error {
     /// Whether what was given is at fault, rather than the program or the machine.
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Input { .. } | Self::NoSplit { .. } => true,
+            Self::Input { .. } | Self::NoSplit { .. } | Self::NotFinite { .. } => true,
             Self::Io { cause, .. } => matches!(
                 cause.kind(),
                 io::ErrorKind::NotFound

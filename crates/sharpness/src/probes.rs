@@ -41,8 +41,5 @@ pub(crate) fn normal(seed: u64, purpose: &str, probe: usize, operator: &dyn Symm
 
 /// The error of a product that is not finite.
 pub(crate) fn not_finite(product: usize) -> Error {
-    Error::input(
-        format!("product {product} of the curvature matrix is not finite"),
-        "the weights are at a point where the loss or its derivatives overflow; try `--dtype f64`",
-    )
+    Error::NotFinite { product }
 }

@@ -11,12 +11,18 @@
 //!
 //! - the matrix is the generalized Gauss-Newton matrix of the current batch, which has no negative eigenvalues. Where the
 //!   model has batch norm, the statistics are those of the batch and are differentiated as in the training step;
-//! - L is the largest Ritz value; μ the smallest one of the bulk: above [`ZERO`] · L, and with a weight above 1/P, what a
-//!   single eigenvalue has on average;
-//! - both are averaged as logarithms with weight [`DAMPING`] for the new value, but an L above its average counts at once;
+//! - L is the largest Ritz value of all measurements so far; κ = L/μ is that of each measurement, averaged as a logarithm with
+//!   weight [`DAMPING`] for the new value. μ is the smallest Ritz value of the bulk: above [`ZERO`] · L, and with a weight above
+//!   1/P, what a single eigenvalue has on average;
 //! - ρ is at most [`MOST_MOMENTUM`], and α at most [`SAFETY`] · 2(1 − ρ)/L: the rate α/(1 − ρ) at which steps add up along a gradient
 //!   that stays is then stable without momentum. The limit 2(1 + ρ)/L holds for a fixed quadratic without noise; networks
 //!   trained at it diverge.
+//!
+//! L never falls because a measurement sees one batch and its learning rate meets fifty others. The Gauss-Newton matrix of
+//! samples that are fitted vanishes with their loss, whatever the Jacobian; a batch with a sample that is not fitted has the
+//! curvature that was seen before. An average that forgets lets such rare batches have steps of any length, as the one of
+//! Adam does (Reddi, Kale and Kumar, "On the convergence of Adam and beyond", 2018); their remedy is the same, a maximum. κ does
+//! not change when the whole matrix grows or vanishes.
 
 use basin_objective::Result;
 use basin_sharpness::{CurvatureMatrix, Deflated, DensityOptions, SymmetricOperator};
@@ -66,45 +72,55 @@ impl HeavyBall {
     }
 }
 
-/// The damped range of the bulk's and the outliers' eigenvalues.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What the measurements so far have shown; at first nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Controller {
-    /// L, averaged and not below the last measurement.
+    /// L; zero while every matrix was zero.
     pub(crate) largest: f64,
-    /// μ, averaged.
-    pub(crate) smallest: f64,
-    /// The average of L.
-    pub(crate) average: f64,
+    /// κ, averaged; means nothing while L is zero.
+    pub(crate) condition: f64,
     /// Gradient equivalents on one batch since the epoch began.
     pub(crate) cost: f64,
 }
 
 impl Controller {
-    /// After another measurement; nothing is known of a matrix that is zero.
-    pub(crate) fn updated(before: Option<Self>, operator: &dyn SymmetricOperator, seed: u64) -> Result<Option<Self>> {
+    /// Whether to measure before the update that comes after `updates` of them. Of a matrix that was zero nothing is known, so
+    /// that every batch is asked until one is not.
+    pub(crate) fn is_due(&self, updates: u64) -> bool {
+        self.largest == 0.0 || updates.is_multiple_of(EVERY)
+    }
+
+    /// After another measurement.
+    ///
+    /// # Errors
+    /// [`basin_objective::Error::NotFinite`] when a product is not finite.
+    pub(crate) fn measured(self, operator: &dyn SymmetricOperator, seed: u64) -> Result<Self> {
         let options = DensityOptions { probes: 1, steps: LANCZOS_STEPS, seed, ..DensityOptions::default() };
         let density = options.density(operator, &Deflated::default(), |_, _| Ok(()))?;
-        let cost = density.products as f64 * CurvatureMatrix::GaussNewton.gradient_equivalents(1.0);
+        let cost = self.cost + density.products as f64 * CurvatureMatrix::GaussNewton.gradient_equivalents(1.0);
         let Some((largest, smallest)) = range(&density.nodes, &density.weights, operator.dimension()) else {
-            return Ok(before.map(|before| Self { cost: before.cost + cost, ..before }));
+            return Ok(Self { cost, ..self });
         };
-        Ok(Some(match before {
-            None => Self { largest, smallest, average: largest, cost },
-            Some(before) => {
-                let average = damped(before.average, largest);
-                let smallest = damped(before.smallest, smallest);
-                Self { largest: average.max(largest), smallest, average, cost: before.cost + cost }
-            }
-        }))
+        let now = largest / smallest;
+        let condition = match self.largest {
+            0.0 => now,
+            _ => (self.condition.ln() * (1.0 - DAMPING) + now.ln() * DAMPING).exp(),
+        };
+        Ok(Self { largest: self.largest.max(largest), condition, cost })
     }
 
+    /// μ: the smallest eigenvalue that belongs to L.
+    pub(crate) fn smallest(&self) -> f64 {
+        if self.largest == 0.0 { 0.0 } else { self.largest / self.condition }
+    }
+
+    /// No step is safe while nothing is known.
     pub(crate) fn choice(&self) -> HeavyBall {
-        HeavyBall::optimum(self.largest, self.smallest)
+        if self.largest == 0.0 {
+            return HeavyBall { learning_rate: 0.0, momentum: 0.0 };
+        }
+        HeavyBall::optimum(self.largest, self.smallest())
     }
-}
-
-fn damped(before: f64, now: f64) -> f64 {
-    (before.ln() * (1.0 - DAMPING) + now.ln() * DAMPING).exp()
 }
 
 /// L and μ of Ritz values and their weights, unless there is nothing positive.
@@ -167,10 +183,14 @@ mod tests {
         (found - expected).abs() <= TOLERANCE * expected.abs()
     }
 
+    fn measured(before: Controller, eigenvalues: &[f64]) -> Controller {
+        before.measured(&quadratic(eigenvalues), 0).unwrap()
+    }
+
     #[test]
     fn a_known_spectrum_gives_the_heavy_ball_optimum() {
-        let controller = Controller::updated(None, &quadratic(&[1.0, 1.5, 2.25]), 0).unwrap().unwrap();
-        assert!(close(controller.largest, 2.25) && close(controller.smallest, 1.0), "{controller:?}");
+        let controller = measured(Controller::default(), &[1.0, 1.5, 2.25]);
+        assert!(close(controller.largest, 2.25) && close(controller.smallest(), 1.0), "{controller:?}");
         let chosen = controller.choice();
         assert!(close(chosen.learning_rate, 0.64) && close(chosen.momentum, 0.04), "{chosen:?}");
         assert!(close(controller.cost, 3.0 * 4.0 / 3.0), "three products span the space: {}", controller.cost);
@@ -178,9 +198,19 @@ mod tests {
 
     #[test]
     fn zeros_are_no_part_of_the_bulk() {
-        let controller = Controller::updated(None, &quadratic(&[0.0, 0.5, 3.0]), 1).unwrap().unwrap();
-        assert!(close(controller.largest, 3.0) && close(controller.smallest, 0.5), "{controller:?}");
-        assert_eq!(Controller::updated(None, &quadratic(&[0.0]), 0).unwrap(), None);
+        let controller = measured(Controller::default(), &[0.0, 0.5, 3.0]);
+        assert!(close(controller.largest, 3.0) && close(controller.smallest(), 0.5), "{controller:?}");
+    }
+
+    #[test]
+    fn a_matrix_that_is_zero_leaves_what_is_known_and_costs_its_product() {
+        let unknown = measured(Controller::default(), &[0.0]);
+        assert_eq!(unknown.choice(), HeavyBall { learning_rate: 0.0, momentum: 0.0 });
+        assert!(unknown.is_due(1) && close(unknown.cost, 4.0 / 3.0), "{unknown:?}");
+        let known = measured(unknown, &[2.0]);
+        assert!(close(known.largest, 2.0) && close(known.condition, 1.0), "{known:?}");
+        assert!(!known.is_due(1) && known.is_due(EVERY));
+        assert_eq!(measured(known, &[0.0]), Controller { cost: known.cost + 4.0 / 3.0, ..known });
     }
 
     #[test]
@@ -203,12 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rise_counts_at_once_and_a_fall_by_half() {
-        let first = Controller::updated(None, &quadratic(&[1.0]), 0).unwrap();
-        let risen = Controller::updated(first, &quadratic(&[4.0]), 0).unwrap();
-        let fallen = Controller::updated(risen, &quadratic(&[0.5]), 0).unwrap().unwrap();
-        let risen = risen.unwrap();
-        assert!(close(risen.largest, 4.0) && close(risen.average, 2.0) && close(risen.smallest, 2.0), "{risen:?}");
-        assert!(close(fallen.largest, 1.0) && close(fallen.smallest, 1.0), "{fallen:?}");
+    fn the_largest_eigenvalue_is_kept_and_the_condition_number_damped() {
+        let first = measured(Controller::default(), &[1.0]);
+        let risen = measured(first, &[1.0, 4.0]);
+        assert!(close(risen.largest, 4.0) && close(risen.condition, 2.0), "{risen:?}");
+        let vanished = measured(risen, &[1e-6, 2e-6]);
+        assert!(close(vanished.largest, 4.0) && close(vanished.condition, 2.0), "{vanished:?}");
     }
 }

@@ -21,7 +21,7 @@ pub enum Error {
     /// The loss left the numbers.
     #[error("the loss is {loss} at step {step} of epoch {epoch}, with learning rate {learning_rate}")]
     Diverged {
-        /// NaN or an infinity; NaN also where weights left the numbers.
+        /// NaN or an infinity; NaN also where weights or a product with the curvature matrix left the numbers.
         loss: f64,
         /// The step before whose update it was seen, or the last one of an epoch after which it was; counted from 1.
         step: u64,

@@ -14,7 +14,7 @@ use crate::optimizers::Optimizer;
 use crate::settings::Settings;
 
 /// The fields of a [`Controller`] in the file.
-const CONTROLLER: [&str; 4] = ["controller.largest", "controller.smallest", "controller.average", "controller.cost"];
+const CONTROLLER: [&str; 3] = ["controller.largest", "controller.condition", "controller.cost"];
 
 /// What a run that diverged goes back to.
 #[derive(Debug)]
@@ -108,8 +108,8 @@ impl State {
             ("best_loss".to_owned(), self.best.0.to_bits().to_string()),
             ("best_epoch".to_owned(), self.best.1.to_string()),
         ]);
-        if let Some(Controller { largest, smallest, average, cost }) = self.controller {
-            let values = CONTROLLER.into_iter().zip([largest, smallest, average, cost]);
+        if let Some(Controller { largest, condition, cost }) = self.controller {
+            let values = CONTROLLER.into_iter().zip([largest, condition, cost]);
             metadata.extend(values.map(|(key, value)| (key.to_owned(), value.to_bits().to_string())));
         }
         if let Some(Before { theta, buffers, step }) = &self.before {
@@ -158,8 +158,8 @@ impl State {
             for (value, key) in values.iter_mut().zip(CONTROLLER) {
                 *value = f64::from_bits(number(key)?);
             }
-            let [largest, smallest, average, cost] = values;
-            let controller = Controller { largest, smallest, average, cost };
+            let [largest, condition, cost] = values;
+            let controller = Controller { largest, condition, cost };
             state.optimizer.set_momentum(controller.choice());
             state.controller = Some(controller);
         }

@@ -16,7 +16,7 @@ use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
 
 use crate::checkpoint::CheckpointMetadata;
-use crate::controller::{BatchGaussNewton, Controller, EVERY};
+use crate::controller::BatchGaussNewton;
 use crate::directory::RunDirectory;
 use crate::settings::Settings;
 use crate::state::State;
@@ -221,12 +221,12 @@ impl Trainer<'_> {
         self.problem.train.samples().div_ceil(self.settings.batch_size)
     }
 
-    /// The learning rate of a step; an automatic one of a matrix that was always zero is zero.
+    /// The learning rate of a step.
     fn learning_rate(&self, state: &State, step: u64) -> f64 {
         let factor = self.settings.schedule.factor(step, self.batches_per_epoch() as u64, self.settings.epochs);
         let full = match self.settings.optimizer.learning_rate() {
             LearningRate::Fixed(learning_rate) => learning_rate,
-            LearningRate::Automatic => state.controller.map_or(0.0, |controller| controller.choice().learning_rate),
+            LearningRate::Automatic => state.controller.unwrap_or_default().choice().learning_rate,
         };
         full * factor
     }
@@ -234,17 +234,26 @@ impl Trainer<'_> {
     /// Chooses learning rate and momentum anew where they are automatic and it is time.
     fn control(&self, state: &mut State, linearization: &Linearization, weight: f64) -> Result<()> {
         let automatic = self.settings.optimizer.learning_rate() == LearningRate::Automatic;
-        if !automatic || !state.updates.is_multiple_of(EVERY) {
+        let before = state.controller.unwrap_or_default();
+        if !automatic || !before.is_due(state.updates) {
             return Ok(());
         }
         let dtype = self.settings.dtype()?;
         let batch = BatchGaussNewton { linearization, weight, device: self.device, dtype };
         let seed = self.settings.seed.wrapping_add(state.updates);
-        state.controller = Controller::updated(state.controller, &batch, seed)?;
-        if let Some(controller) = &state.controller {
-            state.optimizer.set_momentum(controller.choice());
-        }
+        let controller = before.measured(&batch, seed).map_err(|error| match error {
+            ObjectiveError::NotFinite { .. } => self.diverged(state, f64::NAN),
+            error => error.into(),
+        })?;
+        state.optimizer.set_momentum(controller.choice());
+        state.controller = Some(controller);
         Ok(())
+    }
+
+    /// The error of a step that is not taken.
+    fn diverged(&self, state: &State, loss: f64) -> Error {
+        let learning_rate = self.learning_rate(state, state.step);
+        Error::Diverged { loss, step: state.step + 1, epoch: state.epoch + 1, learning_rate }
     }
 
     /// What an automatic learning rate followed from and what it cost in this epoch.
@@ -253,7 +262,7 @@ impl Trainer<'_> {
         let observed = [
             ("momentum", controller.choice().momentum),
             ("ritz_largest", controller.largest),
-            ("ritz_bulk", controller.smallest),
+            ("ritz_bulk", controller.smallest()),
             ("controller_gradient_equivalents", std::mem::take(&mut controller.cost)),
         ];
         observed.map(|(name, value)| (name.to_owned(), value)).into()
@@ -293,14 +302,11 @@ impl Trainer<'_> {
         let point = program.at(&state.theta.as_detached_tensor(), &state.buffers)?;
         let linearization = Linearization::new(program, loss.as_ref(), &point, &[&inputs], &targets)?;
         let mean_loss = vector::total(&linearization.losses()?)? / weight;
-        if mean_loss.is_finite() {
-            self.control(state, &linearization, weight)?;
-        }
-        let learning_rate = self.learning_rate(state, state.step);
         if !mean_loss.is_finite() {
-            let (step, epoch) = (state.step + 1, state.epoch + 1);
-            return Err(Error::Diverged { loss: mean_loss, step, epoch, learning_rate });
+            return Err(self.diverged(state, mean_loss));
         }
+        self.control(state, &linearization, weight)?;
+        let learning_rate = self.learning_rate(state, state.step);
         let gradient = (linearization.gradient()?.joined()? / weight)?;
         let buffers = updated_statistics(linearization.tape(), &state.buffers)?;
         state.remember()?;

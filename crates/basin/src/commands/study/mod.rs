@@ -9,7 +9,7 @@ use std::path::Path;
 use basin_objective::Error;
 use basin_records::study::{Run, Setting, Study as StudyRecord};
 use basin_records::{Comparison, Outcome, Provenance, Record, file};
-use basin_training::{Error as TrainingError, OptimizerSettings};
+use basin_training::{Error as TrainingError, LearningRate, OptimizerSettings, SgdSettings};
 
 use crate::arguments::Study;
 use crate::commands::compare;
@@ -105,6 +105,9 @@ fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units)
 /// An optimizer with all its settings, as text.
 fn optimizer(settings: &OptimizerSettings) -> String {
     match settings {
+        OptimizerSettings::Sgd(SgdSettings { learning_rate: LearningRate::Automatic, weight_decay, .. }) => {
+            format!("sgd, learning rate and momentum auto, weight decay {weight_decay}")
+        }
         OptimizerSettings::Sgd(sgd) => format!(
             "sgd, learning rate {}, momentum {}{}, weight decay {}",
             sgd.learning_rate,
