@@ -3,6 +3,7 @@
 use basin_records::{Outcome, Provenance};
 use serde::Serialize;
 
+use crate::batch_hessian;
 use crate::collection::Collection;
 use crate::figure::distinct;
 use crate::number;
@@ -76,8 +77,10 @@ fn unlike_data(collection: &Collection) -> Option<String> {
 
 fn unconverged(collection: &Collection) -> Option<String> {
     let spectra = collection.spectra();
-    let total: usize = spectra.iter().map(|measured| measured.result.eigenvalues.len()).sum();
-    let missed: usize = spectra.iter().map(|measured| measured.result.unconverged()).sum();
+    let of_spectra = spectra.iter().map(|measured| (measured.result.unconverged(), measured.result.eigenvalues.len()));
+    let records = collection.batch_hessians();
+    let of_batches = records.iter().map(|measured| batch_hessian::unconverged(measured.result));
+    let (missed, total) = of_spectra.chain(of_batches).fold((0, 0), |sums, each| (sums.0 + each.0, sums.1 + each.1));
     (missed > 0)
         .then(|| format!("{missed} of {total} eigenvalues did not reach the tolerance; figures draw them hollow."))
 }

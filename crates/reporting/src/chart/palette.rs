@@ -27,6 +27,8 @@ pub(crate) enum Marker {
     Diamond,
     TriangleDown,
     Hexagon,
+    /// An upright bar, for what reaches from one value to another.
+    Bar,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

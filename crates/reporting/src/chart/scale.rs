@@ -73,6 +73,12 @@ impl Scale {
         position.is_finite().then_some(position)
     }
 
+    /// The same with what lies beyond an end moved there; none for no number.
+    pub(crate) fn held_position(&self, value: f64) -> Option<f64> {
+        let beyond = if value > self.low { 1.0 } else { 0.0 };
+        (!value.is_nan()).then(|| self.position(value).unwrap_or(beyond).clamp(0.0, 1.0))
+    }
+
     /// About six ticks at round values.
     pub(crate) fn ticks(&self) -> Vec<Tick> {
         match self.kind {
@@ -190,6 +196,15 @@ mod tests {
         assert_eq!(scale.position(f64::NAN), None);
         assert_eq!(Scale::linear([0.0, 1.0]).position(f64::INFINITY), None);
         assert!(scale.position(10.0).is_some_and(|position| (position - 0.5).abs() < 1e-12));
+    }
+
+    #[test]
+    fn what_lies_beyond_an_end_can_be_held_there() {
+        let held = |value| Scale::logarithmic([1.0, 100.0]).held_position(value);
+        assert_eq!([0.0, -1.0, 1e-3].map(held), [Some(0.0); 3]);
+        assert_eq!([1e3, f64::INFINITY].map(held), [Some(1.0); 2]);
+        assert_eq!(held(f64::NAN), None);
+        assert!(held(10.0).is_some_and(|position| (position - 0.5).abs() < 1e-12));
     }
 
     #[test]
