@@ -3,8 +3,8 @@
 use basin_records::{Outcome, Provenance};
 use serde::Serialize;
 
-use crate::batch_hessian;
-use crate::collection::Collection;
+use crate::batch_hessian::{extremes, preconditioned};
+use crate::collection::{Collection, Measured};
 use crate::figure::distinct;
 use crate::number;
 
@@ -77,10 +77,11 @@ fn unlike_data(collection: &Collection) -> Option<String> {
 
 fn unconverged(collection: &Collection) -> Option<String> {
     let spectra = collection.spectra();
-    let of_spectra = spectra.iter().map(|measured| (measured.result.unconverged(), measured.result.eigenvalues.len()));
+    let of_spectra = spectra.iter().flat_map(|measured| &measured.result.eigenvalues);
     let records = collection.batch_hessians();
-    let of_batches = records.iter().map(|measured| batch_hessian::unconverged(measured.result));
-    let (missed, total) = of_spectra.chain(of_batches).fold((0, 0), |sums, each| (sums.0 + each.0, sums.1 + each.1));
+    let of_batches = records.iter().flat_map(|Measured { result, .. }| extremes(result).chain(preconditioned(result)));
+    let found: Vec<bool> = of_spectra.chain(of_batches).map(|eigenvalue| eigenvalue.converged).collect();
+    let (missed, total) = (found.iter().filter(|converged| !**converged).count(), found.len());
     (missed > 0)
         .then(|| format!("{missed} of {total} eigenvalues did not reach the tolerance; figures draw them hollow."))
 }

@@ -1,7 +1,7 @@
 //! What the curvature of mini-batches says of the theory: where eigenvalues part from it, how learning rates grow with the
 //! batch size, and how far from the limits runs diverge.
 
-use basin_records::batch_hessian::{Descent, Divergence, Row, Spread};
+use basin_records::batch_hessian::{Descent, Divergence, Draw, Row, Spread};
 use basin_records::spectrum::{Eigenvalue, End};
 use basin_records::{BatchHessian, Provenance};
 
@@ -59,6 +59,11 @@ impl<'a> Extreme<'a> {
     }
 }
 
+/// The eigenvalue of a batch at one end, where it was sought.
+pub(crate) fn at_end(draw: &Draw, end: End) -> Option<&Eigenvalue> {
+    draw.eigenvalues.iter().find(|eigenvalue| eigenvalue.end == end)
+}
+
 /// The eigenvalue as figures name it.
 pub(crate) fn symbol(end: End) -> &'static str {
     match end {
@@ -78,45 +83,49 @@ pub(crate) fn parting(result: &BatchHessian, end: End) -> Option<String> {
     let with = |verdict| extremes.iter().filter(move |extreme| extreme.parts() == verdict);
     let sizes_with = |verdict| sizes(with(verdict).map(|extreme| extreme.batch_size));
     let name = symbol(end);
+    if with(None).count() == extremes.len() {
+        return Some(format!("Single draws leave open whether measured and predicted {name} of mini-batches agree."));
+    }
+    let place = match with(Some(true)).count() {
+        0 => "nowhere".into(),
+        _ => format!("at {}", sizes_with(Some(true))),
+    };
+    let ratios = range(with(Some(true)).filter_map(Extreme::ratio));
+    let ratios =
+        ratios.map_or_else(String::new, |ratios| format!(": the measured one is {ratios} times the predicted"));
     let open = match with(None).count() {
         0 => String::new(),
-        count if count == extremes.len() => {
-            return Some(format!("Single draws leave open whether measured and predicted {name} agree."));
-        }
-        _ => format!(" {} leaves that open (a single draw, or no number).", capital(&sizes_with(None))),
+        _ => format!(" It stays open at {} (a single draw, or no number).", sizes_with(None)),
     };
-    let told = match range(with(Some(true)).filter_map(Extreme::ratio)) {
-        Some(ratios) => format!(
-            "Measured and predicted {name} part by more than three standard errors and a tenth at {}: the measured one is \
-             {ratios} times the predicted.",
-            sizes_with(Some(true)),
-        ),
-        None => format!("Measured and predicted {name} part nowhere by more than three standard errors and a tenth."),
-    };
-    Some(told + &open)
+    Some(format!(
+        "Measured and predicted {name} of mini-batches part, by more than three standard errors and a tenth, \
+         {place}{ratios}.{open}"
+    ))
 }
 
-/// With which powers of the batch size a learning rate grows below and above the crossover.
-pub(crate) fn growth(result: &BatchHessian, name: &str, measured: Rate, predicted: Option<Rate>) -> Option<String> {
+/// With which powers of the batch size a learning rate grows below and above the crossover, beside what a rule of thumb says.
+pub(crate) fn growth(
+    result: &BatchHessian,
+    name: &str,
+    measured: Rate,
+    predicted: Option<Rate>,
+    rule: &str,
+) -> Option<String> {
     let crossover = result.crossover.filter(|size| size.is_finite())?;
-    let side = |below: bool| {
+    let side = |below: bool, word: &str| {
         let rows = result.rows.iter().filter(move |row| (row.batch_size as f64 <= crossover) == below);
-        let power = |rate: Rate| exponent(rows.clone().filter_map(|row| Some((row.batch_size as f64, rate(row)?))));
-        let predicted = predicted.and_then(power).map(|power| format!(" (predicted {power:.2})"));
-        Some(format!("{:.2}{}", power(measured)?, predicted.unwrap_or_default()))
+        let power = |rate: Rate| {
+            let power = exponent(rows.clone().filter_map(|row| Some((row.batch_size as f64, rate(row)?))))?;
+            Some(format!("{power:.2}").replace('-', "−"))
+        };
+        let predicted = predicted.and_then(power).map_or_else(String::new, |power| format!(" (predicted {power})"));
+        Some(format!("{}{predicted} {word} B*", power(measured)?))
     };
-    let told: Vec<String> = [(side(true), "below"), (side(false), "above")]
-        .into_iter()
-        .filter_map(|(power, side)| Some(format!("{} {side} B*", power?)))
-        .collect();
-    (!told.is_empty()).then(|| {
-        format!(
-            "{name} grows with the batch size to the power {}, where B* = {}.",
-            number::enumerate(&told),
-            number::significant(crossover),
-        )
-        .replace("-", "−")
-    })
+    let told: Vec<String> = [side(true, "below"), side(false, "above")].into_iter().flatten().collect();
+    let crossover = number::significant(crossover);
+    let powers = number::enumerate(&told);
+    let told = format!("{name} grows with the batch size B to the power {powers}, where B* = {crossover}; {rule}.");
+    (!powers.is_empty()).then_some(told)
 }
 
 /// Takes a learning rate from a row.
@@ -170,11 +179,7 @@ pub(crate) fn divergence(result: &BatchHessian, optimizer: Descent, limit: Rate,
     if told.is_empty() {
         return None;
     }
-    let check = result.check.as_ref().map_or_else(String::new, |check| {
-        let runs = number::plural(check.runs as usize, "run");
-        format!(" ({runs} of {} at each rate)", number::plural(check.steps as usize, "step"))
-    });
-    Some(format!("Short runs with {optimizer}{check}: {}.", told.join("; ")))
+    Some(format!("Short runs with {optimizer}: {}.", told.join("; ")))
 }
 
 /// The least of the rates that are necessary for stability in the mean square.
@@ -187,23 +192,18 @@ pub(crate) fn least_mean_square(row: &Row) -> Option<f64> {
     necessary.into_iter().flatten().map(|estimate| estimate.value).filter(|rate| *rate > 0.0).reduce(f64::min)
 }
 
-/// What the eigensolver says of its answers, those of the batches and that of all samples.
-pub(crate) fn convergence(result: &BatchHessian) -> String {
-    let (missed, total) = unconverged(result);
-    match missed {
-        0 => format!("All {total} eigenvalues reached the tolerance."),
-        _ => format!(
-            "{missed} of {total} eigenvalues did not reach the tolerance; they, and means over them, are drawn hollow."
-        ),
-    }
+/// Every extremal eigenvalue, those of all samples first.
+pub(crate) fn extremes(result: &BatchHessian) -> impl Iterator<Item = &Eigenvalue> {
+    result.empirical.eigenvalues.iter().chain(draws(result).flat_map(|draw| &draw.eigenvalues))
 }
 
-/// How many eigenvalues did not reach the tolerance, and how many there are.
-pub(crate) fn unconverged(result: &BatchHessian) -> (usize, usize) {
-    let draws = result.rows.iter().flat_map(|row| &row.values);
-    let of_draws = draws.flat_map(|draw| draw.eigenvalues.iter().chain(&draw.preconditioned));
-    let all: Vec<&Eigenvalue> = result.empirical.eigenvalues.iter().chain(of_draws).collect();
-    (all.iter().filter(|eigenvalue| !eigenvalue.converged).count(), all.len())
+/// The largest eigenvalues of preconditioned batches.
+pub(crate) fn preconditioned(result: &BatchHessian) -> impl Iterator<Item = &Eigenvalue> {
+    draws(result).filter_map(|draw| draw.preconditioned.as_ref())
+}
+
+fn draws(result: &BatchHessian) -> impl Iterator<Item = &Draw> {
+    result.rows.iter().flat_map(|row| &row.values)
 }
 
 /// What is worth a reader's first glance, of each record; several records are told apart by what they are of.
@@ -211,17 +211,17 @@ pub(crate) fn findings(records: &[Measured<'_, BatchHessian>]) -> Vec<String> {
     let several = records.len() > 1;
     let of_record = |measured: &Measured<'_, BatchHessian>| {
         let result = measured.result;
-        let of = if several { format!(", {}", subject(measured.provenance)) } else { String::new() };
-        let place = format!("{} of mini-batches{of}: ", capital(title_of(result.matrix)));
+        let of = || format!("{}, {}: ", capital(title_of(result.matrix)), subject(measured.provenance));
+        let of = if several { of() } else { String::new() };
         let told = [
             parting(result, End::Top),
             parting(result, End::Bottom),
-            growth(result, "the measured limit of SGD", MEASURED, Some(SGD)),
+            growth(result, "The measured limit of SGD", MEASURED, Some(SGD), "in proportion to B would be the power 1"),
             divergence(result, Descent::Sgd, SGD, "the predicted limit"),
             divergence(result, Descent::Momentum, MOMENTUM, "the predicted limit"),
-            divergence(result, Descent::Adam, ADAM, "the limit measured"),
+            divergence(result, Descent::Adam, ADAM, "the measured limit"),
         ];
-        told.into_iter().flatten().map(|sentence| format!("{place}{sentence}")).collect::<Vec<_>>()
+        told.into_iter().flatten().map(|sentence| format!("{of}{sentence}")).collect::<Vec<_>>()
     };
     records.iter().flat_map(of_record).collect()
 }

@@ -27,6 +27,8 @@ pub(crate) enum Marker {
     Diamond,
     TriangleDown,
     Hexagon,
+    /// A single value among many.
+    Dot,
     /// An upright bar, for what reaches from one value to another.
     Bar,
 }

@@ -5,11 +5,9 @@ use super::palette::{Dash, Marker, PAPER};
 
 const MARKER_RADIUS: f64 = 11.0;
 const HOLLOW_WIDTH: u32 = 4;
-/// Size of a dot in markers.
-const DOT: f64 = 0.5;
 const FAINT: f64 = 0.45;
-const INTERVAL_HALF_WIDTH: f64 = 6.0;
-const ARROW: f64 = 16.0;
+const INTERVAL_HALF_WIDTH: f64 = 4.0;
+const ARROW: f64 = 14.0;
 const BAND: f64 = 0.25;
 
 /// Draws a line through the points; a missing point is a gap.
@@ -77,14 +75,13 @@ pub(crate) fn outgrows_marker([low, high]: &[Point; 2]) -> bool {
 }
 
 /// A faint dot for a single value among many.
-pub(crate) fn dot(drawing: &mut Drawing, (x, y): Point, color: Color, filled: bool) {
-    let scaled = |(cx, cy): Point| (x + DOT * (cx - x), y + DOT * (cy - y));
-    let mut outline: Vec<Point> = outline(Marker::Circle, (x, y)).into_iter().map(scaled).collect();
+pub(crate) fn dot(drawing: &mut Drawing, at: Point, color: Color, filled: bool) {
+    let mut outline = outline(Marker::Dot, at);
     if filled {
         drawing.faint_polygon(outline, color, FAINT);
     } else {
         outline.push(outline[0]);
-        drawing.faint_path(outline, color, 2, 2.0 * FAINT);
+        drawing.path(outline, color, 2);
     }
 }
 
@@ -108,6 +105,7 @@ fn outline(marker: Marker, (x, y): Point) -> Vec<Point> {
     };
     match marker {
         Marker::Circle => corners(24, 0.0, MARKER_RADIUS),
+        Marker::Dot => corners(16, 0.0, 0.5 * MARKER_RADIUS),
         Marker::Square => corners(4, 45.0, 1.25 * MARKER_RADIUS),
         Marker::Triangle => corners(3, 90.0, 1.4 * MARKER_RADIUS),
         Marker::TriangleDown => corners(3, 270.0, 1.4 * MARKER_RADIUS),

@@ -6,11 +6,11 @@ use basin_records::{BatchHessian, Provenance};
 
 use super::batch_size_axis::{axis, mark_crossover};
 use super::eigenvalues::title_of;
-use crate::batch_hessian::{Extreme, convergence, parting, subject, symbol};
+use crate::batch_hessian::{Extreme, at_end, extremes, parting, subject, symbol};
 use crate::chart::axes::{Axes, Axis, Edge, Region};
 use crate::chart::drawing::{Drawing, Point};
 use crate::chart::legend::{self, Key};
-use crate::chart::palette::{Dash, Look, MUTED, look};
+use crate::chart::palette::{Dash, Look, MUTED, Marker, look};
 use crate::chart::scale::Scale;
 use crate::chart::series;
 use crate::collection::{Collection, Measured};
@@ -53,6 +53,17 @@ fn figure(stem: String, measured: &Measured<'_, BatchHessian>) -> Option<Figure>
         drawing: draw(result, &panels),
         numbers: numbers(&panels),
     })
+}
+
+/// What the eigensolver says of its answers.
+fn convergence(result: &BatchHessian) -> String {
+    let total = extremes(result).count();
+    match extremes(result).filter(|eigenvalue| !eigenvalue.converged).count() {
+        0 => format!("All {total} eigenvalues reached the tolerance."),
+        missed => format!(
+            "{missed} of {total} eigenvalues did not reach the tolerance; they, and means over them, are drawn hollow."
+        ),
+    }
 }
 
 fn caption(result: &BatchHessian, provenance: &Provenance, panels: &[Panel<'_>]) -> String {
@@ -112,17 +123,20 @@ impl<'a> Panel<'a> {
     /// The eigenvalues of each batch of a row at this end.
     fn draws(&self, row: &'a Row) -> impl Iterator<Item = (u64, &'a Eigenvalue)> {
         let end = self.end;
-        row.values.iter().filter_map(move |draw| {
-            Some((draw.draw, draw.eigenvalues.iter().find(|eigenvalue| eigenvalue.end == end)?))
-        })
+        row.values.iter().filter_map(move |draw| Some((draw.draw, at_end(draw, end)?)))
+    }
+
+    /// Those that have a dot of their own: a single draw is its own mean.
+    fn dots(&self, row: &'a Row) -> impl Iterator<Item = &'a Eigenvalue> {
+        self.draws(row).map(|(_, eigenvalue)| eigenvalue).filter(|_| row.values.len() > 1)
     }
 
     /// Everything that is drawn, signs as on the axis.
     fn values(&self) -> Vec<f64> {
         let of_row = |(row, extreme): &(&'a Row, Extreme<'a>)| {
-            let draws = self.draws(row).map(|(_, eigenvalue)| eigenvalue.value);
+            let dots = self.dots(row).map(|eigenvalue| eigenvalue.value);
             let means = [Some(extreme.measured.mean), extreme.predicted, extreme.predicted_along_top];
-            draws.chain(means.into_iter().flatten()).collect::<Vec<_>>()
+            dots.chain(means.into_iter().flatten()).collect::<Vec<_>>()
         };
         let values = self.rows.iter().flat_map(of_row).chain(self.empirical);
         values.map(|value| self.outward(value)).collect()
@@ -180,7 +194,9 @@ fn keys(panels: &[Panel<'_>]) -> Vec<Key> {
         Key { words: words.into(), color: look.color, line: None, marker: Some((look.marker, filled)) }
     };
     let extremes = || panels.iter().flat_map(|panel| &panel.rows);
-    let mut keys = vec![measured("measured", true), line("predicted", predicted_look())];
+    let dot =
+        Key { words: "one batch".into(), color: measured_look().color, line: None, marker: Some((Marker::Dot, true)) };
+    let mut keys = vec![measured("mean", true), dot, line("predicted", predicted_look())];
     if extremes().any(|(_, extreme)| extreme.predicted_along_top.is_some()) {
         keys.push(line("along v", along_top_look()));
     }
@@ -203,9 +219,7 @@ impl Panel<'_> {
     }
 
     fn converged(&self, row: &Row) -> bool {
-        let end = self.end;
-        let eigenvalues = row.values.iter().flat_map(|draw| &draw.eigenvalues);
-        eigenvalues.filter(|eigenvalue| eigenvalue.end == end).all(|eigenvalue| eigenvalue.converged)
+        row.values.iter().filter_map(|draw| at_end(draw, self.end)).all(|eigenvalue| eigenvalue.converged)
     }
 
     fn draw(&self, drawing: &mut Drawing, axes: &Axes, result: &BatchHessian) {
@@ -217,11 +231,9 @@ impl Panel<'_> {
         let look = measured_look();
         for (row, extreme) in &self.rows {
             let size = row.batch_size as f64;
-            if row.values.len() > 1 {
-                for (_, eigenvalue) in self.draws(row) {
-                    if let Some((x, y)) = axes.point(size, self.outward(eigenvalue.value)) {
-                        series::dot(drawing, (x + BESIDE, y), look.color, eigenvalue.converged);
-                    }
+            for eigenvalue in self.dots(row) {
+                if let Some((x, y)) = axes.point(size, self.outward(eigenvalue.value)) {
+                    series::dot(drawing, (x + BESIDE, y), look.color, eigenvalue.converged);
                 }
             }
             let mean = self.outward(extreme.measured.mean);

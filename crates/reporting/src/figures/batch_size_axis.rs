@@ -12,30 +12,40 @@ use crate::number;
 const WIDTH: f64 = 800.0;
 const BETWEEN: f64 = 16.0;
 
-/// A logarithmic axis with a tick at each batch size, and as many labels as fit at even distances, the largest first.
+/// A logarithmic axis with a tick at each batch size: N labelled, and as many others as fit at even distances.
 pub(super) fn axis(result: &BatchHessian) -> Axis {
-    let sizes: Vec<u64> = result.rows.iter().map(|row| row.batch_size).collect();
-    let scale = Scale::logarithmic(sizes.iter().map(|&size| size as f64));
-    let every = |stride| ticks(&sizes, result.samples, stride);
-    let fitting = (1..=sizes.len()).map(every).find(|ticks| apart(ticks, scale));
+    let sizes = || result.rows.iter().map(|row| row.batch_size);
+    let scale = Scale::logarithmic(sizes().map(|size| size as f64));
+    let parts: Vec<u64> = sizes().filter(|&size| size != result.samples).collect();
+    let whole = sizes().filter(|&size| size == result.samples);
+    let whole: Vec<Tick> = whole.map(|size| Tick { value: size as f64, label: Some("N".into()) }).collect();
+    let fitting = (1..=parts.len()).map(|stride| every(&parts, stride)).find(|ticks| apart(ticks, scale));
+    let mut ticks = fitting.unwrap_or_default();
+    for tick in &mut ticks {
+        if !whole.iter().all(|n| apart(&[tick.clone(), n.clone()], scale)) {
+            tick.label = None;
+        }
+    }
+    ticks.extend(whole);
     let name = format!("batch size B   (N = {})", number::count(result.samples));
-    Axis::new(name, scale).with_ticks(fitting.unwrap_or_default())
+    Axis::new(name, scale).with_ticks(ticks)
 }
 
-fn ticks(sizes: &[u64], samples: u64, stride: usize) -> Vec<Tick> {
-    let tick = |(index, &size): (usize, &u64)| {
-        let label = || if size == samples { "N".into() } else { size.to_string() };
-        Tick { value: size as f64, label: (sizes.len() - 1 - index).is_multiple_of(stride).then(label) }
-    };
-    sizes.iter().enumerate().map(tick).collect()
+/// A tick at each size, every so manieth with a label.
+fn every(sizes: &[u64], stride: usize) -> Vec<Tick> {
+    let label = |index: usize, size: u64| index.is_multiple_of(stride).then(|| size.to_string());
+    sizes.iter().enumerate().map(|(index, &size)| Tick { value: size as f64, label: label(index, size) }).collect()
 }
 
+/// Whether no label runs into the next one.
 fn apart(ticks: &[Tick], scale: Scale) -> bool {
-    let labels: Vec<(f64, f64)> = ticks
-        .iter()
-        .filter_map(|tick| Some((WIDTH * scale.position(tick.value)?, font::width(tick.label.as_ref()?) / 2.0)))
-        .collect();
-    labels.windows(2).all(|pair| pair[0].0 + pair[0].1 + BETWEEN <= pair[1].0 - pair[1].1)
+    let reach = |tick: &Tick| {
+        let (at, label) = (WIDTH * scale.position(tick.value)?, tick.label.as_ref()?);
+        let half = (font::width(label) + BETWEEN) / 2.0;
+        Some([at - half, at + half])
+    };
+    let reaches: Vec<[f64; 2]> = ticks.iter().filter_map(reach).collect();
+    reaches.windows(2).all(|pair| pair[0][1] <= pair[1][0])
 }
 
 /// A vertical line at the crossover B*, where it lies on the axis.

@@ -4,7 +4,7 @@ use basin_records::Provenance;
 use basin_records::spectrum::Density;
 
 use crate::chart::axes::Axes;
-use crate::chart::drawing::{Color, Drawing};
+use crate::chart::drawing::{Color, Drawing, Point};
 use crate::chart::palette::{Dash, MUTED, Marker};
 use crate::chart::scale::Scale;
 use crate::chart::series;
@@ -83,7 +83,11 @@ impl<'a> DensityCurve<'a> {
     /// The curve over what is not known exactly: peaks of the others are thinner than a line.
     pub(super) fn draw(&self, drawing: &mut Drawing, axes: &Axes, color: Color, width: u32) {
         let Density { grid, values, .. } = self.density;
-        let points: Vec<_> = self.shown(axes).map(|i| axes.held_point(grid[i], values[i])).collect();
+        let held: Vec<Option<Point>> = self.shown(axes).map(|i| axes.held_point(grid[i], values[i])).collect();
+        let above = |i: usize| held.get(i).copied().flatten().is_some_and(|(_, y)| y < axes.inside.bottom);
+        // Along its foot the axis says nothing of how low the density is.
+        let from_foot = |i: usize| held[i].filter(|_| above(i) || above(i + 1) || i > 0 && above(i - 1));
+        let points: Vec<Option<Point>> = (0..held.len()).map(from_foot).collect();
         series::line(drawing, &points, color, width, Dash::Solid, 1.0);
     }
 

@@ -6,13 +6,13 @@
 mod plot;
 
 use basin_records::BatchHessian;
-use basin_records::batch_hessian::{Check, Descent, Row, Spread};
-use basin_records::spectrum::Estimate;
+use basin_records::batch_hessian::{Check, Descent, Draw, Row, Spread};
+use basin_records::spectrum::{Eigenvalue, End, Estimate};
 
-use self::plot::{Guide, Limit, Plot, Point, Runs, Style};
+use self::plot::{Limit, Plot, Point, Runs, Style};
 use super::eigenvalues::title_of;
 use crate::batch_hessian::{
-    ADAM, MEASURED, MOMENTUM, Rate, SGD, convergence, divergence, growth, least_mean_square, range, sizes, subject,
+    ADAM, MEASURED, MOMENTUM, Rate, SGD, at_end, divergence, growth, least_mean_square, range, sizes, subject,
 };
 use crate::chart::palette::look;
 use crate::collection::{Collection, Measured};
@@ -46,9 +46,12 @@ impl Chosen {
     fn figure(self, stem: String, measured: &Measured<'_, BatchHessian>) -> Figure {
         let Measured { provenance, result } = measured;
         let guide = self.plot.guide.as_ref().map(|guide| format!("The thin dotted line is {}.", guide.words));
-        let runs = result.check.as_ref().filter(|_| !self.plot.runs.is_empty()).map(bars);
-        let sentences =
-            [Some(self.shown), guide, runs].into_iter().chain(self.found).chain([Some(convergence(result))]);
+        let runs = (!self.plot.runs.is_empty()).then(|| bars(result.check.as_ref()));
+        let hollow = self
+            .plot
+            .has_hollow_markers()
+            .then(|| "Markers are hollow where an eigenvalue behind them did not reach the tolerance.".to_owned());
+        let sentences = [Some(self.shown), guide, runs].into_iter().chain(self.found).chain([hollow]);
         Figure {
             stem,
             title: format!("{}, {}", self.title, subject(provenance)),
@@ -60,36 +63,46 @@ impl Chosen {
 }
 
 /// What the bars of the runs mean.
-fn bars(check: &Check) -> String {
+fn bars(check: Option<&Check>) -> String {
+    let settings = check.map_or_else(String::new, |check| {
+        let runs = number::plural(check.runs as usize, "run");
+        let steps = number::plural(check.steps as usize, "step");
+        let [level, loss] = [check.level, check.loss].map(number::significant);
+        format!(" ({runs} of {steps} at each rate; diverged: a loss of all samples above {level}, at the start {loss})")
+    });
     format!(
-        "Thick bars reach from the largest rate at which no short run diverged to the smallest from which all did; an arrow \
-         is an end beyond the rates tried. Diverged is a loss of all samples above {} (at the start {}).",
-        number::significant(check.level),
-        number::significant(check.loss),
+        "Thick bars reach from the largest rate at which no short run diverged to the smallest from which all did{settings}; \
+         an arrow is an end beyond the rates tried."
     )
 }
 
 fn gradient_descent(result: &BatchHessian) -> Option<Chosen> {
     let momentum = format!("momentum {}", result.momentum);
     let limits = vec![
-        predicted(result, "SGD", "sgd", 0, SGD),
-        measured(result, "measured", "sgd_measured", MEASURED, |row| Some(&row.lambda_max)),
+        predicted(result, "SGD, predicted", "sgd", 0, SGD),
+        measured(
+            result,
+            "SGD, measured",
+            "sgd_measured",
+            MEASURED,
+            |row| Some(&row.lambda_max),
+            |draw| at_end(draw, End::Top),
+        ),
         predicted(result, &momentum, "momentum", 1, MOMENTUM),
     ];
-    let guide = Guide::below(&limits, 1.0, "∝ B", result);
     let runs = [Runs::of(result, Descent::Sgd, look(0)), Runs::of(result, Descent::Momentum, look(1))];
     Some(Chosen {
         title: "Learning rates that mini-batches allow",
         shown: format!(
             "The largest stable learning rate η of SGD against the batch size B, from the {} of the batch: 2/λ′ with the \
-             predicted λ′ (line, ± standard error) and with the measured one (markers, ± standard error), and with momentum \
-             β = {} 2(1 + β)/λ′ (dashed).",
+             predicted λ′ (line, ± standard error) and with the measured one (markers, ± standard error), and 2(1 + β)/λ′ \
+             with momentum β = {} (dashed).",
             title_of(result.matrix),
             result.momentum,
         ),
-        plot: Plot::new(limits, runs, guide)?,
+        plot: Plot::new(limits, runs)?.with_guide(1.0, "∝ B", result),
         found: vec![
-            growth(result, "The measured limit of SGD", MEASURED, Some(SGD)),
+            growth(result, "The measured limit of SGD", MEASURED, Some(SGD), "in proportion to B would be the power 1"),
             divergence(result, Descent::Sgd, SGD, "2/λ′"),
             divergence(result, Descent::Momentum, MOMENTUM, "2(1 + β)/λ′"),
         ],
@@ -98,9 +111,9 @@ fn gradient_descent(result: &BatchHessian) -> Option<Chosen> {
 
 fn mean_square(result: &BatchHessian) -> Option<Chosen> {
     let estimates = vec![
-        estimated(result, "(15)", "mean_square", 1, |row| row.max_learning_rate_mean_square.as_ref()),
-        estimated(result, "(16)", "mean_square_trace", 2, |row| row.max_learning_rate_mean_square_trace.as_ref()),
-        estimated(result, "(24)", "mean_square_directions", 3, |row| {
+        estimated(result, "(15) along v", "mean_square", 1, |row| row.max_learning_rate_mean_square.as_ref()),
+        estimated(result, "(16) trace", "mean_square_trace", 2, |row| row.max_learning_rate_mean_square_trace.as_ref()),
+        estimated(result, "(24) batches", "mean_square_directions", 3, |row| {
             row.max_learning_rate_mean_square_directions.as_ref()
         }),
     ];
@@ -125,18 +138,23 @@ fn mean_square(result: &BatchHessian) -> Option<Chosen> {
                 along the top eigenvectors of single batches, of Mulayoff and Michaeli (2024), ± standard error; beside them \
                 2/λ′ with the predicted λ′."
             .into(),
-        plot: Plot::new(limits, [Runs::of(result, Descent::Sgd, look(0))], None)?,
+        plot: Plot::new(limits, [Runs::of(result, Descent::Sgd, look(0))])?,
         found: vec![
             share,
             surviving,
-            divergence(result, Descent::Sgd, least_mean_square, "the least of the three"),
         ],
     })
 }
 
 fn adam(result: &BatchHessian) -> Option<Chosen> {
-    let preconditioned =
-        measured(result, "measured", "adam_measured", ADAM, |row| row.preconditioned_lambda_max.as_ref());
+    let preconditioned = measured(
+        result,
+        "measured",
+        "adam_measured",
+        ADAM,
+        |row| row.preconditioned_lambda_max.as_ref(),
+        |draw| draw.preconditioned.as_ref(),
+    );
     let &(reference, _) = preconditioned.points.last()?;
     let at_reference = |row: &&Row| row.batch_size == reference;
     let scale = result.rows.iter().find(at_reference).and_then(|row| Some(ADAM(row)? / row.max_learning_rate_adam?));
@@ -144,7 +162,6 @@ fn adam(result: &BatchHessian) -> Option<Chosen> {
         Some(Point::exact(scale? * row.max_learning_rate_adam?))
     });
     let limits = vec![preconditioned, scaled];
-    let guide = Guide::below(&limits, 0.5, "∝ √B", result);
     let settings = result.adam.map_or_else(String::new, |adam| {
         format!(" (β₁ = {}, ε = {}, E[g²] from {} groups)", adam.beta1, number::step(adam.epsilon), adam.groups)
     });
@@ -160,9 +177,9 @@ fn adam(result: &BatchHessian) -> Option<Chosen> {
             "The largest stable learning rate η of Adam against the batch size B: 2(1 + β₁)/((1 − β₁)λ) with the largest \
              eigenvalue λ measured of batches preconditioned as Adam does{settings} (markers, ± standard error){scale}."
         ),
-        plot: Plot::new(limits, [Runs::of(result, Descent::Adam, look(0))], guide)?,
+        plot: Plot::new(limits, [Runs::of(result, Descent::Adam, look(0))])?.with_guide(0.5, "∝ √B", result),
         found: vec![
-            growth(result, "The measured limit of Adam", ADAM, None),
+            growth(result, "The measured limit of Adam", ADAM, None, "in proportion to √B would be the power 0.5"),
             divergence(result, Descent::Adam, ADAM, "the measured limit"),
         ],
     })
@@ -175,16 +192,19 @@ fn predicted(result: &BatchHessian, words: &str, quantity: &'static str, index: 
     })
 }
 
+/// A rate that follows from an eigenvalue found on each batch.
 fn measured(
     result: &BatchHessian,
     words: &str,
     quantity: &'static str,
     rate: Rate,
-    eigenvalue: fn(&Row) -> Option<&Spread>,
+    spread: fn(&Row) -> Option<&Spread>,
+    eigenvalue: fn(&Draw) -> Option<&Eigenvalue>,
 ) -> Limit {
     limit(result, words, quantity, 0, Style::Markers, |row| {
-        let eigenvalue = eigenvalue(row)?;
-        Some(Point::inverse(rate(row)?, eigenvalue.mean, eigenvalue.stderr))
+        let spread = spread(row)?;
+        let converged = row.values.iter().filter_map(eigenvalue).all(|eigenvalue| eigenvalue.converged);
+        Some(Point { converged, ..Point::inverse(rate(row)?, spread.mean, spread.stderr) })
     })
 }
 
@@ -197,7 +217,7 @@ fn estimated(
 ) -> Limit {
     limit(result, words, quantity, index, Style::LineAndMarkers, |row| {
         let Estimate { value, stderr, .. } = *estimate(row)?;
-        Some(Point { value, error: stderr.map(|stderr| [value - stderr, value + stderr]) })
+        Some(Point { error: stderr.map(|stderr| [value - stderr, value + stderr]), ..Point::exact(value) })
     })
 }
 

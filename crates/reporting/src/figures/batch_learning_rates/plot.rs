@@ -51,11 +51,13 @@ pub(super) struct Point {
     pub(super) value: f64,
     /// One standard error below and above.
     pub(super) error: Option<[f64; 2]>,
+    /// Whether every eigenvalue behind it reached the tolerance.
+    pub(super) converged: bool,
 }
 
 impl Point {
     pub(super) fn exact(value: f64) -> Self {
-        Self { value, error: None }
+        Self { value, error: None, converged: true }
     }
 
     /// A rate in inverse proportion to an eigenvalue, with what the eigenvalue's standard error makes of it.
@@ -66,7 +68,7 @@ impl Point {
             let high = if least(stderr) > 0.0 { with(least(stderr)) } else { f64::INFINITY };
             [with(eigenvalue + stderr), high]
         });
-        Self { value: rate, error }
+        Self { error, ..Self::exact(rate) }
     }
 }
 
@@ -97,15 +99,21 @@ pub(super) struct Guide {
 
 impl Guide {
     /// None where the batch sizes below the crossover are too few to show a slope.
-    pub(super) fn below(limits: &[Limit], power: f64, words: &'static str, result: &BatchHessian) -> Option<Self> {
+    fn below(plot: &Plot, power: f64, words: &'static str, result: &BatchHessian) -> Option<Self> {
         let from = result.rows.first()?.batch_size as f64;
         let last = result.rows.last()?.batch_size as f64;
         let to = result.crossover.map_or(last, |size| size.min(last));
-        let least = |limit: &Limit| {
-            let below = limit.points.iter().filter(|(size, point)| *size as f64 <= to && point.value > 0.0);
-            below.map(|(_, point)| point.value).reduce(f64::max)
+        let limits =
+            plot.limits.iter().map(|limit| limit.points.iter().map(|(size, point)| (*size, point.value)).collect());
+        let runs = plot
+            .runs
+            .iter()
+            .map(|runs| runs.found.iter().filter_map(|(size, found)| Some((*size, ends(found)?[0]))).collect());
+        let near = |points: Vec<(u64, f64)>| {
+            let reached = points.into_iter().filter(|(size, rate)| *size as f64 <= to && *rate > 0.0);
+            reached.map(|(_, rate)| rate).next_back()
         };
-        let rate = BELOW * limits.iter().filter_map(least).reduce(f64::min)?;
+        let rate = BELOW * limits.chain(runs).filter_map(near).reduce(f64::min)?;
         (to >= 2.0 * from).then_some(Self { words, power, from, to, rate })
     }
 
@@ -117,16 +125,26 @@ impl Guide {
         let foot = (high.0 + share * (low.0 - high.0), high.1 + share * (low.1 - high.1));
         series::line(drawing, &[Some(foot), Some(high)], MUTED, 3, Dash::Dotted, 1.0);
         let middle = ((foot.0 + high.0) / 2.0, (foot.1 + high.1) / 2.0);
-        drawing.text(self.words, (middle.0 + 0.5 * TEXT, middle.1 + 0.5 * TEXT), Align::Left, MUTED);
+        drawing.text(self.words, (middle.0 + 0.5 * TEXT, middle.1 + 0.7 * TEXT), Align::Left, MUTED);
     }
 }
 
 impl Plot {
     /// None where there is no limit to draw.
-    pub(super) fn new(limits: Vec<Limit>, runs: impl IntoIterator<Item = Runs>, guide: Option<Guide>) -> Option<Self> {
+    pub(super) fn new(limits: Vec<Limit>, runs: impl IntoIterator<Item = Runs>) -> Option<Self> {
         let limits: Vec<Limit> = limits.into_iter().filter(|limit| !limit.points.is_empty()).collect();
         let runs = runs.into_iter().filter(|runs| !runs.found.is_empty()).collect();
-        (!limits.is_empty()).then_some(Self { limits, runs, guide })
+        (!limits.is_empty()).then_some(Self { limits, runs, guide: None })
+    }
+
+    /// With a line that grows with this power of the batch size.
+    pub(super) fn with_guide(mut self, power: f64, words: &'static str, result: &BatchHessian) -> Self {
+        self.guide = Guide::below(&self, power, words, result);
+        self
+    }
+
+    pub(super) fn has_hollow_markers(&self) -> bool {
+        self.limits.iter().flat_map(|limit| &limit.points).any(|(_, point)| !point.converged)
     }
 
     pub(super) fn draw(&self, result: &BatchHessian) -> Drawing {
@@ -163,7 +181,7 @@ impl Plot {
 
     /// What has to find room on the axis of learning rates.
     fn reach(&self) -> Vec<f64> {
-        let limits = self.limits.iter().flat_map(|limit| &limit.points).flat_map(|(_, Point { value, error })| {
+        let limits = self.limits.iter().flat_map(|limit| &limit.points).flat_map(|(_, Point { value, error, .. })| {
             let [low, high] = error.unwrap_or([*value; 2]);
             [*value, low.max(value / STRETCH), high.min(value * STRETCH)]
         });
@@ -174,7 +192,7 @@ impl Plot {
     pub(super) fn numbers(&self) -> Numbers {
         let mut numbers = Numbers::new(&["batch_size", "quantity", "value", "low", "high"]);
         for limit in &self.limits {
-            for (size, Point { value, error }) in &limit.points {
+            for (size, Point { value, error, .. }) in &limit.points {
                 numbers.push(vec![
                     size.to_string(),
                     limit.quantity.into(),
@@ -223,7 +241,7 @@ impl Limit {
             if let Some([low, high]) = bar.filter(series::outgrows_marker) {
                 series::error_bar(drawing, low, high, self.look.color);
             }
-            series::marker(drawing, place, marker, self.look.color, true);
+            series::marker(drawing, place, marker, self.look.color, point.converged);
         }
     }
 }
