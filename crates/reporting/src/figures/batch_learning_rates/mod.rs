@@ -18,6 +18,7 @@ use crate::chart::palette::look;
 use crate::collection::{Collection, Measured};
 use crate::figure::{Figure, numbered, settings};
 use crate::number;
+use crate::statistics::Moments;
 
 /// Up to three figures for each record.
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
@@ -77,8 +78,7 @@ fn bars(check: Option<&Check>) -> String {
 }
 
 fn gradient_descent(result: &BatchHessian) -> Option<Chosen> {
-    let momentum = format!("momentum {}", result.momentum);
-    let limits = vec![
+    let mut limits = vec![
         predicted(result, "SGD, predicted", "sgd", 0, SGD),
         measured(
             result,
@@ -88,17 +88,21 @@ fn gradient_descent(result: &BatchHessian) -> Option<Chosen> {
             |row| Some(&row.lambda_max),
             |draw| at_end(draw, End::Top),
         ),
-        predicted(result, &momentum, "momentum", 1, MOMENTUM),
     ];
+    // Without momentum the two limits are one.
+    let heavy = result.momentum > 0.0;
+    if heavy {
+        limits.push(predicted(result, &format!("momentum {}", result.momentum), "momentum", 1, MOMENTUM));
+    }
+    let momentum = format!(", and 2(1 + β)/λ′ with momentum β = {} (dashed)", result.momentum);
     let runs = [Runs::of(result, Descent::Sgd, look(0)), Runs::of(result, Descent::Momentum, look(1))];
     Some(Chosen {
         title: "Learning rates that mini-batches allow",
         shown: format!(
             "The largest stable learning rate η of SGD against the batch size B, from the {} of the batch: 2/λ′ with the \
-             predicted λ′ (line, ± standard error) and with the measured one (markers, ± standard error), and 2(1 + β)/λ′ \
-             with momentum β = {} (dashed).",
+             predicted λ′ (line, ± standard error) and with the measured one (markers, ± standard error){}.",
             title_of(result.matrix),
-            result.momentum,
+            if heavy { &momentum } else { "" },
         ),
         plot: Plot::new(limits, runs)?.with_guide(1.0, "∝ B", result),
         found: vec![
@@ -155,9 +159,10 @@ fn adam(result: &BatchHessian) -> Option<Chosen> {
         |row| row.preconditioned_lambda_max.as_ref(),
         |draw| draw.preconditioned.as_ref(),
     );
-    let &(reference, _) = preconditioned.points.last()?;
-    let at_reference = |row: &&Row| row.batch_size == reference;
-    let scale = result.rows.iter().find(at_reference).and_then(|row| Some(ADAM(row)? / row.max_learning_rate_adam?));
+    if preconditioned.points.is_empty() {
+        return None;
+    }
+    let scale = mean_ratio(result, ADAM, |row| row.max_learning_rate_adam);
     let scaled = limit(result, "∝ 1/√λ′", "adam", 1, Style::Line, |row| {
         Some(Point::exact(scale? * row.max_learning_rate_adam?))
     });
@@ -166,10 +171,8 @@ fn adam(result: &BatchHessian) -> Option<Chosen> {
         format!(" (β₁ = {}, ε = {}, E[g²] from {} groups)", adam.beta1, number::step(adam.epsilon), adam.groups)
     });
     let scale = scale.map_or_else(String::new, |scale| {
-        format!(
-            ", and 2/√λ′ with the predicted λ′ times {} to meet it at batch size {reference} (dashed)",
-            number::significant(scale)
-        )
+        let scale = number::significant(scale);
+        format!(", and 2/√λ′ with the predicted λ′, times {scale} to meet it on average (dashed): its slope is the prediction")
     });
     Some(Chosen {
         title: "Learning rates of Adam that mini-batches allow",
@@ -183,6 +186,18 @@ fn adam(result: &BatchHessian) -> Option<Chosen> {
             divergence(result, Descent::Adam, ADAM, "the measured limit"),
         ],
     })
+}
+
+/// The geometric mean of one rate over another at the batch sizes that have both. That of the whole counts only where there is
+/// no other: Adam's preconditioner is another there, for gradients have no noise.
+fn mean_ratio(result: &BatchHessian, rate: Rate, other: Rate) -> Option<f64> {
+    let logarithms = |whole: bool| {
+        let rows = result.rows.iter().filter(|row| (row.batch_size == result.samples) == whole);
+        let logarithms: Vec<f64> = rows.filter_map(|row| Some((rate(row)? / other(row)?).ln())).collect();
+        Moments::of(&logarithms)
+    };
+    let moments = logarithms(false).or_else(|| logarithms(true))?;
+    Some(moments.mean.exp()).filter(|ratio| ratio.is_finite())
 }
 
 /// 2/λ′ and its kin, with what the standard error of the predicted λ′ makes of it.
