@@ -72,11 +72,14 @@ pub(crate) fn symbol(end: End) -> &'static str {
     }
 }
 
+/// What is not the whole: at B = N there is no noise, and nothing to predict.
+fn batches(result: &BatchHessian) -> impl Iterator<Item = &Row> + Clone {
+    result.rows.iter().filter(|row| row.batch_size < result.samples)
+}
+
 /// At which batch sizes measured and predicted eigenvalues part; none where there is no batch but the whole.
 pub(crate) fn parting(result: &BatchHessian, end: End) -> Option<String> {
-    // At B = N nothing is predicted.
-    let batches = result.rows.iter().filter(|row| row.batch_size < result.samples);
-    let extremes: Vec<Extreme<'_>> = batches.filter_map(|row| Extreme::of(row, end)).collect();
+    let extremes: Vec<Extreme<'_>> = batches(result).filter_map(|row| Extreme::of(row, end)).collect();
     if extremes.is_empty() {
         return None;
     }
@@ -113,7 +116,7 @@ pub(crate) fn growth(
 ) -> Option<String> {
     let crossover = result.crossover.filter(|size| size.is_finite())?;
     let side = |below: bool, word: &str| {
-        let rows = result.rows.iter().filter(move |row| (row.batch_size as f64 <= crossover) == below);
+        let rows = batches(result).filter(move |row| (row.batch_size as f64 <= crossover) == below);
         let power = |rate: Rate| {
             let power = exponent(rows.clone().filter_map(|row| Some((row.batch_size as f64, rate(row)?))))?;
             Some(format!("{power:.2}").replace('-', "−"))

@@ -10,7 +10,7 @@ use crate::batch_hessian::{range, subject};
 use crate::chart::axes::{Axes, Axis, Region};
 use crate::chart::drawing::{Align, Drawing, TEXT};
 use crate::chart::legend::{self, Key};
-use crate::chart::palette::{Dash, INK, MUTED, Marker, look};
+use crate::chart::palette::{AREA, Dash, INK, MUTED, Marker, look};
 use crate::chart::scale::Scale;
 use crate::collection::{Collection, Measured};
 use crate::figure::{Figure, Numbers, cell, numbered, settings};
@@ -129,9 +129,10 @@ fn draw(panels: &[&Panel<'_>], result: &BatchHessian, provenance: &Provenance) -
 }
 
 fn keys(panels: &[&Panel<'_>], whole: bool) -> Vec<Key> {
-    let line = |words: &str, color| Key { words: words.into(), color, line: Some(Dash::Solid), marker: None };
-    let mut keys = vec![line("one batch", look(0).color)];
-    keys.extend(whole.then(|| line("all samples", MUTED)));
+    let mut keys = vec![Key { words: "one batch".into(), color: look(0).color, line: Some(Dash::Solid), marker: None }];
+    if whole {
+        keys.push(Key { words: "all samples".into(), color: AREA, line: None, marker: Some((Marker::Square, true)) });
+    }
     if panels.iter().any(|panel| !panel.curve.atoms().is_empty()) {
         keys.push(Key { words: "known".into(), color: MUTED, line: None, marker: Some((Marker::TriangleDown, true)) });
     }
@@ -140,8 +141,7 @@ fn keys(panels: &[&Panel<'_>], whole: bool) -> Vec<Key> {
 
 fn draw_panel(drawing: &mut Drawing, axes: &Axes, panel: &Panel<'_>, whole: Option<DensityCurve<'_>>) {
     if let Some(whole) = whole {
-        whole.fill(drawing, axes, MUTED);
-        whole.draw(drawing, axes, MUTED, 2);
+        whole.fill(drawing, axes, AREA);
     }
     let color = look(0).color;
     panel.curve.draw_height_of_one(drawing, axes);

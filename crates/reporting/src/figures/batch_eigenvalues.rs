@@ -75,7 +75,7 @@ fn caption(result: &BatchHessian, provenance: &Provenance, panels: &[Panel<'_>])
     let found: String =
         panels.iter().filter_map(|panel| parting(result, panel.end)).map(|told| format!(" {told}")).collect();
     let crossover = result.crossover.map_or_else(String::new, |size| {
-        format!(" At B* = {} the noise has doubled λ_max.", number::significant(size))
+        format!(" The noise doubles λ_max at the crossover B* = {}.", number::significant(size))
     });
     let shard = result.shard.as_ref().map_or_else(String::new, |shard| format!(" Part {shard} of all batches."));
     let lost: usize = panels.iter().map(Panel::lost).sum();

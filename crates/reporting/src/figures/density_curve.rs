@@ -101,8 +101,11 @@ impl<'a> DensityCurve<'a> {
     /// The area below the curve.
     pub(super) fn fill(&self, drawing: &mut Drawing, axes: &Axes, color: Color) {
         let Density { grid, values, .. } = self.density;
-        let bar = |i: usize| axes.bar(grid[i], 0.0, values[i]);
-        series::band(drawing, &self.shown(axes).filter_map(bar).collect::<Vec<_>>(), color);
+        let curve: Vec<Point> = self.shown(axes).filter_map(|i| axes.held_point(grid[i], values[i])).collect();
+        if let (Some(first), Some(last)) = (curve.first(), curve.last()) {
+            let foot = [(last.0, axes.inside.bottom), (first.0, axes.inside.bottom)];
+            drawing.polygon(curve.iter().copied().chain(foot).collect(), color);
+        }
     }
 
     /// The grid's points, by their number, at which there is something to draw.

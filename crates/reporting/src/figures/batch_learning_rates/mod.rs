@@ -134,7 +134,7 @@ fn mean_square(result: &BatchHessian) -> Option<Chosen> {
     };
     let surviving: Vec<u64> = result.rows.iter().filter(survives).map(|row| row.batch_size).collect();
     let surviving = (!surviving.is_empty())
-        .then(|| format!("No short run of SGD diverged at a rate above it at {}.", sizes(surviving.into_iter())));
+        .then(|| format!("At {} no short run of SGD diverged even at a rate above it.", sizes(surviving.into_iter())));
     Some(Chosen {
         title: "Mean-square limits on the learning rate",
         shown: "Learning rates η necessary for stability of SGD in the mean square at an interpolating minimum, against the \
