@@ -134,8 +134,9 @@ pub(crate) fn growth(
 /// Takes a learning rate from a row.
 pub(crate) type Rate = fn(&Row) -> Option<f64>;
 
-/// The limits that runs were checked against.
+/// 2/λ′ with the measured λ′.
 pub(crate) const MEASURED: Rate = |row| row.max_learning_rate_measured;
+/// The limits that runs are checked against.
 pub(crate) const SGD: Rate = |row| row.max_learning_rate_sgd;
 pub(crate) const MOMENTUM: Rate = |row| row.max_learning_rate_momentum;
 pub(crate) const ADAM: Rate = |row| row.max_learning_rate_adam_measured;
@@ -258,4 +259,27 @@ pub(crate) fn range(values: impl Iterator<Item = f64>) -> Option<String> {
 fn capital(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{exponent, range, sizes};
+
+    #[test]
+    fn a_power_law_has_its_exponent() {
+        let root = |sizes: &[f64]| exponent(sizes.iter().map(|size| (*size, 3.0 * size.sqrt())));
+        assert!(root(&[2.0, 8.0, 100.0]).is_some_and(|power| (power - 0.5).abs() < 1e-12));
+        assert_eq!(root(&[2.0]), None);
+        assert_eq!(root(&[2.0, 2.0]), None);
+        assert_eq!(exponent([(2.0, 1.0), (4.0, -1.0), (8.0, f64::NAN)].into_iter()), None);
+    }
+
+    #[test]
+    fn ranges_and_sizes_read_as_in_a_sentence() {
+        assert_eq!(range([2.0, f64::NAN, 0.5, 1.0].into_iter()).as_deref(), Some("0.500 to 2.00"));
+        assert_eq!(range([2.0, 2.001].into_iter()).as_deref(), Some("2.00"));
+        assert_eq!(range([f64::INFINITY].into_iter()), None);
+        assert_eq!(sizes([8].into_iter()), "batch size 8");
+        assert_eq!(sizes([8, 16, 32].into_iter()), "batch sizes 8, 16 and 32");
+    }
 }

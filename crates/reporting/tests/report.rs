@@ -298,7 +298,7 @@ fn batch_hessians_without_what_is_optional_give_the_figures_that_are_left() {
         BatchHessian { rows, ..full.clone() }
     };
     let bare = bare(None, vec![bare_row(8, around(3.0, 0.1), 2.0)]);
-    assert_eq!(stems(&report(&[bare.clone()])), ["batch-eigenvalues", "batch-learning-rates"]);
+    assert_eq!(stems(&report(std::slice::from_ref(&bare))), ["batch-eigenvalues", "batch-learning-rates"]);
     let eigenvalues_alone = bare.rows.iter().cloned().map(|row| BatchRow {
         max_learning_rate_sgd: None,
         max_learning_rate_measured: None,

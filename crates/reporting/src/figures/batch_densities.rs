@@ -163,3 +163,15 @@ fn numbers(result: &BatchHessian) -> Numbers {
     }
     numbers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::spread_over;
+
+    #[test]
+    fn the_panels_reach_from_the_smallest_to_the_largest_batch() {
+        assert_eq!(spread_over(1), [0]);
+        assert_eq!(spread_over(6), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(spread_over(11), [0, 2, 4, 6, 8, 10]);
+    }
+}

@@ -39,10 +39,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 fn figure(stem: String, measured: &Measured<'_, BatchHessian>) -> Option<Figure> {
     let Measured { provenance, result } = measured;
     let panels: Vec<Panel<'_>> = [End::Top, End::Bottom].into_iter().filter_map(|end| Panel::of(result, end)).collect();
-    if result.rows.is_empty() {
-        return None;
-    }
-    Some(Figure {
+    (!panels.is_empty()).then(|| Figure {
         stem,
         title: format!(
             "Extremal eigenvalues of mini-batches of the {}, {}",

@@ -31,7 +31,7 @@ pub(super) fn axis(result: &BatchHessian) -> Axis {
     Axis::new(name, scale).with_ticks(ticks)
 }
 
-/// A tick at each size, every so manieth with a label.
+/// A tick at each size, one in `stride` of them with a label.
 fn every(sizes: &[u64], stride: usize) -> Vec<Tick> {
     let label = |index: usize, size: u64| index.is_multiple_of(stride).then(|| size.to_string());
     sizes.iter().enumerate().map(|(index, &size)| Tick { value: size as f64, label: label(index, size) }).collect()
@@ -52,5 +52,20 @@ fn apart(ticks: &[Tick], scale: Scale) -> bool {
 pub(super) fn mark_crossover(drawing: &mut Drawing, axes: &Axes, result: &BatchHessian, name: Edge) {
     if let Some(crossover) = result.crossover {
         axes.named_mark(drawing, crossover, "B*", name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Scale, apart, every};
+
+    #[test]
+    fn labels_that_would_meet_are_thinned_evenly() {
+        let sizes: Vec<u64> = (1..16).map(|power| 1 << power).collect();
+        let scale = Scale::logarithmic(sizes.iter().map(|&size| size as f64));
+        assert!(!apart(&every(&sizes, 1), scale));
+        assert!(apart(&every(&sizes, 3), scale));
+        let labels: Vec<String> = every(&sizes[..5], 2).into_iter().filter_map(|tick| tick.label).collect();
+        assert_eq!(labels, ["2", "8", "32"]);
     }
 }

@@ -143,10 +143,7 @@ fn mean_square(result: &BatchHessian) -> Option<Chosen> {
                 2/λ′ with the predicted λ′."
             .into(),
         plot: Plot::new(limits, [Runs::of(result, Descent::Sgd, look(0))])?,
-        found: vec![
-            share,
-            surviving,
-        ],
+        found: vec![share, surviving],
     })
 }
 

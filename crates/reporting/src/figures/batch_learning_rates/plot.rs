@@ -62,11 +62,10 @@ impl Point {
 
     /// A rate in inverse proportion to an eigenvalue, with what the eigenvalue's standard error makes of it.
     pub(super) fn inverse(rate: f64, eigenvalue: f64, stderr: Option<f64>) -> Self {
-        let least = |stderr| eigenvalue - stderr;
         let with = |eigenvalue_there: f64| rate * eigenvalue / eigenvalue_there;
         let error = stderr.map(|stderr| {
-            let high = if least(stderr) > 0.0 { with(least(stderr)) } else { f64::INFINITY };
-            [with(eigenvalue + stderr), high]
+            let least = eigenvalue - stderr;
+            [with(eigenvalue + stderr), if least > 0.0 { with(least) } else { f64::INFINITY }]
         });
         Self { error, ..Self::exact(rate) }
     }
@@ -103,17 +102,19 @@ impl Guide {
         let from = result.rows.first()?.batch_size as f64;
         let last = result.rows.last()?.batch_size as f64;
         let to = result.crossover.map_or(last, |size| size.min(last));
-        let limits =
-            plot.limits.iter().map(|limit| limit.points.iter().map(|(size, point)| (*size, point.value)).collect());
-        let runs = plot
-            .runs
-            .iter()
-            .map(|runs| runs.found.iter().filter_map(|(size, found)| Some((*size, ends(found)?[0]))).collect());
-        let near = |points: Vec<(u64, f64)>| {
-            let reached = points.into_iter().filter(|(size, rate)| *size as f64 <= to && *rate > 0.0);
+        let limits = plot.limits.iter().map(|limit| {
+            let rates = limit.points.iter().map(|(size, point)| (*size, point.value));
+            rates.collect::<Vec<_>>()
+        });
+        let runs = plot.runs.iter().map(|runs| {
+            let rates = runs.found.iter().filter_map(|(size, found)| Some((*size, ends(found)?[0])));
+            rates.collect::<Vec<_>>()
+        });
+        let at_its_end = |rates: Vec<(u64, f64)>| {
+            let reached = rates.into_iter().filter(|(size, rate)| *size as f64 <= to && *rate > 0.0);
             reached.map(|(_, rate)| rate).next_back()
         };
-        let rate = BELOW * limits.chain(runs).filter_map(near).reduce(f64::min)?;
+        let rate = BELOW * limits.chain(runs).filter_map(at_its_end).reduce(f64::min)?;
         (to >= 2.0 * from).then_some(Self { words, power, from, to, rate })
     }
 
