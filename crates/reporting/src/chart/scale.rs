@@ -142,7 +142,6 @@ fn logarithmic_ticks(low: f64, high: f64) -> Vec<Tick> {
         return linear_ticks(low, high);
     }
     let powers = high.log10().floor() - low.log10().ceil() + 1.0;
-    // One label alone says nothing of the distance of two ticks.
     let labelled: &[f64] = if decades < 1.5 || powers < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let stride = ((decades / 6.0).ceil() as i32).max(1);
     let first = low.log10().floor() as i32;
@@ -163,7 +162,8 @@ fn logarithmic_ticks(low: f64, high: f64) -> Vec<Tick> {
             }
         }
     }
-    ticks
+    // One label alone says nothing of the distance of two ticks.
+    if ticks.iter().filter(|tick| tick.label.is_some()).count() < 2 { linear_ticks(low, high) } else { ticks }
 }
 
 #[cfg(test)]
@@ -188,6 +188,7 @@ mod tests {
         assert_eq!(labels(Scale::logarithmic([1e-5, 3.0])).last().map(String::as_str), Some("1"));
         assert_eq!(labels(Scale::logarithmic([0.5, 200.0])), ["1", "10", "100"]);
         assert_eq!(labels(Scale::logarithmic([0.21, 8.0])), ["0.2", "0.5", "1", "2", "5"]);
+        assert_eq!(labels(Scale::logarithmic([0.23, 0.93])), ["0.4", "0.6", "0.8"]);
         assert_eq!(labels(Scale::logarithmic([1e-12, 1.0])), ["1e−12", "1e−9", "1e−6", "1e−3", "1"]);
     }
 

@@ -51,7 +51,7 @@ fn figure(stem: String, measured: &Measured<'_, BatchHessian>) -> Option<Figure>
     let caption = format!(
         "Density of all eigenvalues of the {} of one batch at {of} (line){behind}, smoothed by a Gaussian of standard \
          deviation {}: {} of {} Lanczos steps. The dotted line is the height of a single eigenvalue; eigenvalues known \
-         exactly are markers.{}{}",
+         exactly are stems, marked for the batch.{}{}",
         title_of(result.matrix),
         sigmas.unwrap_or_default(),
         number::plural(first.curve.density.probes as usize, "random probe"),
@@ -142,10 +142,11 @@ fn keys(panels: &[&Panel<'_>], whole: bool) -> Vec<Key> {
 fn draw_panel(drawing: &mut Drawing, axes: &Axes, panel: &Panel<'_>, whole: Option<DensityCurve<'_>>) {
     if let Some(whole) = whole {
         whole.fill(drawing, axes, AREA);
+        whole.draw_stems(drawing, axes, AREA);
     }
     let color = look(0).color;
     panel.curve.draw_height_of_one(drawing, axes);
-    panel.curve.draw_atoms(drawing, axes, color);
+    panel.curve.draw_marked_stems(drawing, axes, color);
     panel.curve.draw_band(drawing, axes, color);
     panel.curve.draw(drawing, axes, color, 3);
     let corner = (axes.inside.right - 0.5 * TEXT, axes.inside.top + 0.7 * TEXT);

@@ -69,15 +69,24 @@ impl<'a> DensityCurve<'a> {
         }
     }
 
-    /// The eigenvalues known exactly, as stems.
-    pub(super) fn draw_atoms(&self, drawing: &mut Drawing, axes: &Axes, color: Color) {
-        let Some(one) = self.one else { return };
-        for &atom in self.atoms().iter().filter(|&&atom| axes.spans(atom)) {
-            if let Some([foot, head]) = axes.bar(atom, 0.0, one) {
-                drawing.path(vec![foot, head], color, 4);
-                series::marker(drawing, head, Marker::TriangleDown, MUTED, true);
-            }
+    /// The eigenvalues known exactly, as stems as high as a single eigenvalue is.
+    pub(super) fn draw_stems(&self, drawing: &mut Drawing, axes: &Axes, color: Color) {
+        for stem in self.stems(axes) {
+            drawing.path(stem.to_vec(), color, 4);
         }
+    }
+
+    /// The same with markers on their heads.
+    pub(super) fn draw_marked_stems(&self, drawing: &mut Drawing, axes: &Axes, color: Color) {
+        for [foot, head] in self.stems(axes) {
+            drawing.path(vec![foot, head], color, 4);
+            series::marker(drawing, head, Marker::TriangleDown, MUTED, true);
+        }
+    }
+
+    fn stems(&self, axes: &Axes) -> Vec<[Point; 2]> {
+        let shown = self.atoms().iter().filter(|&&atom| axes.spans(atom));
+        shown.filter_map(|&atom| axes.bar(atom, 0.0, self.one?)).collect()
     }
 
     /// The curve over what is not known exactly: peaks of the others are thinner than a line.

@@ -82,7 +82,7 @@ fn draw(density: &Density, provenance: &Provenance, look: Look) -> Drawing {
         let y = Axis::new("density", DensityCurve::scale(&[curve]));
         let axes = Axes::draw(&mut drawing, region, &x, &y, None);
         curve.draw_height_of_one(&mut drawing, &axes);
-        curve.draw_atoms(&mut drawing, &axes, look.color);
+        curve.draw_marked_stems(&mut drawing, &axes, look.color);
         curve.draw_band(&mut drawing, &axes, look.color);
         curve.draw(&mut drawing, &axes, look.color, 2);
     };
