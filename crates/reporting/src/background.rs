@@ -3,7 +3,8 @@
 use basin_records::{Outcome, Provenance};
 use serde::Serialize;
 
-use crate::collection::Collection;
+use crate::batch_hessian::{extremes, preconditioned};
+use crate::collection::{Collection, Measured};
 use crate::figure::distinct;
 use crate::number;
 
@@ -76,8 +77,11 @@ fn unlike_data(collection: &Collection) -> Option<String> {
 
 fn unconverged(collection: &Collection) -> Option<String> {
     let spectra = collection.spectra();
-    let total: usize = spectra.iter().map(|measured| measured.result.eigenvalues.len()).sum();
-    let missed: usize = spectra.iter().map(|measured| measured.result.unconverged()).sum();
+    let of_spectra = spectra.iter().flat_map(|measured| &measured.result.eigenvalues);
+    let records = collection.batch_hessians();
+    let of_batches = records.iter().flat_map(|Measured { result, .. }| extremes(result).chain(preconditioned(result)));
+    let found: Vec<bool> = of_spectra.chain(of_batches).map(|eigenvalue| eigenvalue.converged).collect();
+    let (missed, total) = (found.iter().filter(|converged| !**converged).count(), found.len());
     (missed > 0)
         .then(|| format!("{missed} of {total} eigenvalues did not reach the tolerance; figures draw them hollow."))
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use basin_records::{
-    Error as RecordError, Keskar, Line, Outcome, Problem, Provenance, Record, Spectrum, Study, Training,
+    BatchHessian, Error as RecordError, Keskar, Line, Outcome, Problem, Provenance, Record, Spectrum, Study, Training,
 };
 
 use crate::chart::palette::{self, Look};
@@ -109,6 +109,10 @@ impl Collection {
 
     pub(crate) fn spectra(&self) -> Vec<Measured<'_, Spectrum>> {
         self.pick(|outcome| if let Outcome::Spectrum(spectrum) = outcome { Some(spectrum) } else { None })
+    }
+
+    pub(crate) fn batch_hessians(&self) -> Vec<Measured<'_, BatchHessian>> {
+        self.pick(|outcome| if let Outcome::BatchHessian(found) = outcome { Some(found) } else { None })
     }
 
     pub(crate) fn keskar(&self) -> Vec<Measured<'_, Keskar>> {

@@ -80,6 +80,11 @@ pub(crate) fn settings<'a>(provenances: impl IntoIterator<Item = &'a Provenance>
     if phrases.is_empty() { String::new() } else { format!(" Settings: {}.", phrases.join("; ")) }
 }
 
+/// A figure's file name: with a number where the directory gives several of its kind.
+pub(crate) fn numbered(stem: &str, index: usize, count: usize) -> String {
+    if count > 1 { format!("{stem}-{}", index + 1) } else { stem.into() }
+}
+
 /// Each value once, in the order of first appearance.
 pub(crate) fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut seen = Vec::new();

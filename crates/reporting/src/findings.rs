@@ -1,12 +1,37 @@
-//! What the numbers say of the smallest against the largest batch size, and no more than they say.
+//! What the numbers say of the smallest against the largest batch size and of mini-batches, and no more than they say.
 
+use serde::Serialize;
+
+use crate::batch_hessian;
 use crate::collection::{Collection, by_run};
 use crate::number;
 use crate::statistics::Moments;
 use crate::tables::{final_accuracy, final_sharpness, settings_and_steps};
 
+/// Sentences, and what has to be known to read them.
+#[derive(Serialize)]
+pub(crate) struct Findings {
+    sentences: Vec<String>,
+    rule: &'static str,
+}
+
+/// Everything that the records suffice to say.
+pub(crate) fn all(collection: &Collection) -> Vec<Findings> {
+    let of_batch_sizes = Findings {
+        sentences: between_batch_sizes(collection),
+        rule: "A difference is told where the intervals mean ± one standard deviation over seeds do not meet; a few seeds \
+               make that weak evidence.",
+    };
+    let of_mini_batches = Findings {
+        sentences: batch_hessian::findings(&collection.batch_hessians()),
+        rule: "Standard errors of mini-batches are over the batches drawn at the same weights; they say nothing of other \
+               weights.",
+    };
+    [of_batch_sizes, of_mini_batches].into_iter().filter(|findings| !findings.sentences.is_empty()).collect()
+}
+
 /// One sentence per quantity that both ends of the batch sizes have.
-pub(crate) fn all(collection: &Collection) -> Vec<String> {
+fn between_batch_sizes(collection: &Collection) -> Vec<String> {
     let sizes = collection.batch_sizes();
     let (Some(&small), Some(&large)) = (sizes.first(), sizes.last()) else {
         return Vec::new();

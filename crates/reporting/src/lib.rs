@@ -7,6 +7,7 @@
 //! there is one file per figure.
 
 mod background;
+mod batch_hessian;
 mod chart;
 mod collection;
 mod error;

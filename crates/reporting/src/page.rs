@@ -9,7 +9,7 @@ use crate::background::{self, Entry};
 use crate::collection::Collection;
 use crate::error::Result;
 use crate::figure::{Figure, Table};
-use crate::findings;
+use crate::findings::{self, Findings};
 
 static TEMPLATE: &str = include_str!("../assets/page.html");
 
@@ -19,7 +19,7 @@ struct Page<'a> {
     title: &'a str,
     runs: usize,
     batch_sizes: Vec<u64>,
-    findings: Vec<String>,
+    findings: Vec<Findings>,
     cautions: Vec<String>,
     held_equal: Vec<Entry>,
     provenance: Vec<Entry>,

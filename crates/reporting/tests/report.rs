@@ -5,12 +5,15 @@
 use std::fs;
 use std::path::Path;
 
+use basin_records::batch_hessian::{Row as BatchRow, Spread};
 use basin_records::comparison::{Correlation, Row, Scale};
 use basin_records::line::Endpoint;
 use basin_records::sharpness::{Measure, Measurement};
-use basin_records::{Checkpoint, Comparison, Line, Outcome, Provenance, Record, Study};
+use basin_records::spectrum::Matrix;
+use basin_records::{BatchHessian, Checkpoint, Comparison, Line, Outcome, Provenance, Record, Study};
 use basin_reporting::{Error, draw};
-use tempfile::tempdir;
+use serde_json::json;
+use tempfile::{TempDir, tempdir};
 
 #[path = "../examples/synthetic_study/records.rs"]
 mod records;
@@ -24,9 +27,19 @@ fn a_study_gives_every_figure_with_its_numbers() {
     let directory = tempdir().unwrap();
     records::write_records(directory.path()).unwrap();
     let written = draw(directory.path()).unwrap();
-    for stem in
-        ["accuracy-curves", "sharpness-along-training", "line", "eigenvalues-hessian", "spectrum-1", "spectrum-2"]
-    {
+    for stem in [
+        "accuracy-curves",
+        "sharpness-along-training",
+        "line",
+        "eigenvalues-hessian",
+        "spectrum-1",
+        "spectrum-2",
+        "batch-eigenvalues",
+        "batch-learning-rates",
+        "batch-mean-square-limits",
+        "batch-adam-learning-rates",
+        "batch-densities",
+    ] {
         let svg = read(directory.path(), &format!("figures/{stem}.svg"));
         assert!(svg.starts_with("<svg") && !svg.contains("NaN"), "{stem}");
         let png = fs::read(directory.path().join(format!("figures/{stem}.png"))).unwrap();
@@ -158,4 +171,186 @@ fn further_measures_and_their_correlations_stand_in_tables() {
     let correlations = read(directory.path(), "figures/correlations.csv");
     assert_eq!(correlations.lines().nth(1), Some("fisher-rao,scale-invariant,1,,0.25,true,3"));
     assert!(read(directory.path(), "index.html").contains("Rank correlation with the generalization gap"));
+}
+
+/// The report of these records, of which every figure must lie on its paper.
+fn report(results: &[BatchHessian]) -> TempDir {
+    let directory = tempdir().unwrap();
+    for (index, result) in results.iter().enumerate() {
+        let record = Record::new(Provenance::now(), Outcome::BatchHessian(result.clone()));
+        record.write(&directory.path().join(format!("batch-hessian-{index}.json"))).unwrap();
+    }
+    for path in draw(directory.path()).unwrap() {
+        if path.extension().is_some_and(|ending| ending == "svg") {
+            assert_on_paper(&fs::read_to_string(&path).unwrap(), &path);
+        }
+    }
+    directory
+}
+
+fn assert_on_paper(svg: &str, path: &Path) {
+    let after = |text: &str, name: &str| -> Vec<String> {
+        let attribute = format!(" {name}=\"");
+        let starts = text.match_indices(&attribute).map(|(at, found)| at + found.len());
+        starts.map(|at| text[at..].split('"').next().unwrap().to_owned()).collect()
+    };
+    let size = |name| after(svg, name)[0].parse::<f64>().unwrap();
+    let points: Vec<(f64, f64)> = after(svg, "points")
+        .iter()
+        .flat_map(|points| points.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .map(|point| point.split_once(',').map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap())).unwrap())
+        .collect();
+    assert!(!points.is_empty(), "{}", path.display());
+    let inside = |(x, y): &(f64, f64)| (0.0..=size("width")).contains(x) && (0.0..=size("height")).contains(y);
+    assert!(points.iter().all(inside), "{}", path.display());
+    assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", path.display());
+}
+
+fn stems(directory: &TempDir) -> Vec<String> {
+    let files = fs::read_dir(directory.path().join("figures")).unwrap().map(|file| file.unwrap().path());
+    let figures = files.filter(|path| path.extension().is_some_and(|ending| ending == "svg"));
+    let mut stems: Vec<String> = figures.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    stems.sort();
+    stems
+}
+
+/// A batch size with what a record must say of it, and the limits that follow.
+fn bare_row(batch_size: u64, measured: Spread, predicted: f64) -> BatchRow {
+    let limit = |lambda: f64| (lambda > 0.0).then_some(2.0 / lambda);
+    let row = json!({
+        "batch_size": batch_size, "draws": 5, "lambda_max": {"mean": 0.0}, "predicted_lambda_max": 0.0,
+        "overlap": {"mean": 0.5}, "predicted_overlap": 0.5, "values": [],
+        "max_learning_rate_sgd": limit(predicted), "max_learning_rate_measured": limit(measured.mean),
+    });
+    BatchRow { lambda_max: measured, predicted_lambda_max: predicted, ..serde_json::from_value(row).unwrap() }
+}
+
+/// Of 64 samples, with λ = 2 and without anything optional.
+fn bare(crossover: Option<f64>, mut rows: Vec<BatchRow>) -> BatchHessian {
+    rows.push(bare_row(64, Spread::exact(2.0), 2.0));
+    let result = json!({
+        "matrix": "ggn", "theory": "marchenko-pastur", "samples": 64, "momentum": 0.0, "crossover": crossover, "rows": [],
+        "empirical": {"lambda_max": 2.0, "eigenvalues": []},
+        "noise": {"total": {"value": 0.5}, "batch_size": 8, "groups": 64, "probes": 7},
+    });
+    BatchHessian { rows, ..serde_json::from_value(result).unwrap() }
+}
+
+fn around(mean: f64, stderr: f64) -> Spread {
+    Spread { mean, std: Some(2.0 * stderr), stderr: Some(stderr) }
+}
+
+#[test]
+fn the_report_tells_where_measured_and_predicted_eigenvalues_part() {
+    let rows = |predicted_stderr| {
+        let rows = [(8, around(3.0, 0.1), 2.0), (16, around(2.6, 0.3), 2.0), (32, around(2.1, 0.001), 2.0)];
+        let row = |(size, measured, predicted)| BatchRow {
+            predicted_lambda_max_stderr: predicted_stderr,
+            ..bare_row(size, measured, predicted)
+        };
+        rows.map(row).to_vec()
+    };
+    let told = |rows| read(report(&[bare(None, rows)]).path(), "index.html");
+    let part = "Measured and predicted λ_max of mini-batches part, by more than three standard errors and a tenth,";
+    let at_8 = format!("{part} at batch size 8: the measured one is 1.50 times the predicted.");
+    // Once among what the numbers say and once below the figure.
+    assert_eq!(told(rows(None)).matches(&at_8).count(), 2);
+    assert!(told(rows(Some(0.1))).contains(&at_8), "3 · √(0.1² + 0.1²) < 1");
+    assert!(told(rows(Some(0.4))).contains(&format!("{part} nowhere.")), "3 · √(0.1² + 0.4²) > 1");
+    let mut one_draw = rows(None);
+    one_draw[1].lambda_max.stderr = None;
+    assert!(told(one_draw).contains(&format!("{at_8} It stays open at batch size 16 (a single draw, or no number).")));
+    let single = rows(None).into_iter().map(|row| {
+        let lambda_max = Spread { std: None, stderr: None, ..row.lambda_max };
+        BatchRow { lambda_max, ..row }
+    });
+    let single = told(single.collect());
+    assert!(single.contains("Single draws leave open whether measured and predicted λ_max of mini-batches agree."));
+}
+
+#[test]
+fn the_report_tells_how_the_learning_rate_grows_and_where_runs_diverge() {
+    let rows = [2, 4, 8, 16, 32].map(|size| {
+        let lambda = 2.0 + 30.0 / f64::from(size as u32);
+        let runs = json!([{"optimizer": "sgd", "stable": 1.0 / lambda, "diverging": if size == 2 { None } else { Some(4.0 / lambda) }}]);
+        let measured = if size <= 8 { 20.0 / f64::from(size as u32) } else { 2.0 };
+        let divergence = serde_json::from_value(runs).unwrap();
+        BatchRow { divergence, ..bare_row(size, around(measured, 0.1), lambda) }
+    });
+    let directory = report(&[bare(Some(10.0), rows.to_vec())]);
+    let page = read(directory.path(), "index.html");
+    for told in [
+        "The measured limit of SGD grows with the batch size B to the power 1.00 (predicted 0.78) below B* and 0.00",
+        "Short runs with SGD: the largest rate at which none diverged is 0.500 times the predicted limit; the smallest \
+         from which all diverged 2.00 times the predicted limit; at batch size 2 some never diverged at the rates tried.",
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
+    let numbers = read(directory.path(), "figures/batch-learning-rates.csv");
+    assert!(numbers.contains("2,runs_sgd,,0.058823529411764705,\n"), "{numbers}");
+}
+
+#[test]
+fn batch_hessians_without_what_is_optional_give_the_figures_that_are_left() {
+    let full = records::batch_hessian();
+    let only = |keep: fn(&BatchRow) -> bool| {
+        let rows = full.rows.iter().filter(|row| keep(row)).cloned().collect();
+        BatchHessian { rows, ..full.clone() }
+    };
+    let bare = bare(None, vec![bare_row(8, around(3.0, 0.1), 2.0)]);
+    assert_eq!(stems(&report(std::slice::from_ref(&bare))), ["batch-eigenvalues", "batch-learning-rates"]);
+    let eigenvalues_alone = bare.rows.iter().cloned().map(|row| BatchRow {
+        max_learning_rate_sgd: None,
+        max_learning_rate_measured: None,
+        ..row
+    });
+    let eigenvalues_alone = BatchHessian { rows: eigenvalues_alone.collect(), ..bare.clone() };
+    assert_eq!(stems(&report(&[eigenvalues_alone])), ["batch-eigenvalues"]);
+    assert!(report(&[BatchHessian { rows: Vec::new(), ..bare }]).path().join("index.html").exists());
+    // The whole has no batch of its own, and its density is that of all samples.
+    assert_eq!(stems(&report(&[only(|row| row.batch_size == 1437)])).len(), 4);
+    assert_eq!(stems(&report(&[only(|row| row.batch_size == 32)])).len(), 5);
+    let mut without_whole = full.clone();
+    without_whole.empirical.density = None;
+    without_whole.crossover = Some(1e9);
+    assert_eq!(stems(&report(&[without_whole])).len(), 5);
+}
+
+#[test]
+fn values_without_a_place_on_a_logarithmic_axis_are_counted_and_left_out() {
+    let mut result = records::batch_hessian();
+    result.rows[0].lambda_min = Some(around(0.5, 0.1));
+    result.rows[1].lambda_max = around(f64::NAN, f64::NAN);
+    result.rows[2].predicted_lambda_max = f64::INFINITY;
+    result.rows[3].predicted_lambda_max_along_top = Some(-1.0);
+    result.rows[4].max_learning_rate_sgd = Some(f64::NAN);
+    result.rows[5].max_learning_rate_mean_square.as_mut().unwrap().stderr = Some(f64::INFINITY);
+    result.rows[6].density.as_mut().unwrap().values[3] = f64::NAN;
+    for row in &mut result.rows[..3] {
+        row.lambda_max.stderr = Some(2.0 * row.lambda_max.mean);
+    }
+    let directory = report(&[result]);
+    let page = read(directory.path(), "index.html");
+    assert!(page.contains("4 values without a place on a logarithmic axis are left out."));
+    assert!(page.contains("It stays open at batch sizes 8 and 16"), "{page}");
+    let all_lost =
+        bare(Some(f64::NAN), vec![bare_row(8, around(-1.0, 0.1), f64::NAN), bare_row(16, around(0.0, 0.0), 0.0)]);
+    let page = read(report(&[all_lost]).path(), "index.html");
+    assert!(page.contains("4 values without a place on a logarithmic axis are left out."));
+}
+
+#[test]
+fn several_batch_hessians_are_numbered_and_told_apart() {
+    let hessian = records::batch_hessian();
+    let ggn = BatchHessian { matrix: Matrix::Ggn, ..hessian.clone() };
+    let directory = report(&[hessian, ggn]);
+    assert_eq!(stems(&directory).len(), 10);
+    let page = read(directory.path(), "index.html");
+    for told in [
+        "id=\"batch-densities-2\"",
+        "Hessian, one checkpoint: Measured",
+        "Gauss-Newton matrix, one checkpoint: Measured",
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
 }

@@ -14,6 +14,11 @@ use basin_records::{
     Checkpoint, Comparison, Data, Keskar, Line, Outcome, Provenance, Record, Spectrum, Study, Training,
 };
 
+#[path = "batch_hessian.rs"]
+mod batch_hessian;
+
+pub(crate) use batch_hessian::batch_hessian;
+
 const BATCH_SIZES: [u64; 2] = [16, 144];
 const SEEDS: u64 = 3;
 const EPOCHS: u64 = 30;
@@ -34,6 +39,8 @@ pub(crate) fn write_records(directory: &Path) -> Result<(), Box<dyn Error>> {
             record.append_line(&along)?;
         }
     }
+    let batches = Record::new(provenance(16, 0, None), Outcome::BatchHessian(batch_hessian()));
+    batches.write(&records.join("batch-hessian.json"))?;
     Record::new(provenance(16, 0, None), Outcome::Line(line())).write(&records.join("line.json"))?;
     let rows = runs.iter().map(|&(size, seed)| row(size, seed)).collect();
     let comparison = Outcome::Comparison(Comparison::new(rows));

@@ -1,9 +1,9 @@
 //! The frame of a plot: axes with their names and ticks, and the lines behind the data.
 
 use super::drawing::{Align, Drawing, Point, TEXT};
-use super::font;
-use super::palette::{GRID, INK, MUTED};
+use super::palette::{Dash, GRID, INK, MUTED};
 use super::scale::{Scale, Tick};
+use super::{font, series};
 
 /// One axis: its name with its unit, its scale, its ticks.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,13 @@ pub(crate) struct Region {
     pub(crate) top: f64,
     pub(crate) right: f64,
     pub(crate) bottom: f64,
+}
+
+/// The edge of a plot at which a name stands, where no data are expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edge {
+    Top,
+    Bottom,
 }
 
 /// The rectangle that holds the data, with the axes around it.
@@ -117,6 +124,41 @@ impl Axes {
         }
     }
 
+    /// A vertical line with a name beside it, if the value lies in the plot.
+    pub(crate) fn named_mark(&self, drawing: &mut Drawing, x: f64, name: &str, edge: Edge) {
+        if !self.spans(x) {
+            return;
+        }
+        self.mark(drawing, x);
+        let y = match edge {
+            Edge::Top => self.inside.top + 0.5 * LINE_HEIGHT,
+            Edge::Bottom => self.inside.bottom - 0.5 * LINE_HEIGHT,
+        };
+        if let Some(x) = self.across(x) {
+            let (x, align) = if x + GAP + font::width(name) < self.inside.right {
+                (x + GAP, Align::Left)
+            } else {
+                (x - GAP, Align::Right)
+            };
+            drawing.text(name, (x, y), align, MUTED);
+        }
+    }
+
+    /// Whether a value of the horizontal axis lies in the plot.
+    pub(crate) fn spans(&self, x: f64) -> bool {
+        self.x.position(x).is_some_and(|position| (0.0..=1.0).contains(&position))
+    }
+
+    /// As [`Axes::point`], moved to the frame where the second value lies beyond it; none for no number.
+    pub(crate) fn held_point(&self, x: f64, y: f64) -> Option<Point> {
+        Some((self.across(x)?, self.height(self.y.held_position(y)?)))
+    }
+
+    /// The ends of a vertical bar, cut off at the frame.
+    pub(crate) fn bar(&self, x: f64, low: f64, high: f64) -> Option<[Point; 2]> {
+        Some([self.held_point(x, low)?, self.held_point(x, high)?])
+    }
+
     /// The height of a position, kept inside the plot.
     pub(crate) fn within(&self, (x, y): Point) -> Point {
         (x, y.clamp(self.inside.top, self.inside.bottom))
@@ -127,6 +169,15 @@ impl Axes {
         if let Some(position) = self.y.position(y).filter(|position| (0.0..=1.0).contains(position)) {
             let y = self.height(position);
             drawing.path(vec![(self.inside.left, y), (self.inside.right, y)], MUTED, 2);
+        }
+    }
+
+    /// The same as a dotted line, for a value that is data.
+    pub(crate) fn dotted_level(&self, drawing: &mut Drawing, y: f64) {
+        if let Some(position) = self.y.position(y).filter(|position| (0.0..=1.0).contains(position)) {
+            let y = self.height(position);
+            let ends = [Some((self.inside.left, y)), Some((self.inside.right, y))];
+            series::line(drawing, &ends, MUTED, 4, Dash::Dotted, 1.0);
         }
     }
 

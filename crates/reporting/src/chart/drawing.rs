@@ -7,8 +7,11 @@ pub(crate) type Point = (f64, f64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Color(pub(crate) u8, pub(crate) u8, pub(crate) u8);
 
-/// Width and height of every figure. Text of [`TEXT`] stays readable when a phone shows this 360 points wide.
-pub(crate) const SIZE: (u32, u32) = (1000, 740);
+/// Width of every figure. Text of [`TEXT`] stays readable when a phone shows this 360 points wide.
+pub(crate) const WIDTH: u32 = 1000;
+
+/// Height of a figure with one or two plots.
+const HEIGHT: u32 = 740;
 
 /// Size of tick labels, axis names and legends.
 pub(crate) const TEXT: f64 = 34.0;
@@ -29,12 +32,24 @@ pub(crate) enum Align {
 }
 
 /// Shapes in the order in which they are painted.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Drawing {
+    pub(crate) height: u32,
     pub(crate) shapes: Vec<Shape>,
 }
 
+impl Default for Drawing {
+    fn default() -> Self {
+        Self::of_height(HEIGHT)
+    }
+}
+
 impl Drawing {
+    /// An empty drawing with room for more plots than the usual height has.
+    pub(crate) fn of_height(height: u32) -> Self {
+        Self { height, shapes: Vec::new() }
+    }
+
     pub(crate) fn path(&mut self, points: Vec<Point>, color: Color, width: u32) {
         self.faint_path(points, color, width, 1.0);
     }

@@ -1,7 +1,7 @@
 //! Legends: a row of keys above the plot, where they cover no data.
 
 use super::axes::Region;
-use super::drawing::{Align, Color, Drawing, SIZE, TEXT};
+use super::drawing::{Align, Color, Drawing, TEXT, WIDTH};
 use super::palette::{Dash, INK, Marker};
 use super::{font, series};
 
@@ -23,7 +23,7 @@ const EDGE: f64 = 8.0;
 
 /// Draws the keys in as many rows as they need and returns the region below them.
 pub(crate) fn draw(drawing: &mut Drawing, keys: &[Key]) -> Region {
-    let (width, height) = (f64::from(SIZE.0), f64::from(SIZE.1));
+    let (width, height) = (f64::from(WIDTH), f64::from(drawing.height));
     let mut top = EDGE;
     for row in keys.chunks(per_row(keys, width - 2.0 * EDGE)) {
         let mut left = EDGE;

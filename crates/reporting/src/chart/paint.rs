@@ -9,7 +9,7 @@ use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, FontTransform, RGBAColor, RGBColor, ShapeStyle, TextStyle};
 
-use super::drawing::{Align, Color, Drawing, Point, SIZE, Shape};
+use super::drawing::{Align, Color, Drawing, Point, Shape, WIDTH};
 use super::font;
 use super::palette::PAPER;
 
@@ -19,14 +19,18 @@ const BITMAP_DROP: f64 = 5.0;
 /// The drawing as SVG text.
 pub(crate) fn svg(drawing: &Drawing) -> Result<String, String> {
     let mut text = String::new();
-    paint(drawing, 0.0, &SVGBackend::with_string(&mut text, SIZE).into_drawing_area())?;
+    paint(drawing, 0.0, &SVGBackend::with_string(&mut text, size(drawing)).into_drawing_area())?;
     // Viewers other than the page have no fallback of their own.
     Ok(text.replace("font-family=\"DejaVu Sans\"", "font-family=\"&quot;DejaVu Sans&quot;, sans-serif\""))
 }
 
 /// Writes the drawing as a PNG file.
 pub(crate) fn png(drawing: &Drawing, path: &Path) -> Result<(), String> {
-    paint(drawing, BITMAP_DROP, &BitMapBackend::new(path, SIZE).into_drawing_area())
+    paint(drawing, BITMAP_DROP, &BitMapBackend::new(path, size(drawing)).into_drawing_area())
+}
+
+fn size(drawing: &Drawing) -> (u32, u32) {
+    (WIDTH, drawing.height)
 }
 
 fn paint<B: DrawingBackend>(drawing: &Drawing, drop: f64, area: &DrawingArea<B, Shift>) -> Result<(), String> {

@@ -8,6 +8,8 @@ pub(crate) const INK: Color = Color(0x1A, 0x1A, 0x1A);
 pub(crate) const MUTED: Color = Color(0x6B, 0x6B, 0x6B);
 /// Lines behind the data.
 pub(crate) const GRID: Color = Color(0xDD, 0xDD, 0xDD);
+/// Areas behind the data.
+pub(crate) const AREA: Color = Color(0xB5, 0xB5, 0xB5);
 /// The background, and the inside of hollow markers.
 pub(crate) const PAPER: Color = Color(0xFF, 0xFF, 0xFF);
 
@@ -27,6 +29,10 @@ pub(crate) enum Marker {
     Diamond,
     TriangleDown,
     Hexagon,
+    /// A single value among many.
+    Dot,
+    /// An upright bar, for what reaches from one value to another.
+    Bar,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -73,6 +73,12 @@ impl Scale {
         position.is_finite().then_some(position)
     }
 
+    /// The same with what lies beyond an end moved there; none for no number.
+    pub(crate) fn held_position(&self, value: f64) -> Option<f64> {
+        let beyond = if value > self.low { 1.0 } else { 0.0 };
+        (!value.is_nan()).then(|| self.position(value).unwrap_or(beyond).clamp(0.0, 1.0))
+    }
+
     /// About six ticks at round values.
     pub(crate) fn ticks(&self) -> Vec<Tick> {
         match self.kind {
@@ -135,7 +141,8 @@ fn logarithmic_ticks(low: f64, high: f64) -> Vec<Tick> {
     if decades < 0.5 {
         return linear_ticks(low, high);
     }
-    let labelled: &[f64] = if decades < 1.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let powers = high.log10().floor() - low.log10().ceil() + 1.0;
+    let labelled: &[f64] = if decades < 1.5 || powers < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let stride = ((decades / 6.0).ceil() as i32).max(1);
     let first = low.log10().floor() as i32;
     let last = high.log10().ceil() as i32;
@@ -155,7 +162,8 @@ fn logarithmic_ticks(low: f64, high: f64) -> Vec<Tick> {
             }
         }
     }
-    ticks
+    // One label alone says nothing of the distance of two ticks.
+    if ticks.iter().filter(|tick| tick.label.is_some()).count() < 2 { linear_ticks(low, high) } else { ticks }
 }
 
 #[cfg(test)]
@@ -179,6 +187,8 @@ mod tests {
         assert_eq!(labels(Scale::logarithmic([1e-4, 1e-1])), ["1e−4", "1e−3", "1e−2", "1e−1"]);
         assert_eq!(labels(Scale::logarithmic([1e-5, 3.0])).last().map(String::as_str), Some("1"));
         assert_eq!(labels(Scale::logarithmic([0.5, 200.0])), ["1", "10", "100"]);
+        assert_eq!(labels(Scale::logarithmic([0.21, 8.0])), ["0.2", "0.5", "1", "2", "5"]);
+        assert_eq!(labels(Scale::logarithmic([0.23, 0.93])), ["0.4", "0.6", "0.8"]);
         assert_eq!(labels(Scale::logarithmic([1e-12, 1.0])), ["1e−12", "1e−9", "1e−6", "1e−3", "1"]);
     }
 
@@ -190,6 +200,15 @@ mod tests {
         assert_eq!(scale.position(f64::NAN), None);
         assert_eq!(Scale::linear([0.0, 1.0]).position(f64::INFINITY), None);
         assert!(scale.position(10.0).is_some_and(|position| (position - 0.5).abs() < 1e-12));
+    }
+
+    #[test]
+    fn what_lies_beyond_an_end_can_be_held_there() {
+        let held = |value| Scale::logarithmic([1.0, 100.0]).held_position(value);
+        assert_eq!([0.0, -1.0, 1e-3].map(held), [Some(0.0); 3]);
+        assert_eq!([1e3, f64::INFINITY].map(held), [Some(1.0); 2]);
+        assert_eq!(held(f64::NAN), None);
+        assert!(held(10.0).is_some_and(|position| (position - 0.5).abs() < 1e-12));
     }
 
     #[test]

@@ -5,6 +5,10 @@ use super::palette::{Dash, Marker, PAPER};
 
 const MARKER_RADIUS: f64 = 11.0;
 const HOLLOW_WIDTH: u32 = 4;
+const FAINT: f64 = 0.45;
+const INTERVAL_HALF_WIDTH: f64 = 4.0;
+const ARROW: f64 = 14.0;
+const BAND: f64 = 0.25;
 
 /// Draws a line through the points; a missing point is a gap.
 pub(crate) fn line(
@@ -50,6 +54,46 @@ pub(crate) fn error_bar(drawing: &mut Drawing, low: Point, high: Point, color: C
     }
 }
 
+/// A thick bar from its low to its high end; an end that is open is an arrow head.
+pub(crate) fn interval(drawing: &mut Drawing, [low, high]: [Point; 2], open: [bool; 2], color: Color) {
+    let half = INTERVAL_HALF_WIDTH;
+    drawing.polygon(
+        vec![(low.0 - half, low.1), (low.0 + half, low.1), (high.0 + half, high.1), (high.0 - half, high.1)],
+        color,
+    );
+    for ((x, y), open, inward) in [(low, open[0], -1.0), (high, open[1], 1.0)] {
+        if open {
+            let foot = y + inward * ARROW;
+            drawing.polygon(vec![(x, y), (x - ARROW, foot), (x + ARROW, foot)], color);
+        }
+    }
+}
+
+/// Whether a bar can be seen behind a marker in its middle.
+pub(crate) fn outgrows_marker([low, high]: &[Point; 2]) -> bool {
+    low.1 - high.1 > 2.0 * MARKER_RADIUS
+}
+
+/// A faint dot for a single value among many.
+pub(crate) fn dot(drawing: &mut Drawing, at: Point, color: Color, filled: bool) {
+    let mut outline = outline(Marker::Dot, at);
+    if filled {
+        drawing.faint_polygon(outline, color, FAINT);
+    } else {
+        outline.push(outline[0]);
+        drawing.path(outline, color, 2);
+    }
+}
+
+/// A faint band between the lower and the upper ends of bars.
+pub(crate) fn band(drawing: &mut Drawing, bars: &[[Point; 2]], color: Color) {
+    if bars.len() > 1 {
+        let upper = bars.iter().map(|[_, high]| *high);
+        let lower = bars.iter().rev().map(|[low, _]| *low);
+        drawing.faint_polygon(upper.chain(lower).collect(), color, BAND);
+    }
+}
+
 fn outline(marker: Marker, (x, y): Point) -> Vec<Point> {
     let corners = |count: usize, first: f64, radius: f64| -> Vec<Point> {
         (0..count)
@@ -61,10 +105,17 @@ fn outline(marker: Marker, (x, y): Point) -> Vec<Point> {
     };
     match marker {
         Marker::Circle => corners(24, 0.0, MARKER_RADIUS),
+        Marker::Dot => corners(16, 0.0, 0.5 * MARKER_RADIUS),
         Marker::Square => corners(4, 45.0, 1.25 * MARKER_RADIUS),
         Marker::Triangle => corners(3, 90.0, 1.4 * MARKER_RADIUS),
         Marker::TriangleDown => corners(3, 270.0, 1.4 * MARKER_RADIUS),
         Marker::Diamond => corners(4, 0.0, 1.3 * MARKER_RADIUS),
+        Marker::Bar => {
+            let (half_width, half_height) = (INTERVAL_HALF_WIDTH, 1.5 * MARKER_RADIUS);
+            [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]
+                .map(|(right, down)| (x + right * half_width, y + down * half_height))
+                .to_vec()
+        }
         Marker::Hexagon => corners(6, 0.0, 1.1 * MARKER_RADIUS),
     }
 }

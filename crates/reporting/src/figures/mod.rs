@@ -3,12 +3,19 @@
 use crate::collection::Collection;
 use crate::figure::Figure;
 
+mod batch_densities;
+mod batch_eigenvalues;
+mod batch_learning_rates;
+mod batch_size_axis;
+mod density_curve;
 mod eigenvalues;
 mod parametric_line;
 mod sharpness_along_training;
 mod spectral_density;
 mod spectrum;
 mod training_curves;
+
+pub(crate) use eigenvalues::title_of;
 
 /// Every figure that the records suffice for.
 pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
@@ -19,5 +26,8 @@ pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     figures.extend(eigenvalues::figures(collection));
     figures.extend(spectrum::figures(collection));
     figures.extend(spectral_density::figures(collection));
+    figures.extend(batch_eigenvalues::figures(collection));
+    figures.extend(batch_learning_rates::figures(collection));
+    figures.extend(batch_densities::figures(collection));
     figures
 }

@@ -10,7 +10,7 @@ use crate::chart::palette::{Dash, Marker, look};
 use crate::chart::scale::Scale;
 use crate::chart::series;
 use crate::collection::{Collection, Measured};
-use crate::figure::{Figure, Numbers, settings};
+use crate::figure::{Figure, Numbers, numbered, settings};
 use crate::number;
 
 /// The line as it is drawn: from the smaller batch size at α = 0 to the larger one at α = 1.
@@ -31,15 +31,8 @@ struct Curve {
 
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let lines = collection.lines();
-    let several = lines.len() > 1;
-    lines
-        .into_iter()
-        .enumerate()
-        .map(|(index, measured)| {
-            let stem = if several { format!("line-{}", index + 1) } else { "line".into() };
-            figure(stem, &measured)
-        })
-        .collect()
+    let stem = |index| numbered("line", index, lines.len());
+    lines.iter().enumerate().map(|(index, measured)| figure(stem(index), measured)).collect()
 }
 
 fn figure(stem: String, measured: &Measured<'_, Line>) -> Figure {

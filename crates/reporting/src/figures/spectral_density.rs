@@ -3,23 +3,17 @@
 use basin_records::spectrum::Density;
 use basin_records::{Provenance, Spectrum};
 
+use super::density_curve::DensityCurve;
 use super::eigenvalues::title_of;
 use crate::chart::axes::{Axes, Axis, Region};
-use crate::chart::drawing::{Drawing, Point};
+use crate::chart::drawing::Drawing;
 use crate::chart::legend::{self, Key};
 use crate::chart::palette::{Dash, Look, MUTED, Marker, look};
 use crate::chart::scale::Scale;
-use crate::chart::series;
 use crate::collection::{Collection, Measured};
-use crate::figure::{Figure, Numbers, cell, settings};
+use crate::figure::{Figure, Numbers, cell, numbered, settings};
 use crate::number;
 
-/// How far below the height of a single eigenvalue the axis reaches.
-const BELOW_ONE: f64 = 4.0;
-/// Opacity of the band of standard errors.
-const BAND: f64 = 0.3;
-/// Kernel widths beyond a node at which its Gaussian is nothing.
-const REACH: f64 = 6.0;
 /// The share of the whole range above which one panel shows everything.
 const MOST_OF: f64 = 0.5;
 
@@ -27,9 +21,8 @@ const MOST_OF: f64 = 0.5;
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let mut spectra = collection.spectra();
     spectra.retain(|measured| measured.result.density.is_some());
-    let several = spectra.len() > 1;
     let figure = |(index, measured): (usize, &Measured<'_, Spectrum>)| {
-        let stem = if several { format!("spectral-density-{}", index + 1) } else { "spectral-density".into() };
+        let stem = numbered("spectral-density", index, spectra.len());
         let look = measured.provenance.batch_size.map_or_else(|| look(0), |size| collection.look(size));
         Some(figure(stem, measured, measured.result.density.as_deref()?, look))
     };
@@ -48,7 +41,7 @@ fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, lo
         0 => String::new(),
         atoms => format!(" {atoms} eigenvalues (markers) are known exactly and stand for a share 1/P each."),
     };
-    let panels = match Curve::of(density, provenance, look).panels() {
+    let panels = match panels(&DensityCurve::of(density, provenance)) {
         Panels::One => "",
         Panels::BulkApart => " Above all of it, below the part that is not known exactly.",
     };
@@ -70,15 +63,6 @@ fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, lo
     }
 }
 
-/// The peak of one eigenvalue's Gaussian: 1/(P σ √2π).
-fn height_of_one(density: &Density, provenance: &Provenance) -> Option<f64> {
-    let weight = match density.atoms {
-        0 => 1.0 / provenance.checkpoint.as_ref()?.parameters as f64,
-        _ => *density.weights.first()?,
-    };
-    Some(weight / (density.sigma * std::f64::consts::TAU.sqrt())).filter(|height| height.is_finite() && *height > 0.0)
-}
-
 fn draw(density: &Density, provenance: &Provenance, look: Look) -> Drawing {
     let mut drawing = Drawing::default();
     let mut keys = vec![Key { words: "density".into(), color: look.color, line: Some(Dash::Solid), marker: None }];
@@ -91,13 +75,23 @@ fn draw(density: &Density, provenance: &Provenance, look: Look) -> Drawing {
         Some(checkpoint) => format!("eigenvalue λ   (P = {})", number::count(checkpoint.parameters)),
         None => "eigenvalue λ".into(),
     };
-    let curve = Curve::of(density, provenance, look);
-    match curve.panels() {
-        Panels::One => curve.panel(&mut drawing, region, name, &density.grid),
+    let curve = DensityCurve::of(density, provenance);
+    let mut panel = |region: Region, name: String, shown: &[f64]| {
+        let (Some(&first), Some(&last)) = (shown.first(), shown.last()) else { return };
+        let x = Axis::new(name, Scale::linear([first, last]));
+        let y = Axis::new("density", DensityCurve::scale(&[curve]));
+        let axes = Axes::draw(&mut drawing, region, &x, &y, None);
+        curve.draw_height_of_one(&mut drawing, &axes);
+        curve.draw_marked_stems(&mut drawing, &axes, look.color);
+        curve.draw_band(&mut drawing, &axes, look.color);
+        curve.draw(&mut drawing, &axes, look.color, 2);
+    };
+    match panels(&curve) {
+        Panels::One => panel(region, name, &density.grid),
         Panels::BulkApart => {
             let middle = (region.top + region.bottom) / 2.0;
-            curve.panel(&mut drawing, Region { bottom: middle, ..region }, "all λ".into(), &density.grid);
-            curve.panel(&mut drawing, Region { top: middle, ..region }, name, &curve.bulk());
+            panel(Region { bottom: middle, ..region }, "all λ".into(), &density.grid);
+            panel(Region { top: middle, ..region }, name, &curve.bulk());
         }
     }
     drawing
@@ -114,75 +108,11 @@ enum Panels {
     BulkApart,
 }
 
-/// A density with what its panels share.
-struct Curve<'a> {
-    density: &'a Density,
-    /// The height of a single eigenvalue.
-    one: Option<f64>,
-    look: Look,
-}
-
-impl<'a> Curve<'a> {
-    fn of(density: &'a Density, provenance: &Provenance, look: Look) -> Self {
-        Self { density, one: height_of_one(density, provenance), look }
-    }
-
-    fn panels(&self) -> Panels {
-        let bulk = self.bulk();
-        match bulk.is_empty() || span(&bulk) > MOST_OF * span(&self.density.grid) {
-            true => Panels::One,
-            false => Panels::BulkApart,
-        }
-    }
-
-    fn atoms(&self) -> &[f64] {
-        &self.density.nodes[..(self.density.atoms as usize).min(self.density.nodes.len())]
-    }
-
-    /// The grid's points over what is not known exactly.
-    fn bulk(&self) -> Vec<f64> {
-        let drawn = &self.density.nodes[self.atoms().len()..];
-        let ends = drawn.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
-        let reach = REACH * self.density.sigma;
-        self.density.grid.iter().copied().filter(|t| (ends.0 - reach..=ends.1 + reach).contains(t)).collect()
-    }
-
-    fn panel(&self, drawing: &mut Drawing, region: Region, name: String, shown: &[f64]) {
-        let (Some(&first), Some(&last)) = (shown.first(), shown.last()) else { return };
-        let Density { grid, values, stderr, .. } = self.density;
-        let highest = values.iter().copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
-        let floor = self.one.map_or(1e-6 * highest, |one| one / BELOW_ONE).min(0.5 * highest);
-        let x = Axis::new(name, Scale::linear([first, last]));
-        // Room above for the markers.
-        let y = Axis::new("density", Scale::logarithmic([floor, 3.0 * highest]));
-        let axes = Axes::draw(drawing, region, &x, &y, None);
-        let at = |t: f64, value: f64| axes.point(t, value.max(floor)).map(|point| axes.within(point));
-        let inside = |t: f64| (first..=last).contains(&t);
-        if let Some(one) = self.one {
-            series::line(drawing, &[at(first, one), at(last, one)], MUTED, 3, Dash::Dotted, 1.0);
-        }
-        for &atom in self.atoms().iter().filter(|&&atom| inside(atom)) {
-            let Some(one) = self.one else { continue };
-            if let (Some(foot), Some(head)) = (at(atom, floor), at(atom, one)) {
-                drawing.path(vec![foot, head], self.look.color, 4);
-                series::marker(drawing, head, Marker::TriangleDown, MUTED, true);
-            }
-        }
-        // Peaks of outliers are thinner than a line, and drawn as stems above.
-        let bulk = self.bulk();
-        let (low, high) = (bulk.first().copied().unwrap_or(first), bulk.last().copied().unwrap_or(last));
-        let indices: Vec<usize> = (0..grid.len()).filter(|&i| (low..=high).contains(&grid[i])).collect();
-        let edge = |sign: f64| -> Vec<Point> {
-            let error = |i: usize| stderr.get(i).copied().unwrap_or(0.0);
-            indices.iter().filter_map(|&i| at(grid[i], values[i] + sign * error(i))).collect()
-        };
-        let (mut band, lower) = (edge(1.0), edge(-1.0));
-        band.extend(lower.into_iter().rev());
-        if band.len() > 2 && !stderr.is_empty() {
-            drawing.faint_polygon(band, self.look.color, BAND);
-        }
-        let points: Vec<_> = indices.iter().map(|&i| at(grid[i], values[i])).collect();
-        series::line(drawing, &points, self.look.color, 2, Dash::Solid, 1.0);
+fn panels(curve: &DensityCurve<'_>) -> Panels {
+    let bulk = curve.bulk();
+    match bulk.is_empty() || span(&bulk) > MOST_OF * span(&curve.density.grid) {
+        true => Panels::One,
+        false => Panels::BulkApart,
     }
 }
 
@@ -197,7 +127,7 @@ fn numbers(density: &Density) -> Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::drawing::{SIZE, Shape};
+    use crate::chart::drawing::{Shape, WIDTH};
 
     fn density(outlier: f64) -> Density {
         let grid: Vec<f64> = (-10..=20).map(|i| 0.01 * f64::from(i)).chain([outlier]).collect();
@@ -219,7 +149,7 @@ mod tests {
         let provenance = Provenance::now();
         for (outlier, panels, count) in [(30.0, Panels::BulkApart, 2), (0.25, Panels::One, 1)] {
             let density = density(outlier);
-            assert_eq!(Curve::of(&density, &provenance, look(0)).panels(), panels);
+            assert_eq!(super::panels(&DensityCurve::of(&density, &provenance)), panels);
             let drawing = draw(&density, &provenance, look(0));
             let axes = drawing.shapes.iter().filter(|shape| matches!(shape, Shape::Text { upright: false, .. }));
             assert_eq!(axes.count(), count);
@@ -228,10 +158,11 @@ mod tests {
 
     #[test]
     fn everything_lies_on_the_paper() {
-        let (width, height) = (f64::from(SIZE.0), f64::from(SIZE.1));
         let without_spread = Density { stderr: Vec::new(), atoms: 0, ..density(3.0) };
         for density in [density(30.0), density(0.25), without_spread] {
-            for shape in draw(&density, &Provenance::now(), look(0)).shapes {
+            let drawing = draw(&density, &Provenance::now(), look(0));
+            let (width, height) = (f64::from(WIDTH), f64::from(drawing.height));
+            for shape in drawing.shapes {
                 let (Shape::Path { points, .. } | Shape::Polygon { points, .. }) = shape else { continue };
                 assert!(points.iter().all(|(x, y)| (0.0..=width).contains(x) && (0.0..=height).contains(y)));
             }

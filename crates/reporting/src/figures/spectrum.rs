@@ -13,14 +13,13 @@ use crate::chart::palette::{Look, look};
 use crate::chart::scale::{Scale, Tick};
 use crate::chart::series;
 use crate::collection::{Collection, Measured, progress};
-use crate::figure::{Figure, Numbers, settings};
+use crate::figure::{Figure, Numbers, numbered, settings};
 use crate::number;
 
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let chosen = chosen(collection);
-    let several = chosen.len() > 1;
     let figure = |(index, measured): (usize, &Measured<'_, Spectrum>)| {
-        let stem = if several { format!("spectrum-{}", index + 1) } else { "spectrum".into() };
+        let stem = numbered("spectrum", index, chosen.len());
         let look = measured.provenance.batch_size.map_or_else(|| look(0), |size| collection.look(size));
         figure(stem, measured, look)
     };
