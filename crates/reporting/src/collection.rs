@@ -112,7 +112,7 @@ impl Collection {
     }
 
     pub(crate) fn batch_hessians(&self) -> Vec<Measured<'_, BatchHessian>> {
-        self.pick(|outcome| if let Outcome::BatchHessian(found) = outcome { Some(found) } else { None })
+        self.pick(|outcome| if let Outcome::BatchHessian(found) = outcome { Some(found.as_ref()) } else { None })
     }
 
     pub(crate) fn keskar(&self) -> Vec<Measured<'_, Keskar>> {

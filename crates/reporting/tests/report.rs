@@ -177,7 +177,7 @@ fn further_measures_and_their_correlations_stand_in_tables() {
 fn report(results: &[BatchHessian]) -> TempDir {
     let directory = tempdir().unwrap();
     for (index, result) in results.iter().enumerate() {
-        let record = Record::new(Provenance::now(), Outcome::BatchHessian(result.clone()));
+        let record = Record::new(Provenance::now(), Outcome::BatchHessian(Box::new(result.clone())));
         record.write(&directory.path().join(format!("batch-hessian-{index}.json"))).unwrap();
     }
     for path in draw(directory.path()).unwrap() {

@@ -39,7 +39,7 @@ pub(crate) fn write_records(directory: &Path) -> Result<(), Box<dyn Error>> {
             record.append_line(&along)?;
         }
     }
-    let batches = Record::new(provenance(16, 0, None), Outcome::BatchHessian(batch_hessian()));
+    let batches = Record::new(provenance(16, 0, None), Outcome::BatchHessian(Box::new(batch_hessian())));
     batches.write(&records.join("batch-hessian.json"))?;
     Record::new(provenance(16, 0, None), Outcome::Line(line())).write(&records.join("line.json"))?;
     let rows = runs.iter().map(|&(size, seed)| row(size, seed)).collect();
