@@ -78,8 +78,9 @@ pub fn overlap(lambda: f64, noise: f64) -> f64 {
     if noise == 0.0 { 1.0 } else { (1.0 - noise / lambda.powi(2)).max(0.0) }
 }
 
-/// The batch size at which the noise doubles λ: 1/B* = λ²/(Pσ²) + 1/N. Below it 2/λ' grows in proportion to the batch size, above
-/// it saturates at 2/λ. None where λ is not positive.
+/// The batch size at which the noise doubles λ: 1/B* = λ²/(Pσ²) + 1/N. Above it 2/λ' saturates at 2/λ. Below it λ drowns in the
+/// bulk and 2/λ' grows as √𝔟; the formula beyond the bulk, continued, grows as 𝔟, which is the linear regime of the paper. None
+/// where λ is not positive.
 ///
 /// ```
 /// let crossover = basin_sharpness::batch_hessian::crossover(2.0, 400.0, 100);
