@@ -39,6 +39,7 @@ goldens:
     python tests/goldens/pytorch.py
     python tests/goldens/lbfgsb.py
 
-# Draw the committed sample report again from its records.
-sample-report:
+# Draw the committed sample reports again from their records.
+sample-reports:
     cargo run --release -- report reports/digits
+    cargo run --release -- report reports/batch-hessian
