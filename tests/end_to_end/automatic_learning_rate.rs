@@ -2,8 +2,7 @@
 
 use crate::basin::{Basin, field};
 
-const AUTO: [&str; 10] =
-    ["train", "--optimizer", "sgd", "--learning-rate", "auto", "--batch-size", "480", "--epochs", "3", "--json"];
+const AUTO: [&str; 8] = ["train", "--learning-rate", "auto", "--batch-size", "480", "--epochs", "3", "--json"];
 
 #[test]
 fn is_recorded_with_its_cost_and_does_not_depend_on_threads() {

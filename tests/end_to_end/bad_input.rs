@@ -126,7 +126,7 @@ fn of_training() {
         (&["--learning-rate", "0"], &["learning rate is 0"]),
         (&["--learning-rate", "-0.1"], &["learning rate is -0.1"]),
         (&["--learning-rate", "automatic"], &["`automatic`"]),
-        (&["--learning-rate", "auto"], &["automatic learning rate", "--optimizer sgd"]),
+        (&["--learning-rate", "auto", "--optimizer", "adam"], &["automatic learning rate", "--optimizer sgd"]),
         (&["--learning-rate", "auto", "--optimizer", "sgd", "--momentum", "0.9"], &["leave out the momentum"]),
         (&["--weight-decay", "nan"], &["weight decay is NaN"]),
         (&["--warmup", "-1"], &["warm-up lasts -1"]),

@@ -408,7 +408,7 @@ pub(crate) struct TrainingSettings {
     #[arg(long, value_enum)]
     pub(crate) optimizer: Option<OptimizerArgument>,
     /// Full learning rate; 0.1 for sgd and 0.001 for adam and adamw when absent. `auto` chooses it with the momentum from
-    /// the curvature of the training batch: --optimizer sgd --learning-rate auto.
+    /// the curvature of the training batch, for sgd.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) learning_rate: Option<LearningRate>,
     /// Momentum of sgd.

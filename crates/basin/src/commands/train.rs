@@ -74,7 +74,10 @@ pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settin
 }
 
 fn optimizer(typed: &TrainingSettings, base: OptimizerSettings) -> Result<OptimizerSettings, Error> {
-    let base = match (typed.optimizer, base) {
+    // An automatic learning rate is that of one optimizer.
+    let automatic = typed.learning_rate == Some(LearningRate::Automatic);
+    let named = typed.optimizer.or(automatic.then_some(OptimizerArgument::Sgd));
+    let base = match (named, base) {
         (None, base)
         | (Some(OptimizerArgument::Sgd), base @ OptimizerSettings::Sgd(_))
         | (Some(OptimizerArgument::Adam), base @ OptimizerSettings::Adam(_))
