@@ -304,6 +304,26 @@ impl Spread {
         Self { mean, std, stderr: std.map(|std| std / n.sqrt()) }
     }
 
+    /// Whether the mean and what is predicted of it part, by more than three standard errors of their difference and by a tenth of
+    /// the mean; a single draw leaves that open, and so does what is no number.
+    ///
+    /// ```
+    /// use basin_records::batch_hessian::Spread;
+    ///
+    /// let measured = Spread::of(&[1.9, 2.0, 2.1]);
+    /// assert_eq!(measured.parts_from(1.0, None), Some(true));
+    /// assert_eq!(measured.parts_from(1.0, Some(0.5)), Some(false));
+    /// assert_eq!(Spread::of(&[2.0]).parts_from(1.0, None), None);
+    /// ```
+    pub fn parts_from(&self, predicted: f64, stderr: Option<f64>) -> Option<bool> {
+        const STANDARD_ERRORS: f64 = 3.0;
+        const SHARE: f64 = 0.1;
+        let stderr = self.stderr?.hypot(stderr.unwrap_or(0.0));
+        let apart = (self.mean - predicted).abs();
+        let known = apart.is_finite() && stderr.is_finite();
+        known.then_some(apart > STANDARD_ERRORS * stderr && apart > SHARE * self.mean.abs())
+    }
+
     /// What cannot vary.
     pub fn exact(value: f64) -> Self {
         Self { mean: value, std: Some(0.0), stderr: Some(0.0) }

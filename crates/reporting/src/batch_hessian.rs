@@ -9,10 +9,6 @@ use crate::collection::Measured;
 use crate::figures::title_of;
 use crate::number;
 
-/// Measured and predicted part where they are this many standard errors of their difference apart, and by a tenth.
-const STANDARD_ERRORS: f64 = 3.0;
-const SHARE: f64 = 0.1;
-
 /// What was measured and what predicted at one end of the spectrum, at one batch size.
 pub(crate) struct Extreme<'a> {
     pub(crate) batch_size: u64,
@@ -50,12 +46,8 @@ impl<'a> Extreme<'a> {
         Some(self.measured.mean / self.predicted?).filter(|ratio| ratio.is_finite())
     }
 
-    /// Whether measured and predicted part; a single draw leaves that open, and so does what is no number.
     fn parts(&self) -> Option<bool> {
-        let stderr = self.measured.stderr?.hypot(self.predicted_stderr.unwrap_or(0.0));
-        let apart = (self.measured.mean - self.predicted?).abs();
-        let known = apart.is_finite() && stderr.is_finite();
-        known.then_some(apart > STANDARD_ERRORS * stderr && apart > SHARE * self.measured.mean.abs())
+        self.measured.parts_from(self.predicted?, self.predicted_stderr)
     }
 }
 

@@ -6,10 +6,6 @@ use basin_records::{BatchHessian as Measured, Data, Record};
 
 use crate::table::{number, spread, table};
 
-/// Measured and predicted differ where they are this many standard errors apart, and by a tenth.
-const STANDARD_ERRORS: f64 = 3.0;
-const SHARE: f64 = 0.1;
-
 pub(super) fn text(record: &Record, measured: &Measured) -> String {
     let theory = match measured.theory {
         Theory::MarchenkoPastur => "Marchenko-Pastur",
@@ -133,16 +129,12 @@ fn comparison(rows: &[Row]) -> String {
     if rows.iter().any(|row| row.lambda_max.stderr.is_none()) {
         return "a single draw does not say how far measured and predicted eigenvalues agree".into();
     }
-    let parted = |measured: &Spread, predicted: f64, error: Option<f64>| {
-        let apart = (measured.mean - predicted).abs();
-        let stderr = measured.stderr.map(|stderr| stderr.hypot(error.unwrap_or(0.0)));
-        stderr.is_some_and(|stderr| apart > STANDARD_ERRORS * stderr) && apart > SHARE * measured.mean.abs()
-    };
+    let parts = |measured: &Spread, at: f64, stderr| measured.parts_from(at, stderr) == Some(true);
     let top =
-        rows.iter().filter(|row| parted(&row.lambda_max, row.predicted_lambda_max, row.predicted_lambda_max_stderr));
+        rows.iter().filter(|row| parts(&row.lambda_max, row.predicted_lambda_max, row.predicted_lambda_max_stderr));
     let bottom = rows.iter().filter(|row| {
         let both = row.lambda_min.as_ref().zip(row.predicted_lambda_min);
-        both.is_some_and(|(measured, at)| parted(measured, at, row.predicted_lambda_min_stderr))
+        both.is_some_and(|(measured, at)| parts(measured, at, row.predicted_lambda_min_stderr))
     });
     let sizes = |rows: Vec<&Row>| match rows.is_empty() {
         true => "no batch size".into(),
