@@ -121,6 +121,8 @@ fn of_training() {
         (&["--batch-size", "101", "--samples", "100"], &["101", "100 samples"]),
         (&["--samples", "0"], &["0 samples"]),
         (&["--epochs", "0"], &["epochs is 0"]),
+        (&["--observe", "lambda"], &["unknown observable `lambda`"]),
+        (&["--observe", "stride", "--observe-every", "0"], &["epochs between observations is 0"]),
         (&["--patience", "0"], &["patience is 0"]),
         (&["--checkpoint-every", "0"], &["between checkpoints is 0"]),
         (&["--learning-rate", "0"], &["learning rate is 0"]),

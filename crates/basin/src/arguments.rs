@@ -6,7 +6,7 @@ mod spectrum;
 use std::path::PathBuf;
 
 use basin_objective::Error;
-use basin_training::LearningRate;
+use basin_training::{LearningRate, Observable};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
@@ -398,6 +398,13 @@ pub(crate) struct TrainingSettings {
     /// Train on the first N samples only.
     #[arg(long, value_name = "N")]
     pub(crate) samples: Option<usize>,
+    /// Observe besides: gradient, stride, loss-stride, distance, radius-estimate along every epoch; radius, noise-scale,
+    /// lambda-max, batch-sharpness, alignment, keskar take products.
+    #[arg(long, value_delimiter = ',', value_name = "WHAT")]
+    pub(crate) observe: Option<Vec<Observable>>,
+    /// Epochs between two observations of those that take products; 1 when absent.
+    #[arg(long, value_name = "EPOCHS")]
+    pub(crate) observe_every: Option<u64>,
     /// Largest number of epochs.
     #[arg(long)]
     pub(crate) epochs: Option<u64>,

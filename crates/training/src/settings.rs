@@ -5,6 +5,7 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::observables::Observable;
 use crate::optimizers::{AdamSettings, OptimizerSettings};
 use crate::schedule::Schedule;
 
@@ -36,6 +37,10 @@ pub struct Settings {
     pub dtype: String,
     /// Write a checkpoint every so many epochs, beside the one at the end.
     pub checkpoint_every: Option<u64>,
+    /// What is observed beside losses and accuracies.
+    pub observe: Vec<Observable>,
+    /// Every so many epochs the dear ones of these are taken.
+    pub observe_every: u64,
 }
 
 impl Default for Settings {
@@ -53,6 +58,8 @@ impl Default for Settings {
             seed: 0,
             dtype: "f32".into(),
             checkpoint_every: None,
+            observe: Vec::new(),
+            observe_every: 1,
         }
     }
 }
@@ -71,6 +78,7 @@ impl Settings {
             ("number of epochs", Some(self.epochs)),
             ("patience", self.patience),
             ("number of epochs between checkpoints", self.checkpoint_every),
+            ("number of epochs between observations", Some(self.observe_every)),
         ];
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == Some(0)) {
             return Err(Error::input(format!("the {name} is 0"), "give at least 1").into());

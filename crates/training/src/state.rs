@@ -10,11 +10,15 @@ use candle_core::{Device, Tensor, Var};
 
 use crate::Result;
 use crate::controller::Controller;
+use crate::observables::AlongSteps;
 use crate::optimizers::Optimizer;
 use crate::settings::Settings;
 
 /// The fields of a [`Controller`] in the file.
 const CONTROLLER: [&str; 3] = ["controller.largest", "controller.condition", "controller.cost"];
+/// Where the sums of what was observed along the steps stand in the file, and the number of these steps.
+const OBSERVED: &str = "observed.";
+const OBSERVED_STEPS: &str = "observed_steps";
 
 /// What a run that diverged goes back to.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(crate) struct State {
     pub(crate) controller: Option<Controller>,
     /// Updates of the optimizer done.
     pub(crate) updates: u64,
+    /// What was observed along the steps of the current epoch.
+    pub(crate) along_steps: AlongSteps,
     /// What was before the last update, until the end of the epoch shows that its loss is a number: what is left of a
     /// run that diverged. It is saved too, so that a run stopped in between ends with the same weights.
     pub(crate) before: Option<Before>,
@@ -64,6 +70,7 @@ impl State {
             step: 0,
             controller: None,
             updates: 0,
+            along_steps: AlongSteps::default(),
             before: None,
             best,
         })
@@ -74,6 +81,11 @@ impl State {
         let theta = self.theta.as_detached_tensor().copy()?;
         self.before = Some(Before { theta, buffers: self.buffers.clone(), step: self.step });
         Ok(())
+    }
+
+    /// θ before the last update.
+    pub(crate) fn theta_before(&self) -> Option<&Tensor> {
+        self.before.as_ref().map(|before| &before.theta)
     }
 
     /// Puts back weights and buffers as they were before the last update; the state can be looked at but not continued.
@@ -108,6 +120,9 @@ impl State {
             ("best_loss".to_owned(), self.best.0.to_bits().to_string()),
             ("best_epoch".to_owned(), self.best.1.to_string()),
         ]);
+        metadata.insert(OBSERVED_STEPS.to_owned(), self.along_steps.steps.to_string());
+        let sums = self.along_steps.sums.iter();
+        metadata.extend(sums.map(|(name, sum)| (format!("{OBSERVED}{name}"), sum.to_bits().to_string())));
         if let Some(Controller { largest, condition, cost }) = self.controller {
             let values = CONTROLLER.into_iter().zip([largest, condition, cost]);
             metadata.extend(values.map(|(key, value)| (key.to_owned(), value.to_bits().to_string())));
@@ -145,6 +160,12 @@ impl State {
         state.batch = number("batch")? as usize;
         state.step = number("step")?;
         state.updates = number("updates")?;
+        if weights.metadata.contains_key(OBSERVED_STEPS) {
+            state.along_steps.steps = number(OBSERVED_STEPS)?;
+        }
+        for (key, name) in weights.metadata.keys().filter_map(|key| Some((key, key.strip_prefix(OBSERVED)?))) {
+            state.along_steps.sums.insert(name.to_owned(), f64::from_bits(number(key)?));
+        }
         if weights.metadata.contains_key("before_step") {
             state.before = Some(Before {
                 theta: vector("before.theta", &state.theta)?,

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::{
-    Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, Samples, batch_statistics, random,
+    Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, SampledNetwork, Samples, batch_statistics,
+    random,
 };
 use basin_records::Training;
 use basin_records::training::{Epoch, Settings as RecordedSettings};
@@ -18,6 +19,7 @@ use rand::seq::SliceRandom;
 use crate::checkpoint::CheckpointMetadata;
 use crate::controller::BatchGaussNewton;
 use crate::directory::RunDirectory;
+use crate::observables::{AtEpoch, Observable, Update};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::{Error, LearningRate, Result};
@@ -149,8 +151,11 @@ impl Problem {
     }
 
     fn network(&self, data: &Dataset, dtype: DType, device: &Device, buffers: &Tensor) -> Result<Network<'_>> {
-        let options = NetworkOptions { dtype, device: device.clone(), ..NetworkOptions::default() };
-        Ok(Network::new(&self.model, buffers, self.loss, data, options)?)
+        Ok(Network::new(&self.model, buffers, self.loss, data, self.options(dtype, device))?)
+    }
+
+    fn options(&self, dtype: DType, device: &Device) -> NetworkOptions {
+        NetworkOptions { dtype, device: device.clone(), ..NetworkOptions::default() }
     }
 }
 
@@ -256,16 +261,56 @@ impl Trainer<'_> {
         Error::Diverged { loss, step: state.step + 1, epoch: state.epoch + 1, learning_rate }
     }
 
-    /// What an automatic learning rate followed from and what it cost in this epoch.
-    fn observed(&self, state: &mut State) -> BTreeMap<String, f64> {
-        let Some(controller) = &mut state.controller else { return BTreeMap::new() };
-        let observed = [
-            ("momentum", controller.choice().momentum),
-            ("ritz_largest", controller.largest),
-            ("ritz_bulk", controller.smallest()),
-            ("controller_gradient_equivalents", std::mem::take(&mut controller.cost)),
-        ];
-        observed.map(|(name, value)| (name.to_owned(), value)).into()
+    /// Adds a step to what is observed along them.
+    fn observe_step(&self, state: &mut State, gradient: &Tensor, learning_rate: f64) -> Result<()> {
+        let after = state.theta.as_detached_tensor();
+        let Some(before) = state.theta_before().cloned() else { return Ok(()) };
+        let update = Update { gradient, before: &before, after: &after, learning_rate };
+        state.along_steps.add(&self.settings.observe, self.problem.model.parameters(), &update)
+    }
+
+    /// What was observed along the steps of the epoch that ends and is at its end, and what an automatic learning rate followed
+    /// from and what it cost.
+    fn observed(&self, state: &mut State, train: &Network) -> Result<BTreeMap<String, f64>> {
+        let mut observed = state.along_steps.take();
+        observed.extend(self.at_epoch(state, train)?);
+        if let Some(controller) = &mut state.controller {
+            let followed = [
+                ("momentum", controller.choice().momentum),
+                ("ritz_largest", controller.largest),
+                ("ritz_bulk", controller.smallest()),
+                ("controller_gradient_equivalents", std::mem::take(&mut controller.cost)),
+            ];
+            observed.extend(followed.map(|(name, value)| (name.to_owned(), value)));
+        }
+        Ok(observed)
+    }
+
+    fn at_epoch(&self, state: &State, train: &Network) -> Result<BTreeMap<String, f64>> {
+        let (settings, problem) = (self.settings, self.problem);
+        let due = state.epoch.is_multiple_of(settings.observe_every);
+        let wanted: Vec<Observable> = settings.observe.iter().copied().filter(|one| due || !one.is_dear()).collect();
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let dtype = settings.dtype()?;
+        let at = AtEpoch {
+            objective: train,
+            batches: &SampledNetwork {
+                model: &problem.model,
+                buffers: &state.buffers,
+                loss: problem.loss,
+                data: &problem.train,
+                options: problem.options(dtype, self.device),
+            },
+            layout: problem.model.parameters(),
+            theta: &state.theta.as_detached_tensor(),
+            initial: &problem.model.initial_parameters(settings.seed, dtype)?.to_device(self.device)?,
+            batch_size: settings.batch_size,
+            learning_rate: self.learning_rate(state, state.step.saturating_sub(1)),
+            seed: settings.seed.wrapping_add(state.epoch),
+        };
+        at.observe(&wanted)
     }
 
     /// The steps of the current epoch that are still to do.
@@ -310,7 +355,8 @@ impl Trainer<'_> {
         let gradient = (linearization.gradient()?.joined()? / weight)?;
         let buffers = updated_statistics(linearization.tape(), &state.buffers)?;
         state.remember()?;
-        state.optimizer.step(&state.theta, gradient, learning_rate)?;
+        state.optimizer.step(&state.theta, gradient.clone(), learning_rate)?;
+        self.observe_step(state, &gradient, learning_rate)?;
         state.buffers = buffers;
         state.updates += 1;
         self.count(state);
@@ -360,7 +406,7 @@ impl Trainer<'_> {
             test_accuracy: tested.and_then(|tested| tested.accuracy),
             learning_rate: self.learning_rate(state, state.step.saturating_sub(1)),
             batch_size: self.settings.batch_size as u64,
-            observed: self.observed(state),
+            observed: self.observed(state, train)?,
         };
         if self.settings.checkpoint_every.is_some_and(|every| state.epoch.is_multiple_of(every)) {
             self.write_checkpoint(state, &self.directory.checkpoint(state.epoch))?;

@@ -66,6 +66,8 @@ pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settin
         samples: typed.samples.or(base.samples),
         epochs: typed.epochs.unwrap_or(base.epochs),
         patience: typed.patience.or(base.patience),
+        observe: typed.observe.clone().unwrap_or(base.observe),
+        observe_every: typed.observe_every.unwrap_or(base.observe_every),
         optimizer: optimizer(typed, base.optimizer)?,
         schedule,
         dtype: machine.dtype.map_or(base.dtype, |dtype| dtype_name(dtype.into()).into()),

@@ -76,6 +76,11 @@ impl SecondMoment {
         Ok((&self.squared_mean + (&self.variance * inverse_batch)?)?)
     }
 
+    /// S², in f64.
+    pub fn variance(&self) -> &Tensor {
+        &self.variance
+    }
+
     /// The diagonal of P^{−1/2} with P = √E[g_B²] + ε.
     pub(super) fn scale(&self, adam: AdamOptions, inverse_batch: f64, dtype: DType) -> Result<Tensor> {
         Ok((self.at(inverse_batch)?.sqrt()? + adam.epsilon)?.sqrt()?.recip()?.to_dtype(dtype)?)

@@ -1,0 +1,52 @@
+//! What `basin train --observe` leaves in the record.
+
+use crate::basin::{Basin, MODEL, field};
+
+const OBSERVE: &str = "gradient,stride,loss-stride,distance,radius-estimate,radius,noise-scale,lambda-max,batch-sharpness,alignment,keskar";
+
+#[test]
+fn everything_stands_in_each_epochs_record_on_any_number_of_threads() {
+    let basin = Basin::new();
+    let run = |threads: &str| {
+        let train =
+            ["train", "--model", MODEL, "--samples", "100", "--batch-size", "50", "--epochs", "2", "--json", "-q"];
+        let more = ["--observe", OBSERVE, "--observe-every", "2", "--out", threads, "--threads", threads];
+        field(&basin.done(&[&train[..], &more].concat()).json(), "result.epochs").clone()
+    };
+    let epochs = run("1");
+    assert_eq!(run("2"), epochs);
+    let names = |epoch: usize| {
+        let observed = epochs[epoch]["observed"].as_object().unwrap();
+        observed
+            .keys()
+            .map(|name| name.split('.').next().unwrap().to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let cheap = [
+        "distance",
+        "gradient",
+        "loss_stride",
+        "loss_stride_over_rate",
+        "radius_estimate",
+        "stride",
+        "stride_over_rate",
+    ];
+    assert_eq!(names(0).into_iter().collect::<Vec<_>>(), cheap);
+    for dear in ["alignment", "batch_sharpness", "keskar", "lambda_max", "noise_scale", "radius", "two_over_rate"] {
+        assert!(names(1).contains(dear), "{dear} of {:?}", names(1));
+    }
+}
+
+#[test]
+fn a_study_file_asks_for_it_too() {
+    let basin = Basin::new();
+    basin.write(
+        "study.toml",
+        "batch_sizes = [50, 100]\nseeds = 1\nalong = 1\n[training]\nmodel = \"mlp:64-8-10:relu\"\nsamples = 100\nepochs = 1\n\
+         observe = [\"lambda-max\", \"stride\"]\n[keskar]\ndraws = 1\ndimension = 5\n",
+    );
+    basin.run(&["study", "study.toml", "--out", "study", "-q"]);
+    let record: serde_json::Value = serde_json::from_slice(&basin.read("study/records/training-b50-s0.json")).unwrap();
+    let observed = &record["result"]["epochs"][0]["observed"];
+    assert!(observed["lambda_max"].as_f64() > Some(0.0) && observed["stride"].as_f64() > Some(0.0), "{observed}");
+}
