@@ -7,7 +7,7 @@ use basin_objective::Error;
 use basin_records::keskar::{Columns, Subspace};
 use basin_sharpness::KeskarOptions;
 use basin_sharpness::lanczos::Lanczos;
-use basin_training::{OptimizerSettings, Schedule, Settings};
+use basin_training::{Observable, OptimizerSettings, Schedule, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Study;
@@ -65,6 +65,8 @@ pub(super) struct TrainingSection {
     pub(super) optimizer: OptimizerSettings,
     pub(super) schedule: Schedule,
     pub(super) dtype: String,
+    pub(super) observe: Vec<Observable>,
+    pub(super) observe_every: u64,
 }
 
 impl Default for TrainingSection {
@@ -75,15 +77,42 @@ impl Default for TrainingSection {
 
 impl From<Settings> for TrainingSection {
     fn from(settings: Settings) -> Self {
-        let Settings { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype, .. } = settings;
-        Self { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype }
+        let Settings {
+            model,
+            data,
+            loss,
+            samples,
+            epochs,
+            patience,
+            optimizer,
+            schedule,
+            dtype,
+            observe,
+            observe_every,
+            ..
+        } = settings;
+        Self { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype, observe, observe_every }
     }
 }
 
 impl TrainingSection {
     fn settings(&self) -> Settings {
-        let Self { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype } = self.clone();
-        Settings { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype, ..Settings::default() }
+        let Self { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype, observe, observe_every } =
+            self.clone();
+        Settings {
+            model,
+            data,
+            loss,
+            samples,
+            epochs,
+            patience,
+            optimizer,
+            schedule,
+            dtype,
+            observe,
+            observe_every,
+            ..Settings::default()
+        }
     }
 }
 
