@@ -24,3 +24,5 @@ mod sharpness;
 mod spectrum;
 #[path = "end_to_end/study.rs"]
 mod study;
+#[path = "end_to_end/warm_start.rs"]
+mod warm_start;

@@ -405,6 +405,9 @@ pub(crate) struct TrainingSettings {
     /// Epochs between two observations of those that take products; 1 when absent.
     #[arg(long, value_name = "EPOCHS")]
     pub(crate) observe_every: Option<u64>,
+    /// Replace each training label with this chance by a class drawn evenly.
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    pub(crate) label_noise: Option<f64>,
     /// Largest number of epochs.
     #[arg(long)]
     pub(crate) epochs: Option<u64>,
@@ -442,6 +445,9 @@ pub(crate) struct Train {
     /// Samples of one optimizer step.
     #[arg(long, default_value_t = 64)]
     pub(crate) batch_size: usize,
+    /// Start from the weights of this checkpoint instead of drawn ones; a checkpoint of basin names model, data and loss.
+    #[arg(long, value_name = "CKPT")]
+    pub(crate) start: Option<String>,
     /// Seed of initial weights and shuffling.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,

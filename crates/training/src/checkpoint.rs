@@ -33,6 +33,8 @@ pub struct CheckpointMetadata {
     pub seed: Option<u64>,
     /// How many of the first training samples were trained on, where not on all.
     pub samples: Option<u64>,
+    /// The checkpoint that the run started from, where its weights were not drawn.
+    pub start: Option<String>,
 }
 
 impl CheckpointMetadata {
@@ -53,6 +55,7 @@ impl CheckpointMetadata {
             optimizer: text("optimizer"),
             seed: number("seed"),
             samples: number("samples"),
+            start: text("start"),
         }
     }
 
@@ -68,6 +71,7 @@ impl CheckpointMetadata {
             ("optimizer", self.optimizer.clone()),
             ("seed", number(self.seed)),
             ("samples", number(self.samples)),
+            ("start", self.start.clone()),
             (WRITER, Some(env!("CARGO_PKG_VERSION").into())),
         ];
         entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()

@@ -21,6 +21,10 @@ pub struct Settings {
     pub loss: Option<String>,
     /// Train on the first samples only.
     pub samples: Option<usize>,
+    /// The chance with which a training label is replaced by a class drawn evenly.
+    pub label_noise: f64,
+    /// The checkpoint whose weights the run starts from, instead of drawn ones.
+    pub start: Option<String>,
     /// Samples of one optimizer step; the last one of an epoch may hold fewer.
     pub batch_size: usize,
     /// The largest number of epochs.
@@ -50,6 +54,8 @@ impl Default for Settings {
             data: "digits".into(),
             loss: None,
             samples: None,
+            label_noise: 0.0,
+            start: None,
             batch_size: 64,
             epochs: 100,
             patience: None,

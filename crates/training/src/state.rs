@@ -20,6 +20,30 @@ const CONTROLLER: [&str; 3] = ["controller.largest", "controller.condition", "co
 const OBSERVED: &str = "observed.";
 const OBSERVED_STEPS: &str = "observed_steps";
 
+/// What a run starts from, on the host.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) parameters: Tensor,
+    pub(crate) buffers: Tensor,
+}
+
+impl Start {
+    /// The weights of the checkpoint that the settings name, or else drawn ones.
+    pub(crate) fn new(model: &Model, settings: &Settings) -> Result<Self> {
+        let dtype = settings.dtype()?;
+        Ok(match &settings.start {
+            Some(path) => {
+                let gathered = model.gather(&Weights::read(Path::new(path))?, dtype)?;
+                Self { parameters: gathered.parameters, buffers: gathered.buffers }
+            }
+            None => Self {
+                parameters: model.initial_parameters(settings.seed, dtype)?,
+                buffers: model.initial_buffers(dtype)?,
+            },
+        })
+    }
+}
+
 /// What a run that diverged goes back to.
 #[derive(Debug)]
 pub(crate) struct Before {
@@ -55,11 +79,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn initial(model: &Model, settings: &Settings, device: &Device) -> Result<Self> {
-        let dtype = settings.dtype()?;
-        let theta = Var::from_tensor(&model.initial_parameters(settings.seed, dtype)?.to_device(device)?)?;
+    pub(crate) fn initial(start: &Start, settings: &Settings, device: &Device) -> Result<Self> {
+        let theta = Var::from_tensor(&start.parameters.to_device(device)?.copy()?)?;
         let optimizer = Optimizer::new(&theta, &settings.optimizer)?;
-        let buffers = placed(model.initial_buffers(dtype)?, device)?;
+        let buffers = placed(start.buffers.clone(), device)?;
         let best = (f64::INFINITY, 0);
         Ok(Self {
             theta,
@@ -135,8 +158,8 @@ impl State {
         Ok(weights::write(path, &tensors, &metadata)?)
     }
 
-    /// The state that `path` holds for this model and these settings.
-    pub(crate) fn read(path: &Path, model: &Model, settings: &Settings, device: &Device) -> Result<Self> {
+    /// The state that `path` holds for a run with this start and these settings.
+    pub(crate) fn read(path: &Path, start: &Start, settings: &Settings, device: &Device) -> Result<Self> {
         let damaged = |what: &str| {
             ObjectiveError::input(
                 format!("`{}` is not the state of this run: {what}", path.display()),
@@ -148,7 +171,7 @@ impl State {
             let value = weights.metadata.get(key).and_then(|value| value.parse().ok());
             Ok(value.ok_or_else(|| damaged(&format!("metadata `{key}` is missing")))?)
         };
-        let mut state = Self::initial(model, settings, device)?;
+        let mut state = Self::initial(start, settings, device)?;
         let vector = |name: &str, like: &Tensor| -> Result<Tensor> {
             let tensor = weights.tensors.get(name).filter(|t| t.dims() == like.dims() && t.dtype() == like.dtype());
             let tensor = tensor.ok_or_else(|| damaged(&format!("tensor `{name}` is missing or misshapen")))?;

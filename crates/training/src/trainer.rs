@@ -21,7 +21,7 @@ use crate::controller::BatchGaussNewton;
 use crate::directory::RunDirectory;
 use crate::observables::{AtEpoch, Observable, Update};
 use crate::settings::Settings;
-use crate::state::State;
+use crate::state::{Start, State};
 use crate::{Error, LearningRate, Result};
 
 /// PyTorch's default weight of a batch in running statistics.
@@ -101,8 +101,8 @@ pub fn train_on(
     let problem = Problem::load(settings)?;
     let directory = RunDirectory::open(directory, settings)?;
     let mut state = match directory.state().exists() {
-        true => State::read(&directory.state(), &problem.model, settings, device)?,
-        false => State::initial(&problem.model, settings, device)?,
+        true => State::read(&directory.state(), &problem.start, settings, device)?,
+        false => State::initial(&problem.start, settings, device)?,
     };
     let epochs = directory.resume_history(state.epoch)?;
     let (problem, directory) = (&problem, &directory);
@@ -127,6 +127,7 @@ struct Problem {
     loss: LossSpec,
     train: Dataset,
     test: Option<Dataset>,
+    start: Start,
 }
 
 impl Problem {
@@ -136,6 +137,9 @@ impl Problem {
         let mut train = Dataset::load(&data, Split::Train)?;
         if let Some(samples) = settings.samples {
             train = train.take(samples)?;
+        }
+        if settings.label_noise != 0.0 {
+            train = train.with_label_noise(settings.label_noise, settings.seed)?;
         }
         if settings.batch_size > train.samples() {
             return Err(ObjectiveError::input(
@@ -147,7 +151,8 @@ impl Problem {
         let loss = settings.loss()?.unwrap_or_else(|| LossSpec::default_for(&train));
         let model = Model::new(&spec, train.sample_shape(), loss.outputs(&train)?)?;
         let test = Dataset::load_if_any(&data, Split::Test)?;
-        Ok(Self { model, loss, train, test })
+        let start = Start::new(&model, settings)?;
+        Ok(Self { model, loss, train, test, start })
     }
 
     fn network(&self, data: &Dataset, dtype: DType, device: &Device, buffers: &Tensor) -> Result<Network<'_>> {
@@ -305,7 +310,7 @@ impl Trainer<'_> {
             },
             layout: problem.model.parameters(),
             theta: &state.theta.as_detached_tensor(),
-            initial: &problem.model.initial_parameters(settings.seed, dtype)?.to_device(self.device)?,
+            initial: &problem.start.parameters.to_device(self.device)?,
             batch_size: settings.batch_size,
             learning_rate: self.learning_rate(state, state.step.saturating_sub(1)),
             seed: settings.seed.wrapping_add(state.epoch),
@@ -434,6 +439,7 @@ impl Trainer<'_> {
             optimizer: Some(self.settings.optimizer.name().into()),
             seed: Some(self.settings.seed),
             samples: self.settings.samples.map(|samples| samples as u64),
+            start: self.settings.start.clone(),
         };
         metadata.write(path, &self.problem.model, &state.theta.as_detached_tensor(), &state.buffers)
     }

@@ -175,9 +175,9 @@ pub(super) fn row(subject: &Subject, keskar: &Record, spectrum: &Record) -> anyh
     })
 }
 
-/// How far training moved the weights, where the checkpoint notes the seed they were drawn from.
+/// How far training moved the weights, where they were drawn from a seed that the checkpoint notes.
 fn distance_from_start(subject: &Subject) -> anyhow::Result<Option<f64>> {
-    let Some(seed) = subject.metadata.seed else { return Ok(None) };
+    let Some(seed) = subject.metadata.seed.filter(|_| subject.metadata.start.is_none()) else { return Ok(None) };
     let initial = subject.model.initial_parameters(seed, subject.theta.dtype())?;
     Ok(Some(super::line::distance(&initial, &subject.theta.to_device(initial.device())?)?))
 }

@@ -1,10 +1,14 @@
 //! `basin train`: one run.
 
+use std::path::Path;
 use std::time::Instant;
 
 use basin_objective::Error;
+use basin_objective::weights::Weights;
 use basin_records::{Outcome, Provenance, Record};
-use basin_training::{AdamSettings, Event, LearningRate, OptimizerSettings, Run, Schedule, Settings, SgdSettings};
+use basin_training::{
+    AdamSettings, CheckpointMetadata, Event, LearningRate, OptimizerSettings, Run, Schedule, Settings, SgdSettings,
+};
 use candle_core::Device;
 
 use crate::arguments::{Machine, OptimizerArgument, Train, TrainingSettings};
@@ -21,7 +25,7 @@ pub(crate) fn run(arguments: &Train) -> anyhow::Result<Ended> {
         batch_size: arguments.batch_size,
         seed: arguments.seed,
         checkpoint_every: arguments.checkpoint_every,
-        ..settings(&arguments.settings, &arguments.machine, Settings::default())?
+        ..settings(&arguments.settings, &arguments.machine, base(arguments)?)?
     };
     let device = device::named(&arguments.machine.device)?;
     let started = Instant::now();
@@ -53,6 +57,20 @@ pub(crate) fn run(arguments: &Train) -> anyhow::Result<Ended> {
     }
 }
 
+/// The defaults, or what the checkpoint says that is started from.
+fn base(arguments: &Train) -> Result<Settings, Error> {
+    let (start, defaults) = (arguments.start.clone(), Settings::default());
+    let Some(path) = &start else { return Ok(defaults) };
+    let known = CheckpointMetadata::read(&Weights::read(Path::new(path))?);
+    Ok(Settings {
+        model: known.model.unwrap_or(defaults.model),
+        data: known.data.unwrap_or(defaults.data),
+        loss: known.loss.or(defaults.loss),
+        start,
+        ..Settings::default()
+    })
+}
+
 /// Settings of what was typed over those of a study file or the defaults.
 pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settings) -> Result<Settings, Error> {
     let schedule = Schedule {
@@ -66,6 +84,7 @@ pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settin
         samples: typed.samples.or(base.samples),
         epochs: typed.epochs.unwrap_or(base.epochs),
         patience: typed.patience.or(base.patience),
+        label_noise: typed.label_noise.unwrap_or(base.label_noise),
         observe: typed.observe.clone().unwrap_or(base.observe),
         observe_every: typed.observe_every.unwrap_or(base.observe_every),
         optimizer: optimizer(typed, base.optimizer)?,

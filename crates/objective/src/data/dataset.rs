@@ -1,10 +1,11 @@
 //! Inputs with their targets, checked once.
 
 use candle_core::{DType, Device, Tensor};
+use rand::Rng as _;
 
 use super::{DataSpec, Split, read};
 use crate::stored::bytes_of;
-use crate::{Error, Result};
+use crate::{Error, Result, random};
 
 /// The label of samples (or positions) that a loss leaves out, as in PyTorch.
 pub const IGNORED: i64 = -100;
@@ -205,6 +206,42 @@ impl Dataset {
         let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
         let positions = Tensor::new(positions, &Device::Cpu)?;
         self.map(|tensor| Ok(tensor.contiguous()?.index_select(&positions, 0)?))
+    }
+
+    /// The same samples, of which each has its label replaced with the chance `share` by one of all classes, drawn evenly: a
+    /// replaced label may be right by chance (Zhang and others, "Understanding deep learning requires rethinking generalization",
+    /// 2017). Ignored labels stay.
+    ///
+    /// ```
+    /// use basin_objective::data::{Dataset, Split};
+    ///
+    /// let data = Dataset::load(&"digits".parse()?, Split::Train)?;
+    /// assert_eq!(data.with_label_noise(0.0, 1)?.fingerprint()?, data.fingerprint()?);
+    /// assert_ne!(data.with_label_noise(0.5, 1)?.fingerprint()?, data.fingerprint()?);
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When targets are numbers, or the share is not between 0 and 1.
+    pub fn with_label_noise(&self, share: f64, seed: u64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&share) {
+            let message = format!("the label noise is {share}, expected a share between 0 and 1");
+            return Err(Error::input(message, "0.2 replaces a fifth of the labels"));
+        }
+        let Targets::Classes { labels, classes } = &self.targets else {
+            return Err(Error::input("label noise replaces classes, and the targets are numbers", "leave it out"));
+        };
+        let mut rng = random::stream(seed, "label noise", "");
+        let mut noisy = labels.flatten_all()?.to_vec1::<i64>()?;
+        for label in noisy.iter_mut().filter(|label| **label != IGNORED) {
+            // Both are drawn for each label, so that a larger share replaces the same labels and others.
+            let (chance, class) = (rng.random::<f64>(), rng.random_range(0..*classes));
+            if chance < share {
+                *label = class as i64;
+            }
+        }
+        let labels = Tensor::from_vec(noisy, labels.shape(), &Device::Cpu)?;
+        Ok(Self { targets: Targets::Classes { labels, classes: *classes }, ..self.clone() })
     }
 
     fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {

@@ -60,6 +60,7 @@ pub(super) struct TrainingSection {
     pub(super) data: String,
     pub(super) loss: Option<String>,
     pub(super) samples: Option<usize>,
+    pub(super) label_noise: f64,
     pub(super) epochs: u64,
     pub(super) patience: Option<u64>,
     pub(super) optimizer: OptimizerSettings,
@@ -82,6 +83,7 @@ impl From<Settings> for TrainingSection {
             data,
             loss,
             samples,
+            label_noise,
             epochs,
             patience,
             optimizer,
@@ -91,19 +93,45 @@ impl From<Settings> for TrainingSection {
             observe_every,
             ..
         } = settings;
-        Self { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype, observe, observe_every }
+        Self {
+            model,
+            data,
+            loss,
+            samples,
+            label_noise,
+            epochs,
+            patience,
+            optimizer,
+            schedule,
+            dtype,
+            observe,
+            observe_every,
+        }
     }
 }
 
 impl TrainingSection {
     fn settings(&self) -> Settings {
-        let Self { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype, observe, observe_every } =
-            self.clone();
+        let Self {
+            model,
+            data,
+            loss,
+            samples,
+            label_noise,
+            epochs,
+            patience,
+            optimizer,
+            schedule,
+            dtype,
+            observe,
+            observe_every,
+        } = self.clone();
         Settings {
             model,
             data,
             loss,
             samples,
+            label_noise,
             epochs,
             patience,
             optimizer,
