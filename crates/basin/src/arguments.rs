@@ -6,7 +6,7 @@ mod spectrum;
 use std::path::PathBuf;
 
 use basin_objective::Error;
-use basin_training::{LearningRate, Observable};
+use basin_training::{Augmentation, LearningRate, Observable};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
@@ -405,6 +405,15 @@ pub(crate) struct TrainingSettings {
     /// Epochs between two observations of those that take products; 1 when absent.
     #[arg(long, value_name = "EPOCHS")]
     pub(crate) observe_every: Option<u64>,
+    /// Change training images at random: flip, rotate:DEGREES, translate:SHARE, as in flip,rotate:10,translate:0.2.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) augment: Option<Augmentation>,
+    /// Leave this share of each batch, the samples with the smallest losses, out of its step.
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    pub(crate) discard: Option<f64>,
+    /// Epochs in which samples are discarded, from the first; all when absent.
+    #[arg(long, value_name = "EPOCHS")]
+    pub(crate) discard_epochs: Option<u64>,
     /// Replace each training label with this chance by a class drawn evenly.
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     pub(crate) label_noise: Option<f64>,

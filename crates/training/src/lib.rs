@@ -17,9 +17,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod augmentation;
 mod checkpoint;
 mod controller;
 mod directory;
+mod discard;
 mod error;
 mod learning_rate;
 mod observables;
@@ -30,9 +32,11 @@ mod stability;
 mod state;
 mod trainer;
 
+pub use augmentation::Augmentation;
 pub use checkpoint::CheckpointMetadata;
 pub use controller::HeavyBall;
 pub use directory::{RunDirectory, differences};
+pub use discard::Discard;
 pub use error::{Error, Result};
 pub use learning_rate::LearningRate;
 pub use observables::Observable;

@@ -5,6 +5,8 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::augmentation::Augmentation;
+use crate::discard::Discard;
 use crate::observables::Observable;
 use crate::optimizers::{AdamSettings, OptimizerSettings};
 use crate::schedule::Schedule;
@@ -21,6 +23,10 @@ pub struct Settings {
     pub loss: Option<String>,
     /// Train on the first samples only.
     pub samples: Option<usize>,
+    /// What is done to training images.
+    pub augmentation: Augmentation,
+    /// The samples of each batch with the smallest losses that are left out of its step.
+    pub discard: Discard,
     /// The chance with which a training label is replaced by a class drawn evenly.
     pub label_noise: f64,
     /// The checkpoint whose weights the run starts from, instead of drawn ones.
@@ -54,6 +60,8 @@ impl Default for Settings {
             data: "digits".into(),
             loss: None,
             samples: None,
+            augmentation: Augmentation::default(),
+            discard: Discard::default(),
             label_noise: 0.0,
             start: None,
             batch_size: 64,
@@ -89,6 +97,7 @@ impl Settings {
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == Some(0)) {
             return Err(Error::input(format!("the {name} is 0"), "give at least 1").into());
         }
+        self.discard.check()?;
         let warmup = self.schedule.warmup_epochs;
         if !(warmup.is_finite() && warmup >= 0.0) {
             let message = format!("the warm-up lasts {warmup} epochs, expected 0 or a positive number");

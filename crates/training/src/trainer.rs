@@ -151,6 +151,7 @@ impl Problem {
         let loss = settings.loss()?.unwrap_or_else(|| LossSpec::default_for(&train));
         let model = Model::new(&spec, train.sample_shape(), loss.outputs(&train)?)?;
         let test = Dataset::load_if_any(&data, Split::Test)?;
+        settings.augmentation.check(train.sample_shape())?;
         let start = Start::new(&model, settings)?;
         Ok(Self { model, loss, train, test, start })
     }
@@ -340,11 +341,36 @@ impl Trainer<'_> {
         Ok(())
     }
 
+    /// The samples of a step: those at `positions`, augmented, without the ones that are discarded.
+    fn samples(&self, state: &State, train: &Network, positions: &[u32]) -> Result<Samples> {
+        let all = self.augmented(state, train.select(positions)?, positions)?;
+        let discard = self.settings.discard;
+        if all.weight == 0.0 || !discard.is_on(state.epoch) {
+            return Ok(all);
+        }
+        let program = self.problem.model.program(BatchNorm::Batch);
+        let loss = self.problem.loss.build();
+        let point = program.at(&state.theta.as_detached_tensor(), &state.buffers)?;
+        let linearization = Linearization::new(program, loss.as_ref(), &point, &[&all.inputs], &all.targets)?;
+        let losses = linearization.losses()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        let kept: Vec<u32> = discard.kept(&losses).into_iter().map(|place| positions[place]).collect();
+        self.augmented(state, train.select(&kept)?, &kept)
+    }
+
+    fn augmented(&self, state: &State, samples: Samples, positions: &[u32]) -> Result<Samples> {
+        let augmentation = self.settings.augmentation;
+        if augmentation.is_none() {
+            return Ok(samples);
+        }
+        let inputs = augmentation.apply(&samples.inputs, positions, self.settings.seed, state.epoch)?;
+        Ok(Samples { inputs, ..samples })
+    }
+
     /// One optimizer step on the samples at `positions`; the mean loss before it.
     fn step(&mut self, state: &mut State, train: &Network, positions: &[u32]) -> Result<f64> {
         let program = self.problem.model.program(BatchNorm::Batch);
         let loss = self.problem.loss.build();
-        let Samples { inputs, targets, weight } = train.select(positions)?;
+        let Samples { inputs, targets, weight } = self.samples(state, train, positions)?;
         if weight == 0.0 {
             self.count(state);
             return Ok(f64::NAN);

@@ -7,7 +7,8 @@ use basin_objective::Error;
 use basin_objective::weights::Weights;
 use basin_records::{Outcome, Provenance, Record};
 use basin_training::{
-    AdamSettings, CheckpointMetadata, Event, LearningRate, OptimizerSettings, Run, Schedule, Settings, SgdSettings,
+    AdamSettings, CheckpointMetadata, Discard, Event, LearningRate, OptimizerSettings, Run, Schedule, Settings,
+    SgdSettings,
 };
 use candle_core::Device;
 
@@ -84,6 +85,11 @@ pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settin
         samples: typed.samples.or(base.samples),
         epochs: typed.epochs.unwrap_or(base.epochs),
         patience: typed.patience.or(base.patience),
+        augmentation: typed.augment.unwrap_or(base.augmentation),
+        discard: Discard {
+            share: typed.discard.unwrap_or(base.discard.share),
+            epochs: typed.discard_epochs.or(base.discard.epochs),
+        },
         label_noise: typed.label_noise.unwrap_or(base.label_noise),
         observe: typed.observe.clone().unwrap_or(base.observe),
         observe_every: typed.observe_every.unwrap_or(base.observe_every),

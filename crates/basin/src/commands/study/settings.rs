@@ -7,7 +7,7 @@ use basin_objective::Error;
 use basin_records::keskar::{Columns, Subspace};
 use basin_sharpness::KeskarOptions;
 use basin_sharpness::lanczos::Lanczos;
-use basin_training::{Observable, OptimizerSettings, Schedule, Settings};
+use basin_training::{Augmentation, Discard, Observable, OptimizerSettings, Schedule, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Study;
@@ -60,6 +60,8 @@ pub(super) struct TrainingSection {
     pub(super) data: String,
     pub(super) loss: Option<String>,
     pub(super) samples: Option<usize>,
+    pub(super) augmentation: Augmentation,
+    pub(super) discard: Discard,
     pub(super) label_noise: f64,
     pub(super) epochs: u64,
     pub(super) patience: Option<u64>,
@@ -83,6 +85,8 @@ impl From<Settings> for TrainingSection {
             data,
             loss,
             samples,
+            augmentation,
+            discard,
             label_noise,
             epochs,
             patience,
@@ -98,6 +102,8 @@ impl From<Settings> for TrainingSection {
             data,
             loss,
             samples,
+            augmentation,
+            discard,
             label_noise,
             epochs,
             patience,
@@ -117,6 +123,8 @@ impl TrainingSection {
             data,
             loss,
             samples,
+            augmentation,
+            discard,
             label_noise,
             epochs,
             patience,
@@ -131,6 +139,8 @@ impl TrainingSection {
             data,
             loss,
             samples,
+            augmentation,
+            discard,
             label_noise,
             epochs,
             patience,
