@@ -8,6 +8,7 @@ use basin_records::{BatchHessian, Provenance};
 use crate::collection::Measured;
 use crate::figures::title_of;
 use crate::number;
+use crate::statistics::PowerLaw;
 
 /// What was measured and what predicted at one end of the spectrum, at one batch size.
 pub(crate) struct Extreme<'a> {
@@ -110,7 +111,8 @@ pub(crate) fn growth(
     let side = |below: bool, word: &str| {
         let rows = batches(result).filter(move |row| (row.batch_size as f64 <= crossover) == below);
         let power = |rate: Rate| {
-            let power = exponent(rows.clone().filter_map(|row| Some((row.batch_size as f64, rate(row)?))))?;
+            let points = rows.clone().filter_map(|row| Some((row.batch_size as f64, rate(row)?)));
+            let power = PowerLaw::fitted(points)?.exponent;
             Some(format!("{power:.2}").replace('-', "−"))
         };
         let predicted = predicted.and_then(power).map_or_else(String::new, |power| format!(" (predicted {power})"));
@@ -132,18 +134,6 @@ pub(crate) const MEASURED: Rate = |row| row.max_learning_rate_measured;
 pub(crate) const SGD: Rate = |row| row.max_learning_rate_sgd;
 pub(crate) const MOMENTUM: Rate = |row| row.max_learning_rate_momentum;
 pub(crate) const ADAM: Rate = |row| row.max_learning_rate_adam_measured;
-
-/// The slope of the straight line through ln y over ln x nearest to the points; none of fewer than two places.
-fn exponent(points: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
-    let logarithms: Vec<(f64, f64)> =
-        points.map(|(x, y)| (x.ln(), y.ln())).filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
-    let count = logarithms.len() as f64;
-    let mean = |part: fn(&(f64, f64)) -> f64| logarithms.iter().map(part).sum::<f64>() / count;
-    let (mean_x, mean_y) = (mean(|point| point.0), mean(|point| point.1));
-    let squares: f64 = logarithms.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    let products: f64 = logarithms.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-    Some(products / squares).filter(|slope| slope.is_finite())
-}
 
 /// Where the runs of one optimizer diverged.
 pub(crate) fn brackets(result: &BatchHessian, optimizer: Descent) -> impl Iterator<Item = (&Row, &Divergence)> {
@@ -255,16 +245,7 @@ fn capital(words: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{exponent, range, sizes};
-
-    #[test]
-    fn a_power_law_has_its_exponent() {
-        let root = |sizes: &[f64]| exponent(sizes.iter().map(|size| (*size, 3.0 * size.sqrt())));
-        assert!(root(&[2.0, 8.0, 100.0]).is_some_and(|power| (power - 0.5).abs() < 1e-12));
-        assert_eq!(root(&[2.0]), None);
-        assert_eq!(root(&[2.0, 2.0]), None);
-        assert_eq!(exponent([(2.0, 1.0), (4.0, -1.0), (8.0, f64::NAN)].into_iter()), None);
-    }
+    use super::{range, sizes};
 
     #[test]
     fn ranges_and_sizes_read_as_in_a_sentence() {

@@ -15,6 +15,7 @@ mod figure;
 mod figures;
 mod findings;
 mod number;
+mod observables;
 mod page;
 mod statistics;
 mod tables;

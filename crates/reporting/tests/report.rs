@@ -53,6 +53,47 @@ fn a_study_gives_every_figure_with_its_numbers() {
     assert_eq!(files + 1, written.len(), "no temporary file may stay behind");
 }
 
+/// Mean gradients that go with the batch size to the power −1/2 exactly.
+fn write_observed(directory: &Path, sizes: &[u64], epochs: u64) {
+    for (index, &batch_size) in sizes.iter().enumerate() {
+        let epoch = |epoch: u64| {
+            let gradient = 3.0 / (batch_size as f64).sqrt() / epoch as f64;
+            json!({"epoch": epoch, "step": epoch, "train_loss": 1.0, "learning_rate": 0.1, "batch_size": batch_size,
+                "observed": {"gradient.fc1": gradient, "gradient.fc2": 7.0, "lambda_max": 5.0, "two_over_rate": 20.0,
+                    "keskar": "NaN", "unknown": 1.0}})
+        };
+        let epochs: Vec<_> = (1..=epochs).map(epoch).collect();
+        let settings = json!({"model": "m", "optimizer": "sgd", "learning_rate": 0.1, "batch_size": batch_size,
+            "epochs": 2, "seed": 0});
+        let record = json!({"schema": "basin/1", "kind": "training", "created": "", "basin": "",
+            "result": {"settings": settings, "epochs": epochs, "reason": "epochs"}});
+        fs::write(directory.join(format!("training-{index}.json")), record.to_string()).unwrap();
+    }
+}
+
+#[test]
+fn what_was_observed_is_drawn_along_training_and_by_batch_size() {
+    let directory = tempdir().unwrap();
+    write_observed(directory.path(), &[8, 32, 128, 512], 3);
+    draw(directory.path()).unwrap();
+    let page = read(directory.path(), "index.html");
+    assert!(page.contains("power −0.500") && page.contains("layer fc1"), "the exponent is told");
+    let numbers = read(directory.path(), "figures/observed-gradient.csv");
+    assert!(numbers.contains("gradient.fc2") && numbers.lines().count() == 1 + 4 * 3 * 2);
+    assert!(read(directory.path(), "figures/observed-lambda-max.svg").contains("2/η"));
+    assert_eq!(read(directory.path(), "figures/observed-gradient-by-batch-size.csv").lines().count(), 5);
+}
+
+#[test]
+fn little_that_was_observed_gives_no_figure_that_says_too_much() {
+    let directory = tempdir().unwrap();
+    write_observed(directory.path(), &[8, 32], 1);
+    draw(directory.path()).unwrap();
+    let figures = fs::read_dir(directory.path().join("figures")).unwrap();
+    let observed = figures.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().starts_with("observed"));
+    assert_eq!(observed.count(), 0);
+}
+
 #[test]
 fn the_page_needs_nothing_but_itself_and_says_what_it_rests_on() {
     let directory = tempdir().unwrap();

@@ -56,8 +56,10 @@ const LOOKS: [Look; 6] = [
 /// The look of the batch size with this number, counted from the smallest.
 pub(crate) fn look(index: usize) -> Look {
     let mut look = LOOKS[index % LOOKS.len()];
-    // Past the last colour the dashes move on, so that a look comes back only after many batch sizes.
-    if (index / LOOKS.len()) % 2 == 1 {
+    // Past the last colour dashes and markers move on, so that a look comes back only after many batch sizes.
+    let round = index / LOOKS.len();
+    look.marker = LOOKS[(index + round) % LOOKS.len()].marker;
+    if round % 2 == 1 {
         look.dash = if look.dash == Dash::Solid { Dash::Dotted } else { Dash::Solid };
     }
     look
@@ -72,5 +74,18 @@ impl Dash {
             Self::Dotted => &[5.0, 10.0],
             Self::Alternating => &[22.0, 9.0, 5.0, 9.0],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LOOKS, look};
+
+    #[test]
+    fn no_two_of_many_batch_sizes_look_alike_even_where_lines_are_solid() {
+        let looks: Vec<_> =
+            (0..LOOKS.len() * LOOKS.len()).map(|index| (look(index).color, look(index).marker)).collect();
+        let repeats = |(index, look)| looks[..index].contains(look);
+        assert!(!looks.iter().enumerate().any(repeats));
     }
 }

@@ -5,22 +5,15 @@ use std::collections::BTreeMap;
 
 use basin_records::training::{Epoch, Training};
 
+use super::curves_of_seeds::{self, Curve};
 use crate::chart::axes::{Axes, Axis};
-use crate::chart::drawing::{Drawing, Point};
+use crate::chart::drawing::Drawing;
 use crate::chart::legend::{self, Key};
-use crate::chart::palette::{Dash, Look, MUTED};
+use crate::chart::palette::{Dash, MUTED};
 use crate::chart::scale::Scale;
-use crate::chart::series;
 use crate::collection::{Collection, Measured, RunId};
 use crate::figure::{Figure, Numbers, cell, distinct, settings};
 use crate::number;
-
-/// Markers on a mean curve: enough to tell the curves apart in grey, few enough to see the line.
-const MARKERS: usize = 6;
-const FAINT: f64 = 0.35;
-
-/// Accuracy in percent, or loss, by epoch.
-type Curve = Vec<(f64, f64)>;
 
 struct Split {
     dash: Dash,
@@ -123,27 +116,10 @@ fn draw(
         for split in &SPLITS {
             let of_size = runs.iter().filter(|(run, _)| run.batch_size == size);
             let seeds: Vec<Curve> = of_size.map(|(_, run)| curve(run.result, split, quantity)).collect();
-            draw_split(&mut drawing, &axes, &seeds, look, split.dash);
+            curves_of_seeds::draw(&mut drawing, &axes, &seeds, look, split.dash);
         }
     }
     drawing
-}
-
-fn draw_split(drawing: &mut Drawing, axes: &Axes, seeds: &[Curve], look: Look, dash: Dash) {
-    let place = |curve: &Curve| -> Vec<Option<Point>> { curve.iter().map(|&(x, y)| axes.point(x, y)).collect() };
-    if seeds.len() > 1 {
-        for seed in seeds {
-            series::line(drawing, &place(seed), look.color, 2, dash, FAINT);
-        }
-    }
-    let mean = place(&mean(seeds));
-    series::line(drawing, &mean, look.color, 5, dash, 1.0);
-    let every = mean.len().div_ceil(MARKERS).max(1);
-    // Counted from the end, so that the accuracy reached carries a marker; the splits take turns, for they lie close.
-    let first = if dash == Dash::Solid { 0 } else { every / 2 };
-    for point in mean.iter().rev().skip(first).step_by(every).flatten() {
-        series::marker(drawing, *point, look.marker, look.color, dash == Dash::Solid);
-    }
 }
 
 fn keys(collection: &Collection, sizes: &[u64]) -> Vec<Key> {
@@ -163,17 +139,6 @@ fn keys(collection: &Collection, sizes: &[u64]) -> Vec<Key> {
 
 fn curve(training: &Training, split: &Split, quantity: Quantity) -> Curve {
     training.epochs.iter().map(|epoch| (epoch.epoch as f64, quantity.of(split, epoch))).collect()
-}
-
-/// Mean over the seeds at the epochs that all of them have; elsewhere it would jump when a run ends.
-fn mean(seeds: &[Curve]) -> Curve {
-    let mut sums: BTreeMap<u64, (f64, usize)> = BTreeMap::new();
-    for &(epoch, value) in seeds.iter().flatten() {
-        let sum = sums.entry(epoch as u64).or_default();
-        *sum = (sum.0 + value, sum.1 + 1);
-    }
-    let complete = sums.into_iter().filter(|(_, (_, count))| *count == seeds.len());
-    complete.map(|(epoch, (sum, count))| (epoch as f64, sum / count as f64)).collect()
 }
 
 fn numbers(runs: &BTreeMap<RunId, Measured<'_, Training>>) -> Numbers {
@@ -202,16 +167,4 @@ fn numbers(runs: &BTreeMap<RunId, Measured<'_, Training>>) -> Numbers {
         }
     }
     numbers
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mean;
-
-    #[test]
-    fn the_mean_ends_where_the_first_run_ends() {
-        let long = vec![(1.0, 50.0), (2.0, 60.0), (3.0, 90.0)];
-        let short = vec![(1.0, 70.0), (2.0, 80.0)];
-        assert_eq!(mean(&[long, short]), [(1.0, 60.0), (2.0, 70.0)]);
-    }
 }

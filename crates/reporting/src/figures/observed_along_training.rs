@@ -1,0 +1,102 @@
+//! What was observed on the way, against the epoch: strides, gradients, curvature and the edge of stability.
+
+use std::collections::BTreeMap;
+
+use basin_records::Training;
+
+use super::curves_of_seeds::{self, Curve};
+use crate::chart::axes::{Axes, Axis};
+use crate::chart::drawing::Drawing;
+use crate::chart::legend::{self, Key};
+use crate::chart::palette::{Dash, MUTED};
+use crate::chart::scale::Scale;
+use crate::chart::series;
+use crate::collection::{Collection, Measured, RunId};
+use crate::figure::{Figure, Numbers, cell, distinct, settings};
+use crate::observables::{ALL, Observable, by_run};
+
+/// The level of the edge of stability, in a record.
+const TWO_OVER_RATE: &str = "two_over_rate";
+
+type Runs<'a> = BTreeMap<RunId, Measured<'a, Training>>;
+
+/// One figure for each observable that some run has at two epochs or more.
+pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
+    let runs = collection.trainings();
+    ALL.iter().filter_map(|observable| figure(collection, &runs, observable)).collect()
+}
+
+fn figure(collection: &Collection, runs: &Runs<'_>, observable: &Observable) -> Option<Figure> {
+    let key = runs.values().flat_map(|run| &run.result.epochs).find_map(|epoch| observable.key(epoch))?;
+    let curves = by_run(runs, &key);
+    curves.values().any(|curve| curve.len() > 1).then_some(())?;
+    let level = if observable.against_rate { by_run(runs, TWO_OVER_RATE) } else { BTreeMap::new() };
+    let layer = observable.layer(&key).map_or_else(String::new, |layer| format!(", layer {layer} (all in the CSV)"));
+    let compared = if level.is_empty() { "" } else { "; dotted 2/η, at which plain descent loses its stability" };
+    let caption = format!(
+        "{} ({}){layer} along training: thick lines are means over seeds, thin ones single runs{compared}.{}",
+        observable.title,
+        observable.axis,
+        settings(runs.values().map(|run| run.provenance)),
+    );
+    Some(Figure {
+        stem: observable.stem(),
+        title: format!("{} along training", observable.title),
+        caption,
+        drawing: draw(collection, observable, &curves, &level),
+        numbers: numbers(runs, observable),
+    })
+}
+
+fn draw(
+    collection: &Collection,
+    observable: &Observable,
+    curves: &BTreeMap<RunId, Curve>,
+    level: &BTreeMap<RunId, Curve>,
+) -> Drawing {
+    let mut drawing = Drawing::default();
+    let sizes = distinct(curves.keys().map(|run| run.batch_size));
+    let mut keys: Vec<Key> = sizes
+        .iter()
+        .map(|&size| {
+            let look = collection.look(size);
+            let marker = Some((look.marker, true));
+            Key { words: format!("batch {size}"), color: look.color, line: Some(Dash::Solid), marker }
+        })
+        .collect();
+    if !level.is_empty() {
+        keys.push(Key { words: "2/η".into(), color: MUTED, line: Some(Dash::Dotted), marker: None });
+    }
+    let region = legend::draw(&mut drawing, &keys);
+    let points = || curves.values().chain(level.values()).flatten();
+    let x = Axis::new("epoch", Scale::linear(points().map(|point| point.0)));
+    let values: Vec<f64> = points().map(|point| point.1).collect();
+    let y = Axis::new(observable.axis, Scale::fitting(values.iter().copied()));
+    let axes = Axes::draw(&mut drawing, region, &x, &y, None);
+    for &size in &sizes {
+        let look = collection.look(size);
+        let of_size = |curves: &BTreeMap<RunId, Curve>| -> Vec<Curve> {
+            curves.iter().filter(|(run, _)| run.batch_size == size).map(|(_, curve)| curve.clone()).collect()
+        };
+        let edge = curves_of_seeds::mean(&of_size(level));
+        let edge: Vec<_> = edge.iter().map(|&(x, y)| axes.point(x, y)).collect();
+        series::line(&mut drawing, &edge, look.color, 3, Dash::Dotted, 1.0);
+        curves_of_seeds::draw(&mut drawing, &axes, &of_size(curves), look, Dash::Solid);
+    }
+    drawing
+}
+
+/// Everything of the name, all layers included.
+fn numbers(runs: &Runs<'_>, observable: &Observable) -> Numbers {
+    let mut numbers = Numbers::new(&["batch_size", "seed", "epoch", "name", "value"]);
+    for (run, measured) in runs {
+        for epoch in &measured.result.epochs {
+            let ours = |name: &str| name == observable.name || observable.layer(name).is_some();
+            for (name, value) in epoch.observed.iter().filter(|(name, _)| ours(name)) {
+                let (size, seed) = (run.batch_size.to_string(), cell(run.seed));
+                numbers.push(vec![size, seed, epoch.epoch.to_string(), name.clone(), value.to_string()]);
+            }
+        }
+    }
+    numbers
+}
