@@ -324,3 +324,34 @@ fn typed_options_win_over_the_study_file() {
     let training = basin.json("o/records/training-b50-s0.json");
     assert_eq!(field(&training, "result.epochs").as_array().unwrap().len(), 2);
 }
+
+/// Each study that ships runs to its page, at a size that takes a moment.
+#[test]
+fn the_studies_that_ship_run_to_their_pages() {
+    let studies = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/studies");
+    let mut files: Vec<_> = std::fs::read_dir(studies).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 6, "{files:?}");
+    for file in files {
+        let basin = Basin::new();
+        let small = [
+            "--samples",
+            "48",
+            "--batch-sizes",
+            "12,24,48",
+            "--seeds",
+            "1",
+            "--epochs",
+            "2",
+            "--model",
+            "mlp:64-8-10:relu",
+        ];
+        let study = ["study", file.to_str().unwrap(), "--out", "study", "-q"];
+        let ended = basin.run(&[&study[..], &small].concat());
+        assert!([0, 3].contains(&ended.code), "{ended:?}");
+        assert!(basin.path("study/index.html").exists(), "{ended:?}");
+        // Three batch sizes with accuracies and sharpness.
+        let numbers = String::from_utf8(basin.read("study/figures/minima-by-batch-size.csv")).unwrap();
+        assert_eq!(numbers.lines().count(), 7, "{numbers}");
+    }
+}

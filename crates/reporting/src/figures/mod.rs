@@ -10,6 +10,7 @@ mod batch_size_axis;
 mod curves_of_seeds;
 mod density_curve;
 mod eigenvalues;
+mod minima_by_batch_size;
 mod observed_along_training;
 mod observed_by_batch_size;
 mod parametric_line;
@@ -25,6 +26,7 @@ pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     let mut figures = Vec::new();
     figures.extend(training_curves::figure(collection));
     figures.extend(sharpness_along_training::figure(collection));
+    figures.extend(minima_by_batch_size::figure(collection));
     figures.extend(observed_along_training::figures(collection));
     figures.extend(observed_by_batch_size::figures(collection));
     figures.extend(parametric_line::figures(collection));
