@@ -17,6 +17,8 @@ pub(crate) struct Observable {
     pub(crate) of_layers: bool,
     /// The power of the batch size that a paper predicts for it, and which one does.
     pub(crate) predicted_power: Option<(f64, &'static str)>,
+    /// Whether it is the mean size of elements that are nearly normal.
+    pub(crate) is_mean_size: bool,
     /// Whether 2/η, where it stands beside, is what it is compared with.
     pub(crate) against_rate: bool,
 }
@@ -27,12 +29,14 @@ const GAO: &str = "Gao and Zhong";
 pub(crate) const ALL: [Observable; 14] = [
     Observable {
         predicted_power: Some((-0.5, GAO)),
+        is_mean_size: true,
         of_layers: true,
         ..plain("gradient", "Mean gradient", "mean |g|")
     },
     plain("stride", "Parameter stride", "mean |Δθ|"),
     Observable {
         predicted_power: Some((-0.5, GAO)),
+        is_mean_size: true,
         ..plain("stride_over_rate", "Parameter stride over rate", "mean |Δθ| / η")
     },
     plain("loss_stride", "Loss stride", "−gᵀΔθ"),
@@ -55,7 +59,7 @@ pub(crate) const ALL: [Observable; 14] = [
 ];
 
 const fn plain(name: &'static str, title: &'static str, axis: &'static str) -> Observable {
-    Observable { name, title, axis, of_layers: false, predicted_power: None, against_rate: false }
+    Observable { name, title, axis, of_layers: false, predicted_power: None, is_mean_size: false, against_rate: false }
 }
 
 impl Observable {

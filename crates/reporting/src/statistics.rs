@@ -62,9 +62,85 @@ impl PowerLaw {
     }
 }
 
+/// E|g| of a normal g of mean μ and standard deviation σ/√B, which falls as B^{−1/2} while noise outweighs the mean and then levels off
+/// at |μ|: s √(2/π) e^{−μ²/2s²} + |μ| erf(|μ|/(√2 s)) with s = σ/√B.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct FoldedNormal {
+    /// |μ|.
+    pub(crate) mean: f64,
+    /// σ.
+    pub(crate) deviation: f64,
+}
+
+/// ln(μ²/σ²) within which the fit is sought: batch sizes from 1 to 10¹² at which the mean outweighs the noise.
+const LOGARITHMS: (f64, f64) = (-27.6, 0.0);
+/// Halvings of that range, after which it is narrower than rounding matters for.
+const HALVINGS: usize = 60;
+
+impl FoldedNormal {
+    /// Nearest to the points (B, E|g|) in the logarithm; none of fewer than three, or where one is not positive.
+    pub(crate) fn fitted(points: &[(f64, f64)]) -> Option<Self> {
+        if points.len() < 3 || points.iter().any(|&(size, value)| !(size > 0.0 && value > 0.0 && value.is_finite())) {
+            return None;
+        }
+        // With the ratio μ/σ given, ln σ is the mean of what is left; golden sections find the ratio.
+        let of = |logarithm: f64| {
+            let unit = Self { mean: (logarithm / 2.0).exp(), deviation: 1.0 };
+            let left: Vec<f64> = points.iter().map(|&(size, value)| (value / unit.at(size)).ln()).collect();
+            let mean = left.iter().sum::<f64>() / left.len() as f64;
+            (left.iter().map(|value| (value - mean).powi(2)).sum::<f64>(), mean.exp() * unit.mean, mean.exp())
+        };
+        let golden = (5.0_f64.sqrt() - 1.0) / 2.0;
+        let (mut low, mut high) = LOGARITHMS;
+        for _ in 0..HALVINGS {
+            let (left, right) = (high - golden * (high - low), low + golden * (high - low));
+            if of(left).0 <= of(right).0 { high = right } else { low = left }
+        }
+        let (_, mean, deviation) = of((low + high) / 2.0);
+        Some(Self { mean, deviation })
+    }
+
+    /// E|g| at a batch size.
+    pub(crate) fn at(&self, size: f64) -> f64 {
+        let s = self.deviation / size.sqrt();
+        let ratio = self.mean / (std::f64::consts::SQRT_2 * s);
+        s * (2.0 / std::f64::consts::PI).sqrt() * (-ratio * ratio).exp() + self.mean * libm::erf(ratio)
+    }
+
+    /// The batch size σ²/μ² at which the mean is as large as the noise.
+    pub(crate) fn turn(&self) -> f64 {
+        (self.deviation / self.mean).powi(2)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Moments, PowerLaw};
+    use super::{FoldedNormal, Moments, PowerLaw};
+
+    #[test]
+    fn a_folded_normal_is_found_again() {
+        let sizes = [8.0, 32.0, 128.0, 512.0, 2048.0];
+        for (mean, deviation) in [(0.01, 0.3), (0.5, 1.0), (1e-4, 1e-2)] {
+            let law = FoldedNormal { mean, deviation };
+            let points: Vec<(f64, f64)> = sizes.iter().map(|&size| (size, law.at(size))).collect();
+            let found = FoldedNormal::fitted(&points);
+            // The end of golden sections on a flat minimum: half the digits.
+            let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-4;
+            assert!(
+                found.is_some_and(|found| close(found.mean, mean) && close(found.deviation, deviation)),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folded_normal_has_its_known_ends() {
+        let law = FoldedNormal { mean: 0.02, deviation: 1.0 };
+        assert!((law.at(1.0) - (2.0 / std::f64::consts::PI).sqrt()).abs() < 1e-3);
+        assert!((law.at(1e8) - 0.02).abs() < 1e-12 && law.turn() == 2500.0);
+        assert_eq!(FoldedNormal::fitted(&[(1.0, 1.0), (2.0, 1.0)]), None);
+        assert_eq!(FoldedNormal::fitted(&[(1.0, 1.0), (2.0, 0.0), (3.0, 1.0)]), None);
+    }
 
     #[test]
     fn a_power_law_has_its_exponent() {
