@@ -56,7 +56,8 @@ fn figure(
     });
     let layer = observable.layer(&key).map_or_else(String::new, |layer| format!(" of layer {layer}"));
     let caption = format!(
-        "{}{layer} ({}) in the first epoch against the batch size B: means over seeds ± standard deviation. It goes with B to the          power {exponent} (line); {paper} predict {} (dotted) for gradients of mean 0.{fitted}{}",
+        "{}{layer} ({}) in the first epoch against the batch size B: means over seeds ± standard deviation. It goes with B \
+         to the power {exponent} (line); {paper} predict {} (dotted) for gradients of mean 0.{fitted}{}",
         observable.title,
         observable.axis,
         number::significant(predicted),
