@@ -7,7 +7,7 @@ use basin_objective::Error;
 use basin_records::keskar::{Columns, Subspace};
 use basin_sharpness::KeskarOptions;
 use basin_sharpness::lanczos::Lanczos;
-use basin_training::{OptimizerSettings, Schedule, Settings};
+use basin_training::{BatchSchedule, OptimizerSettings, Schedule, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Study;
@@ -60,6 +60,9 @@ pub(super) struct TrainingSection {
     pub(super) data: String,
     pub(super) loss: Option<String>,
     pub(super) samples: Option<usize>,
+    pub(super) batch_schedule: BatchSchedule,
+    pub(super) micro_batch: Option<usize>,
+    pub(super) ghost_batch: Option<usize>,
     pub(super) epochs: u64,
     pub(super) patience: Option<u64>,
     pub(super) optimizer: OptimizerSettings,
@@ -75,15 +78,41 @@ impl Default for TrainingSection {
 
 impl From<Settings> for TrainingSection {
     fn from(settings: Settings) -> Self {
-        let Settings { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype, .. } = settings;
-        Self { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype }
+        Self {
+            model: settings.model,
+            data: settings.data,
+            loss: settings.loss,
+            samples: settings.samples,
+            batch_schedule: settings.batch_schedule,
+            micro_batch: settings.micro_batch,
+            ghost_batch: settings.ghost_batch,
+            epochs: settings.epochs,
+            patience: settings.patience,
+            optimizer: settings.optimizer,
+            schedule: settings.schedule,
+            dtype: settings.dtype,
+        }
     }
 }
 
 impl TrainingSection {
     fn settings(&self) -> Settings {
-        let Self { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype } = self.clone();
-        Settings { model, data, loss, samples, epochs, patience, optimizer, schedule, dtype, ..Settings::default() }
+        let section = self.clone();
+        Settings {
+            model: section.model,
+            data: section.data,
+            loss: section.loss,
+            samples: section.samples,
+            batch_schedule: section.batch_schedule,
+            micro_batch: section.micro_batch,
+            ghost_batch: section.ghost_batch,
+            epochs: section.epochs,
+            patience: section.patience,
+            optimizer: section.optimizer,
+            schedule: section.schedule,
+            dtype: section.dtype,
+            ..Settings::default()
+        }
     }
 }
 
