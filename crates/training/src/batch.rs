@@ -158,3 +158,187 @@ fn updated_statistics(tape: &Tape, buffers: &Tensor) -> Result<Tensor> {
     }
     Ok(program.buffers().join(views, buffers.dtype(), buffers.device())?)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test should say where")]
+mod tests {
+    use basin_objective::data::{DataSpec, Dataset, Split};
+    use basin_objective::weights;
+    use basin_objective::{NetworkOptions, SampledNetwork, SampledObjective};
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    /// Rounding of sums over hundreds of terms in f64, relative to the largest one.
+    const TOLERANCE: f64 = 1e-12;
+
+    struct Problem {
+        model: Model,
+        data: Dataset,
+        loss: LossSpec,
+        theta: Tensor,
+        buffers: Tensor,
+    }
+
+    impl Problem {
+        fn new(model: &str, data: &str) -> Self {
+            let data: DataSpec = data.parse().unwrap();
+            let data = Dataset::load(&data, Split::Train).unwrap().take(40).unwrap();
+            let loss = LossSpec::default_for(&data);
+            let spec = model.parse().unwrap();
+            let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data).unwrap()).unwrap();
+            let theta = model.initial_parameters(1, DType::F64).unwrap();
+            let buffers = model.initial_buffers(DType::F64).unwrap();
+            Self { model, data, loss, theta, buffers }
+        }
+
+        fn options(batch_norm: BatchNorm) -> NetworkOptions {
+            NetworkOptions { dtype: DType::F64, batch_norm, ..NetworkOptions::default() }
+        }
+
+        fn with_batch<T>(&self, positions: &[u32], part: usize, then: impl FnOnce(&BatchAt) -> T) -> T {
+            let options = Self::options(BatchNorm::Stored);
+            let network = Network::new(&self.model, &self.buffers, self.loss, &self.data, options).unwrap();
+            let batch = Batch::new(&network, &self.model, self.loss, positions, part).unwrap();
+            then(&batch.at(&self.theta, &self.buffers).unwrap())
+        }
+
+        fn gradient(&self, positions: &[u32], part: usize) -> Gradient {
+            self.with_batch(positions, part, |at| at.gradient(&self.buffers).unwrap())
+        }
+
+        /// Loss and gradient on some samples by the objective that measures use.
+        fn reference(&self, positions: &[u32]) -> (f64, Vec<f64>) {
+            let options = Self::options(BatchNorm::Batch);
+            let sampled = SampledNetwork {
+                model: &self.model,
+                buffers: &self.buffers,
+                loss: self.loss,
+                data: &self.data,
+                options,
+            };
+            let positions: Vec<usize> = positions.iter().map(|&position| position as usize).collect();
+            let sampled: &dyn SampledObjective = &sampled;
+            let (loss, gradient) = sampled.with_batch(&positions, |batch| batch.gradient(&self.theta)).unwrap();
+            (loss, elements(&gradient))
+        }
+    }
+
+    fn elements(x: &Tensor) -> Vec<f64> {
+        x.to_vec1().unwrap()
+    }
+
+    fn assert_close(found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        let largest = expected.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let error = found.iter().zip(expected).fold(0.0, |error: f64, (a, b)| error.max((a - b).abs()));
+        assert!(error <= TOLERANCE * largest, "{error} of {largest}");
+    }
+
+    /// A file with labels of which some are ignored.
+    fn partly_ignored(directory: &std::path::Path) -> String {
+        let file = directory.join("data.safetensors");
+        let inputs = (Tensor::arange(0_f32, 160.0, &Device::Cpu).unwrap() * 0.37).unwrap().sin().unwrap();
+        let labels: Vec<i64> = (0..40).map(|i| if i % 3 == 0 { -100 } else { i % 2 }).collect();
+        let labels = Tensor::new(labels, &Device::Cpu).unwrap();
+        let tensors = [("x".into(), inputs.reshape((40, 4)).unwrap()), ("y".into(), labels)];
+        weights::write(&file, &tensors, &std::collections::BTreeMap::new()).unwrap();
+        format!("safetensors:{}", file.display())
+    }
+
+    /// Models with their data: one answer a sample, several, and none for some.
+    fn problems(directory: &std::path::Path) -> [Problem; 3] {
+        [
+            Problem::new("mlp:64-8-10:tanh", "digits"),
+            Problem::new("gpt:width=8,depth=1,heads=2", "synthetic:tokens:samples=50,length=6,vocabulary=5"),
+            Problem::new("mlp:4-6-2:tanh", &partly_ignored(directory)),
+        ]
+    }
+
+    #[test]
+    fn parts_are_as_equal_as_they_can_be() {
+        let problem = Problem::new("mlp:64-8-10:tanh", "digits");
+        let positions: Vec<u32> = (0..40).collect();
+        let options = Problem::options(BatchNorm::Stored);
+        let network = Network::new(&problem.model, &problem.buffers, problem.loss, &problem.data, options).unwrap();
+        for (samples, part, sizes) in [
+            (40, 40, &[40][..]),
+            (40, 100, &[40]),
+            (40, 16, &[13, 13, 14]),
+            (33, 16, &[11, 11, 11]),
+            (3, 1, &[1, 1, 1]),
+        ] {
+            let batch = Batch::new(&network, &problem.model, problem.loss, &positions[..samples], part).unwrap();
+            assert_eq!(batch.parts.iter().map(|part| part.len()).collect::<Vec<_>>(), sizes);
+            assert_eq!(batch.parts.concat(), positions[..samples]);
+        }
+    }
+
+    #[test]
+    fn parts_give_the_gradient_and_the_curvature_of_the_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let positions: Vec<u32> = (3..40).collect();
+        for problem in problems(directory.path()) {
+            let (loss, gradient) = problem.reference(&positions);
+            let v = problem.model.initial_parameters(7, DType::F64).unwrap();
+            let product = |part| problem.with_batch(&positions, part, |at| elements(&at.gauss_newton(&v).unwrap()));
+            let whole = product(37);
+            for part in [37, 36, 10, 1] {
+                let found = problem.gradient(&positions, part);
+                assert_close(&[found.loss], &[loss]);
+                assert_close(&elements(&found.gradient), &gradient);
+                assert_close(&product(part), &whole);
+            }
+        }
+    }
+
+    #[test]
+    fn each_ghost_batch_has_statistics_of_its_own() {
+        let problem = Problem::new("mlp:64-8-10:tanh:bn", "digits");
+        let positions: Vec<u32> = (0..40).collect();
+        let found = problem.gradient(&positions, 10);
+        let mut mean = vec![0.0; found.gradient.elem_count()];
+        let mut losses = 0.0;
+        let mut buffers = problem.buffers.clone();
+        for ghost in positions.chunks(10) {
+            let (loss, gradient) = problem.reference(ghost);
+            losses += loss / 4.0;
+            mean.iter_mut().zip(gradient).for_each(|(mean, x)| *mean += x / 4.0);
+            buffers = problem.with_batch(ghost, 10, |at| at.gradient(&buffers).unwrap().buffers);
+        }
+        assert_close(&[found.loss], &[losses]);
+        assert_close(&elements(&found.gradient), &mean);
+        assert_close(&elements(&found.buffers), &elements(&buffers));
+        let whole = elements(&problem.gradient(&positions, 40).gradient);
+        assert!(whole.iter().zip(&mean).any(|(a, b)| (a - b).abs() > 1e-3), "ghost batches change the gradient");
+    }
+
+    #[test]
+    fn moments_are_those_of_the_gradients_of_single_samples() {
+        let directory = tempfile::tempdir().unwrap();
+        let positions: Vec<u32> = (3..40).collect();
+        for problem in problems(directory.path()) {
+            // A sample whose label is ignored has no loss of its own.
+            let ignored = |position: &u32| problem.model.outputs() == 2 && position.is_multiple_of(3);
+            let counted = positions.iter().filter(|position| !ignored(position));
+            let gradients: Vec<Vec<f64>> = counted.map(|&position| problem.reference(&[position]).1).collect();
+            let n = gradients.len() as f64;
+            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            let mean: Vec<f64> =
+                (0..gradients[0].len()).map(|j| gradients.iter().map(|g| g[j]).sum::<f64>() / n).collect();
+            let squared: f64 = gradients.iter().map(|g| dot(g, g)).sum();
+            let squared_norm = dot(&mean, &mean);
+            let inner: f64 = gradients.iter().map(|g| dot(g, &mean).powi(2)).sum();
+            for part in [37, 5] {
+                let found = problem.with_batch(&positions, part, |at| {
+                    let gradient = at.gradient(&problem.buffers).unwrap().gradient;
+                    at.gradient_moments(&gradient).unwrap()
+                });
+                assert_close(&[found.squared_norm], &[squared_norm]);
+                // The sums below lose digits where variances are small beside squares, those found do not.
+                assert_close(&[found.variance], &[(squared - n * squared_norm) / (n - 1.0)]);
+                assert_close(&[found.along_mean], &[(inner - n * squared_norm.powi(2)) / (n - 1.0)]);
+            }
+        }
+    }
+}

@@ -59,14 +59,21 @@ pub enum Scaling {
 }
 
 impl Scaling {
-    const NAMES: [(&str, Self); 4] =
-        [("none", Self::None), ("linear", Self::Linear), ("sqrt", Self::Sqrt), ("legw", Self::Legw)];
+    const ALL: [Self; 4] = [Self::None, Self::Linear, Self::Sqrt, Self::Legw];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Linear => "linear",
+            Self::Sqrt => "sqrt",
+            Self::Legw => "legw",
+        }
+    }
 }
 
 impl fmt::Display for Scaling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = Self::NAMES.into_iter().find(|(_, scaling)| scaling == self);
-        f.write_str(named.map_or("", |(name, _)| name))
+        f.write_str(self.name())
     }
 }
 
@@ -74,11 +81,11 @@ impl FromStr for Scaling {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let named = Self::NAMES.into_iter().find(|(name, _)| *name == text);
-        named.map(|(_, scaling)| scaling).ok_or_else(|| {
-            let hint = match nearest(text, &Self::NAMES.map(|(name, _)| name)) {
+        Self::ALL.into_iter().find(|scaling| scaling.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name);
+            let hint = match nearest(text, &names) {
                 Some(name) => format!("did you mean `{name}`?"),
-                None => "known: none, linear, sqrt, legw".into(),
+                None => format!("known: {}", names.join(", ")),
             };
             Error::input(format!("unknown scaling `{text}` of the learning rate"), hint)
         })

@@ -181,7 +181,11 @@ impl State {
             batch_size: number("batch_size")? as usize,
         };
         if let Some(tested) = &mut state.tested {
-            *tested = Tested { batch_size: number("tested_batch_size")? as usize, cost: number("tested_cost")? };
+            let batch_size = number("tested_batch_size")? as usize;
+            if batch_size < settings.batch_size {
+                return Err(damaged(&format!("batches of {batch_size} samples have shrunk")).into());
+            }
+            *tested = Tested { batch_size, cost: number("tested_cost")? };
         }
         if weights.metadata.contains_key("before_step") {
             state.before = Some(Before {
