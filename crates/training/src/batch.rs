@@ -9,7 +9,7 @@ use basin_objective::models::{BatchNorm, Model};
 use basin_objective::{LossSpec, Network, Objective, Result, Samples, batch_statistics};
 use basin_tape::losses::Loss;
 use basin_tape::{Linearization, Point, Program, Sum, Tape, vector};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 use crate::variance_test::GradientMoments;
@@ -131,17 +131,21 @@ impl BatchAt<'_> {
             }
         }
         let scale = counted.len() as f64 / weight;
+        // A gradient is ‖scale · g − ḡ‖ = scale · ‖g − ḡ/scale‖ away from the mean: no vector has to be scaled.
+        let mean = mean.to_dtype(DType::F64)?;
+        let scaled_mean = (&mean / scale)?;
         let moments = |position: &u32| {
-            let gradient = (self.batch.linearize(&self.point, &[*position])?.gradient()?.joined()? * scale)?;
-            let deviation = (&gradient - mean)?;
-            Ok((vector::dot(&deviation, &deviation)?, vector::dot(&gradient, mean)?))
+            let gradient =
+                self.batch.linearize(&self.point, &[*position])?.gradient()?.joined()?.to_dtype(DType::F64)?;
+            let deviation = vector::total(&(&gradient - &scaled_mean)?.sqr()?)?;
+            Ok((deviation * scale.powi(2), vector::total(&(gradient * &mean)?)? * scale))
         };
         let samples: Result<Vec<(f64, f64)>> = match network.device().is_cpu() {
             true => counted.par_iter().map(moments).collect(),
             // On a GPU the thread that calls is the one whose stream is in use.
             false => counted.iter().map(moments).collect(),
         };
-        Ok(GradientMoments::new(vector::dot(mean, mean)?, &samples?))
+        Ok(GradientMoments::new(vector::dot(&mean, &mean)?, &samples?))
     }
 }
 
@@ -165,7 +169,7 @@ mod tests {
     use basin_objective::data::{DataSpec, Dataset, Split};
     use basin_objective::weights;
     use basin_objective::{NetworkOptions, SampledNetwork, SampledObjective};
-    use candle_core::{DType, Device};
+    use candle_core::Device;
 
     use super::*;
 
