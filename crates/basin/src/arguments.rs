@@ -40,7 +40,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  basin train --data digits --batch-size 32 --epochs 50 --out run\n  \
         basin train --batch-size 1024 --optimizer sgd --schedule poly:2 --warmup 5 --scaling linear \\\n    \
         --reference-batch-size 256 --micro-batch 128 --out large\n  \
-        basin train --optimizer sgd --batch-schedule norm-test:eta=0.5,interval=10,largest=512 --out growing")]
+        basin train --optimizer sgd --batch-schedule norm-test:eta=0.5,interval=10,largest=512")]
     #[command(allow_negative_numbers = true)]
     Train(Train),
     /// Measure Keskar's sharpness: the largest loss in an ε-neighbourhood.

@@ -108,7 +108,7 @@ impl BatchSchedule {
         }
     }
 
-    /// Samples that a batch may hold in a run with a `batch_size`, where the schedule says so.
+    /// The largest of the batches that are named, where a run has a `batch_size`.
     pub(crate) fn largest(&self, batch_size: usize) -> usize {
         match *self {
             Self::Constant => batch_size,

@@ -132,7 +132,7 @@ impl Problem {
         if let Some(samples) = settings.samples {
             train = train.take(samples)?;
         }
-        let batch_size = settings.batch_size.max(settings.batch_schedule.largest(settings.batch_size));
+        let batch_size = settings.batch_schedule.largest(settings.batch_size);
         if batch_size > train.samples() {
             return Err(ObjectiveError::input(
                 format!("the batch size is {batch_size}, the data has {} samples", train.samples()),
@@ -292,7 +292,7 @@ impl Trainer<'_> {
     }
 
     /// Chooses the size of the next batches where a test does and it is time.
-    fn test(&self, state: &mut State, batch: &BatchAt, gradient: &Tensor, samples: usize) -> Result<()> {
+    fn test_variance(&self, state: &mut State, batch: &BatchAt, gradient: &Tensor, samples: usize) -> Result<()> {
         let BatchSchedule::Test { test, interval, largest } = self.settings.batch_schedule else { return Ok(()) };
         if let Some(tested) = &mut state.tested
             && state.updates.is_multiple_of(interval)
@@ -367,7 +367,7 @@ impl Trainer<'_> {
         }
         self.control(state, &at, samples)?;
         let batch_size = self.batch_size(state, state.epoch);
-        self.test(state, &at, &gradient, samples)?;
+        self.test_variance(state, &at, &gradient, samples)?;
         let learning_rate = self.learning_rate(state, samples);
         state.in_use = InUse { learning_rate, batch_size };
         state.remember()?;
