@@ -26,7 +26,7 @@ fn is_recorded_with_its_cost_and_does_not_depend_on_threads() {
 }
 
 /// A study of two batch sizes that takes a moment.
-const STUDY: &str = r#"
+pub(crate) const STUDY: &str = r#"
 batch_sizes = [50, 200]
 seeds = 1
 

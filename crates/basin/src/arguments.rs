@@ -6,7 +6,7 @@ mod spectrum;
 use std::path::PathBuf;
 
 use basin_objective::Error;
-use basin_training::{Augmentation, LearningRate, Observable};
+use basin_training::{Augmentation, BatchSchedule, LearningRate, Observable, Scaling};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
@@ -37,7 +37,10 @@ pub(crate) enum Command {
     #[command(allow_negative_numbers = true)]
     Study(Study),
     /// Train one network: checkpoints and history.
-    #[command(after_help = "Example: basin train --data digits --batch-size 32 --epochs 50 --out run")]
+    #[command(after_help = "Examples:\n  basin train --data digits --batch-size 32 --epochs 50 --out run\n  \
+        basin train --batch-size 1024 --optimizer sgd --schedule poly:2 --warmup 5 --scaling linear \\\n    \
+        --reference-batch-size 256 --micro-batch 128 --out large\n  \
+        basin train --optimizer sgd --batch-schedule norm-test:eta=0.5,interval=10,largest=512")]
     #[command(allow_negative_numbers = true)]
     Train(Train),
     /// Measure Keskar's sharpness: the largest loss in an ε-neighbourhood.
@@ -439,12 +442,29 @@ pub(crate) struct TrainingSettings {
     /// Weight decay.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) weight_decay: Option<f64>,
-    /// Decay of the learning rate: constant, step:EPOCHS:FACTOR or cosine.
+    /// Decay of the learning rate: constant, step:EPOCHS:FACTOR, cosine or poly:POWER, like poly:2.
     #[arg(long)]
     pub(crate) schedule: Option<String>,
     /// Epochs over which the learning rate rises to its full value.
     #[arg(long, value_name = "EPOCHS", allow_hyphen_values = true)]
     pub(crate) warmup: Option<f64>,
+    /// How the learning rate follows the batch size: none, linear, sqrt or legw, which lengthens the warm-up too.
+    #[arg(long)]
+    pub(crate) scaling: Option<Scaling>,
+    /// The batch size for which the learning rate is given, where it is scaled.
+    #[arg(long, value_name = "N")]
+    pub(crate) reference_batch_size: Option<usize>,
+    /// What the batch size becomes: constant, first:epochs=1,batch-size=512,learning-rate=0.005,
+    /// grow:epochs=20,factor=2,rate=0.75[,largest=N], norm-test:eta=0.1, inner-product-test:theta=0.5 or
+    /// augmented-test:theta=0.5,nu=1, tests with [,interval=1][,largest=N]; settings left out are these.
+    #[arg(long)]
+    pub(crate) batch_schedule: Option<BatchSchedule>,
+    /// Samples whose gradient is computed at a time, to bound memory; the gradient is that of the batch.
+    #[arg(long, value_name = "N")]
+    pub(crate) micro_batch: Option<usize>,
+    /// Samples that batch norm takes its statistics over: the whole batch when absent.
+    #[arg(long, value_name = "N")]
+    pub(crate) ghost_batch: Option<usize>,
 }
 
 #[derive(Debug, Args)]

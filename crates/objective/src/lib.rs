@@ -11,7 +11,7 @@ mod objective;
 mod quadratic;
 pub mod random;
 mod sampled;
-mod settings;
+pub mod settings;
 mod stored;
 mod suggestion;
 pub mod weights;

@@ -1,18 +1,33 @@
-//! Settings as text: `samples=100,seed=1`.
+//! Settings of a kind of data, model or schedule as text: `samples=100,seed=1`.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::{Error, Result, suggestion};
 
-/// The settings given for one kind of data or model, none twice and none unknown.
-pub(crate) struct Settings<'a> {
+/// The settings given for one kind, none twice and none unknown.
+///
+/// ```
+/// use basin_objective::settings::Settings;
+///
+/// let given = Settings::parse("clusters", "samples=100", &["samples", "spread"])?;
+/// assert_eq!(given.value("samples", 1000)?, 100);
+/// assert_eq!(given.value("spread", 0.5)?, 0.5);
+/// assert!(Settings::parse("clusters", "sampels=100", &["samples", "spread"]).is_err());
+/// # Ok::<(), basin_objective::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Settings<'a> {
     kind: &'a str,
     values: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Settings<'a> {
-    pub(crate) fn parse(kind: &'a str, text: &'a str, known: &[&str]) -> Result<Self> {
+    /// Those that `text` gives of the `known` ones of a kind.
+    ///
+    /// # Errors
+    /// When one is unknown, given twice or without a value.
+    pub fn parse(kind: &'a str, text: &'a str, known: &[&str]) -> Result<Self> {
         let mut values = BTreeMap::new();
         for setting in text.split(',').filter(|_| !text.is_empty()) {
             let (name, value) = setting.split_once('=').ok_or_else(|| {
@@ -29,7 +44,11 @@ impl<'a> Settings<'a> {
         Ok(Self { kind, values })
     }
 
-    pub(crate) fn value<T: FromStr>(&self, name: &str, default: T) -> Result<T> {
+    /// A setting, or its default where it is not given.
+    ///
+    /// # Errors
+    /// When its text is no such value.
+    pub fn value<T: FromStr>(&self, name: &str, default: T) -> Result<T> {
         match self.values.get(name) {
             None => Ok(default),
             Some(text) => text.parse().map_err(|_| self.invalid(name, text, "a number in range")),
@@ -45,7 +64,10 @@ impl<'a> Settings<'a> {
     }
 
     /// A whole number from 1, where it is given.
-    pub(crate) fn count_if_any(&self, name: &str) -> Result<Option<usize>> {
+    ///
+    /// # Errors
+    /// When its text is none.
+    pub fn count_if_any(&self, name: &str) -> Result<Option<usize>> {
         if self.values.contains_key(name) { self.count(name, 1).map(Some) } else { Ok(None) }
     }
 

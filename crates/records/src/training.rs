@@ -28,7 +28,7 @@ pub struct Settings {
     /// Initial learning rate; NaN where it is chosen automatically.
     #[serde(with = "float")]
     pub learning_rate: f64,
-    /// Samples per step.
+    /// Samples per step, before any schedule of the batch size.
     pub batch_size: u64,
     /// Largest number of epochs.
     pub epochs: u64,
@@ -61,7 +61,7 @@ pub struct Epoch {
     /// Learning rate of the last step.
     #[serde(with = "float")]
     pub learning_rate: f64,
-    /// Samples per step in this epoch.
+    /// Samples of the last step, unless too few were left of the epoch for a whole one.
     pub batch_size: u64,
     /// Statistics observed on the way, by name: `gradient_norm`, `distance` (‖θ − θ₀‖₂), ….
     #[serde(default, with = "float::map", skip_serializing_if = "BTreeMap::is_empty")]

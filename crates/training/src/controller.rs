@@ -26,8 +26,9 @@
 
 use basin_objective::Result;
 use basin_sharpness::{CurvatureMatrix, Deflated, DensityOptions, SymmetricOperator};
-use basin_tape::Linearization;
 use candle_core::{DType, Device, Tensor};
+
+use crate::batch::BatchAt;
 
 /// Optimizer steps between two measurements: with [`LANCZOS_STEPS`] products of 4/3 gradients each, the choice costs 27 % of
 /// the gradients.
@@ -90,14 +91,15 @@ impl Controller {
         self.largest == 0.0 || updates.is_multiple_of(EVERY)
     }
 
-    /// After another measurement.
+    /// After another measurement, on a matrix of which `kept_share` of the samples stay linearized between products.
     ///
     /// # Errors
     /// [`basin_objective::Error::NotFinite`] when a product is not finite.
-    pub(crate) fn measured(self, operator: &dyn SymmetricOperator, seed: u64) -> Result<Self> {
+    pub(crate) fn measured(self, operator: &dyn SymmetricOperator, kept_share: f64, seed: u64) -> Result<Self> {
         let options = DensityOptions { probes: 1, steps: LANCZOS_STEPS, seed, ..DensityOptions::default() };
         let density = options.density(operator, &Deflated::default(), |_, _| Ok(()))?;
-        let cost = self.cost + density.products as f64 * CurvatureMatrix::GaussNewton.gradient_equivalents(1.0);
+        let product = CurvatureMatrix::GaussNewton.gradient_equivalents(kept_share);
+        let cost = self.cost + density.products as f64 * product;
         let Some((largest, smallest)) = range(&density.nodes, &density.weights, operator.dimension()) else {
             return Ok(Self { cost, ..self });
         };
@@ -134,16 +136,15 @@ fn range(nodes: &[f64], weights: &[f64], dimension: usize) -> Option<(f64, f64)>
 
 /// The generalized Gauss-Newton matrix of the mean loss of a batch.
 pub(crate) struct BatchGaussNewton<'a> {
-    pub(crate) linearization: &'a Linearization<'a>,
-    /// What the samples count.
-    pub(crate) weight: f64,
+    pub(crate) batch: &'a BatchAt<'a>,
+    pub(crate) dimension: usize,
     pub(crate) device: &'a Device,
     pub(crate) dtype: DType,
 }
 
 impl SymmetricOperator for BatchGaussNewton<'_> {
     fn dimension(&self) -> usize {
-        self.linearization.tape().program().parameters().len()
+        self.dimension
     }
 
     fn device(&self) -> &Device {
@@ -156,7 +157,7 @@ impl SymmetricOperator for BatchGaussNewton<'_> {
 
     fn apply(&self, v: &Tensor) -> Result<Tensor> {
         if v.rank() == 1 {
-            return Ok((self.linearization.gauss_newton(v)?.joined()? / self.weight)?);
+            return self.batch.gauss_newton(v);
         }
         let rows = (0..v.dim(0)?).map(|row| self.apply(&v.get(row)?)).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::stack(&rows, 0)?)
@@ -184,7 +185,7 @@ mod tests {
     }
 
     fn measured(before: Controller, eigenvalues: &[f64]) -> Controller {
-        before.measured(&quadratic(eigenvalues), 0).unwrap()
+        before.measured(&quadratic(eigenvalues), 1.0, 0).unwrap()
     }
 
     #[test]

@@ -18,6 +18,8 @@
 //! ```
 
 mod augmentation;
+mod batch;
+mod batch_schedule;
 mod checkpoint;
 mod controller;
 mod directory;
@@ -31,8 +33,10 @@ mod settings;
 mod stability;
 mod state;
 mod trainer;
+mod variance_test;
 
 pub use augmentation::Augmentation;
+pub use batch_schedule::{BatchSchedule, Stage};
 pub use checkpoint::CheckpointMetadata;
 pub use controller::HeavyBall;
 pub use directory::{RunDirectory, differences};
@@ -41,7 +45,8 @@ pub use error::{Error, Result};
 pub use learning_rate::LearningRate;
 pub use observables::Observable;
 pub use optimizers::{Adam, AdamSettings, Optimizer, OptimizerSettings, Sgd, SgdSettings};
-pub use schedule::{Decay, Schedule};
+pub use schedule::{Decay, Scaling, Schedule};
 pub use settings::Settings;
 pub use stability::{Descending, DescentRule, StabilityCheck, divergence, divergence_level};
 pub use trainer::{Event, Run, check, train, train_on};
+pub use variance_test::{GradientMoments, VarianceTest};

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::augmentation::Augmentation;
+use crate::batch_schedule::BatchSchedule;
 use crate::discard::Discard;
+use crate::learning_rate::LearningRate;
 use crate::observables::Observable;
 use crate::optimizers::{AdamSettings, OptimizerSettings};
-use crate::schedule::Schedule;
+use crate::schedule::{Scaling, Schedule};
 
 /// A run is a function of these settings: the same settings give the same bits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,14 @@ pub struct Settings {
     pub start: Option<String>,
     /// Samples of one optimizer step; the last one of an epoch may hold fewer.
     pub batch_size: usize,
+    /// What the batch size becomes in the course of the run.
+    pub batch_schedule: BatchSchedule,
+    /// Samples whose gradient is computed at a time, to bound the memory of a step; the whole batch when absent. The gradient
+    /// is that of the batch, up to rounding.
+    pub micro_batch: Option<usize>,
+    /// Samples that batch norm takes its statistics over (Hoffer, Hubara and Soudry, "Train longer, generalize better", 2017);
+    /// the whole batch when absent.
+    pub ghost_batch: Option<usize>,
     /// The largest number of epochs.
     pub epochs: u64,
     /// Stop when the train loss has not fallen by 1 % in this many epochs.
@@ -65,6 +75,9 @@ impl Default for Settings {
             label_noise: 0.0,
             start: None,
             batch_size: 64,
+            batch_schedule: BatchSchedule::Constant,
+            micro_batch: None,
+            ghost_batch: None,
             epochs: 100,
             patience: None,
             optimizer: OptimizerSettings::Adam(AdamSettings::default()),
@@ -89,6 +102,8 @@ impl Settings {
         self.optimizer.check()?;
         let at_least_one = [
             ("batch size", Some(self.batch_size as u64)),
+            ("micro-batch", self.micro_batch.map(|size| size as u64)),
+            ("ghost batch", self.ghost_batch.map(|size| size as u64)),
             ("number of epochs", Some(self.epochs)),
             ("patience", self.patience),
             ("number of epochs between checkpoints", self.checkpoint_every),
@@ -98,12 +113,32 @@ impl Settings {
             return Err(Error::input(format!("the {name} is 0"), "give at least 1").into());
         }
         self.discard.check()?;
-        let warmup = self.schedule.warmup_epochs;
-        if !(warmup.is_finite() && warmup >= 0.0) {
-            let message = format!("the warm-up lasts {warmup} epochs, expected 0 or a positive number");
-            return Err(Error::input(message, "give a number of epochs such as 5").into());
+        self.schedule.check()?;
+        self.batch_schedule.check(self.batch_size)?;
+        self.check_division()?;
+        let own_rate = matches!(self.batch_schedule, BatchSchedule::First { .. });
+        if self.optimizer.learning_rate() == LearningRate::Automatic
+            && (own_rate || self.schedule.scaling != Scaling::None)
+        {
+            return Err(Error::input(
+                "an automatic learning rate follows the curvature of the batch at hand",
+                "leave out the scaling and the first epochs' own learning rate, or give a learning rate",
+            )
+            .into());
         }
         Ok(())
+    }
+
+    /// A ghost batch is normalised as one.
+    fn check_division(&self) -> Result<()> {
+        match (self.micro_batch, self.ghost_batch) {
+            (Some(micro), Some(ghost)) if micro < ghost => Err(Error::input(
+                format!("micro-batches of {micro} samples would divide the ghost batches of {ghost}"),
+                "give a ghost batch of at most the micro-batch",
+            )
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     /// The numbers to compute in.

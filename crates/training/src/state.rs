@@ -9,6 +9,7 @@ use basin_tape::vector;
 use candle_core::{Device, Tensor, Var};
 
 use crate::Result;
+use crate::batch_schedule::BatchSchedule;
 use crate::controller::Controller;
 use crate::observables::AlongSteps;
 use crate::optimizers::Optimizer;
@@ -52,6 +53,23 @@ pub(crate) struct Before {
     step: u64,
 }
 
+/// What was in use in the last update.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InUse {
+    /// NaN before the first update.
+    pub(crate) learning_rate: f64,
+    /// Samples of a step; the last one of an epoch may hold fewer.
+    pub(crate) batch_size: usize,
+}
+
+/// Where tests of the gradient's variance have brought the batch size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tested {
+    pub(crate) batch_size: usize,
+    /// Gradients of single samples since the epoch began.
+    pub(crate) cost: u64,
+}
+
 /// Everything the next step depends on, beside the settings. Shuffling is drawn anew for each epoch from the seed, so
 /// that the position in the epoch stands for the state of the generator.
 #[derive(Debug)]
@@ -61,8 +79,8 @@ pub(crate) struct State {
     pub(crate) optimizer: Optimizer,
     /// Whole epochs done.
     pub(crate) epoch: u64,
-    /// Batches done in the current epoch.
-    pub(crate) batch: usize,
+    /// Samples done in the current epoch: batches may have different sizes.
+    pub(crate) done: usize,
     /// Steps done, those on batches without a counted label included.
     pub(crate) step: u64,
     /// What an automatic learning rate follows from, once it was measured.
@@ -71,6 +89,10 @@ pub(crate) struct State {
     pub(crate) updates: u64,
     /// What was observed along the steps of the current epoch.
     pub(crate) along_steps: AlongSteps,
+    /// What the end of the epoch records.
+    pub(crate) in_use: InUse,
+    /// The batch size where tests decide it.
+    pub(crate) tested: Option<Tested>,
     /// What was before the last update, until the end of the epoch shows that its loss is a number: what is left of a
     /// run that diverged. It is saved too, so that a run stopped in between ends with the same weights.
     pub(crate) before: Option<Before>,
@@ -84,16 +106,19 @@ impl State {
         let optimizer = Optimizer::new(&theta, &settings.optimizer)?;
         let buffers = placed(start.buffers.clone(), device)?;
         let best = (f64::INFINITY, 0);
+        let tests = matches!(settings.batch_schedule, BatchSchedule::Test { .. });
         Ok(Self {
             theta,
             buffers,
             optimizer,
             epoch: 0,
-            batch: 0,
+            done: 0,
             step: 0,
             controller: None,
             updates: 0,
             along_steps: AlongSteps::default(),
+            in_use: InUse { learning_rate: f64::NAN, batch_size: settings.batch_size },
+            tested: tests.then_some(Tested { batch_size: settings.batch_size, cost: 0 }),
             before: None,
             best,
         })
@@ -137,9 +162,11 @@ impl State {
         tensors.extend(self.optimizer.state().into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)));
         let mut metadata = BTreeMap::from([
             ("epoch".to_owned(), self.epoch.to_string()),
-            ("batch".to_owned(), self.batch.to_string()),
+            ("done".to_owned(), self.done.to_string()),
             ("step".to_owned(), self.step.to_string()),
             ("updates".to_owned(), self.updates.to_string()),
+            ("learning_rate".to_owned(), self.in_use.learning_rate.to_bits().to_string()),
+            ("batch_size".to_owned(), self.in_use.batch_size.to_string()),
             ("best_loss".to_owned(), self.best.0.to_bits().to_string()),
             ("best_epoch".to_owned(), self.best.1.to_string()),
         ]);
@@ -149,6 +176,10 @@ impl State {
         if let Some(Controller { largest, condition, cost }) = self.controller {
             let values = CONTROLLER.into_iter().zip([largest, condition, cost]);
             metadata.extend(values.map(|(key, value)| (key.to_owned(), value.to_bits().to_string())));
+        }
+        if let Some(Tested { batch_size, cost }) = self.tested {
+            metadata.insert("tested_batch_size".to_owned(), batch_size.to_string());
+            metadata.insert("tested_cost".to_owned(), cost.to_string());
         }
         if let Some(Before { theta, buffers, step }) = &self.before {
             tensors.push(("before.theta".to_owned(), theta.clone()));
@@ -180,7 +211,7 @@ impl State {
         state.theta.set(&vector("theta", &state.theta)?)?;
         state.buffers = vector("buffers", &state.buffers)?;
         state.epoch = number("epoch")?;
-        state.batch = number("batch")? as usize;
+        state.done = number("done")? as usize;
         state.step = number("step")?;
         state.updates = number("updates")?;
         if weights.metadata.contains_key(OBSERVED_STEPS) {
@@ -188,6 +219,17 @@ impl State {
         }
         for (key, name) in weights.metadata.keys().filter_map(|key| Some((key, key.strip_prefix(OBSERVED)?))) {
             state.along_steps.sums.insert(name.to_owned(), f64::from_bits(number(key)?));
+        }
+        state.in_use = InUse {
+            learning_rate: f64::from_bits(number("learning_rate")?),
+            batch_size: number("batch_size")? as usize,
+        };
+        if let Some(tested) = &mut state.tested {
+            let batch_size = number("tested_batch_size")? as usize;
+            if batch_size < settings.batch_size {
+                return Err(damaged(&format!("batches of {batch_size} samples have shrunk")).into());
+            }
+            *tested = Tested { batch_size, cost: number("tested_cost")? };
         }
         if weights.metadata.contains_key("before_step") {
             state.before = Some(Before {

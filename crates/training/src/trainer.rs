@@ -6,26 +6,22 @@ use std::time::{Duration, Instant};
 
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec};
-use basin_objective::{
-    Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, SampledNetwork, Samples, batch_statistics,
-    random,
-};
+use basin_objective::{Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, SampledNetwork, random};
 use basin_records::Training;
 use basin_records::training::{Epoch, Settings as RecordedSettings};
-use basin_tape::{Linearization, Tape, vector};
 use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
 
+use crate::batch::{Batch, BatchAt, Drawn, Gradient};
+use crate::batch_schedule::{BatchSchedule, Stage};
 use crate::checkpoint::CheckpointMetadata;
 use crate::controller::BatchGaussNewton;
 use crate::directory::RunDirectory;
 use crate::observables::{AtEpoch, Observable, Update};
 use crate::settings::Settings;
-use crate::state::{Start, State};
+use crate::state::{InUse, Start, State};
 use crate::{Error, LearningRate, Result};
 
-/// PyTorch's default weight of a batch in running statistics.
-const STATISTICS_MOMENTUM: f64 = 0.1;
 /// Relative fall of the train loss that counts as an improvement.
 const IMPROVEMENT: f64 = 0.01;
 /// Time between two saved states within an epoch.
@@ -38,7 +34,7 @@ pub enum Event<'a> {
     Step {
         /// Steps done, over all epochs.
         step: u64,
-        /// Steps of the whole run, should it last for all its epochs.
+        /// Steps of the whole run, should it last for all its epochs and no test enlarge its batches any more.
         steps: u64,
         /// The mean loss of the batch before the step; NaN for a batch whose labels are all ignored, which changes no
         /// weight.
@@ -141,15 +137,17 @@ impl Problem {
         if settings.label_noise != 0.0 {
             train = train.with_label_noise(settings.label_noise, settings.seed)?;
         }
-        if settings.batch_size > train.samples() {
+        let batch_size = settings.batch_schedule.largest(settings.batch_size);
+        if batch_size > train.samples() {
             return Err(ObjectiveError::input(
-                format!("the batch size is {}, the data has {} samples", settings.batch_size, train.samples()),
-                "give a batch size of at most the number of samples",
+                format!("the batch size is {batch_size}, the data has {} samples", train.samples()),
+                "give batch sizes of at most the number of samples",
             )
             .into());
         }
         let loss = settings.loss()?.unwrap_or_else(|| LossSpec::default_for(&train));
         let model = Model::new(&spec, train.sample_shape(), loss.outputs(&train)?)?;
+        check_batch_norm(&model, settings)?;
         let test = Dataset::load_if_any(&data, Split::Test)?;
         settings.augmentation.check(train.sample_shape())?;
         let start = Start::new(&model, settings)?;
@@ -163,6 +161,31 @@ impl Problem {
     fn options(&self, dtype: DType, device: &Device) -> NetworkOptions {
         NetworkOptions { dtype, device: device.clone(), ..NetworkOptions::default() }
     }
+}
+
+/// Refuses what does not go with a batch norm, or without one.
+fn check_batch_norm(model: &Model, settings: &Settings) -> Result<()> {
+    let coupled = !model.program(BatchNorm::Batch).batch_statistics().is_empty();
+    let name = model.name();
+    let (message, hint) = match (settings.ghost_batch, settings.micro_batch, settings.batch_schedule) {
+        (Some(_), _, _) if !coupled => (
+            format!("a ghost batch is what batch norm takes its statistics over, and `{name}` has no batch norm"),
+            "leave the ghost batch out; `--micro-batch` bounds the memory of a step",
+        ),
+        (None, Some(size), _) if coupled => (
+            format!(
+                "the batch norm of `{name}` takes its statistics over the batch: micro-batches of {size} samples would \
+                 train another function"
+            ),
+            "ask for that with `--ghost-batch`, or leave the micro-batch out",
+        ),
+        (_, _, BatchSchedule::Test { .. }) if coupled => (
+            format!("with the batch norm of `{name}` a sample's gradient depends on the others of its batch"),
+            "use a model without batch norm, or another batch schedule",
+        ),
+        _ => return Ok(()),
+    };
+    Err(ObjectiveError::input(message, hint).into())
 }
 
 struct Trainer<'a> {
@@ -228,32 +251,49 @@ impl Trainer<'_> {
         }
     }
 
-    fn batches_per_epoch(&self) -> usize {
-        self.problem.train.samples().div_ceil(self.settings.batch_size)
+    fn stage(&self, epoch: u64) -> Stage {
+        self.settings.batch_schedule.stage(epoch, self.settings.batch_size, self.problem.train.samples())
     }
 
-    /// The learning rate of a step.
-    fn learning_rate(&self, state: &State, step: u64) -> f64 {
-        let factor = self.settings.schedule.factor(step, self.batches_per_epoch() as u64, self.settings.epochs);
-        let full = match self.settings.optimizer.learning_rate() {
-            LearningRate::Fixed(learning_rate) => learning_rate,
+    /// Samples of a step in an epoch, as far as is known now.
+    fn batch_size(&self, state: &State, epoch: u64) -> usize {
+        state.tested.map_or_else(|| self.stage(epoch).batch_size, |tested| tested.batch_size)
+    }
+
+    /// Steps that are still to do.
+    fn steps_left(&self, state: &State) -> u64 {
+        let samples = self.problem.train.samples();
+        let steps = |epoch: u64, samples: usize| samples.div_ceil(self.batch_size(state, epoch)) as u64;
+        let later = (state.epoch + 1..self.settings.epochs).map(|epoch| steps(epoch, samples));
+        steps(state.epoch, samples - state.done) + later.sum::<u64>()
+    }
+
+    /// The learning rate of the next step, on so many samples.
+    fn learning_rate(&self, state: &State, samples: usize) -> f64 {
+        let Settings { schedule, optimizer, batch_size, epochs, .. } = self.settings;
+        let progress = |done: usize| state.epoch as f64 + done as f64 / self.problem.train.samples() as f64;
+        let stage = self.stage(state.epoch);
+        let full = stage.learning_rate.unwrap_or_else(|| match optimizer.learning_rate() {
+            LearningRate::Fixed(learning_rate) => learning_rate * schedule.scale(*batch_size),
             LearningRate::Automatic => state.controller.unwrap_or_default().choice().learning_rate,
-        };
-        full * factor
+        });
+        let step = progress(state.done)..progress(state.done + samples);
+        full * stage.factor * schedule.factor(step, *epochs, *batch_size)
     }
 
     /// Chooses learning rate and momentum anew where they are automatic and it is time.
-    fn control(&self, state: &mut State, linearization: &Linearization, weight: f64) -> Result<()> {
+    fn control(&self, state: &mut State, batch: &BatchAt, samples: usize) -> Result<()> {
         let automatic = self.settings.optimizer.learning_rate() == LearningRate::Automatic;
         let before = state.controller.unwrap_or_default();
         if !automatic || !before.is_due(state.updates) {
             return Ok(());
         }
         let dtype = self.settings.dtype()?;
-        let batch = BatchGaussNewton { linearization, weight, device: self.device, dtype };
+        let dimension = self.problem.model.parameters().len();
+        let matrix = BatchGaussNewton { batch, dimension, device: self.device, dtype };
         let seed = self.settings.seed.wrapping_add(state.updates);
-        let controller = before.measured(&batch, seed).map_err(|error| match error {
-            ObjectiveError::NotFinite { .. } => self.diverged(state, f64::NAN),
+        let controller = before.measured(&matrix, batch.kept_share(), seed).map_err(|error| match error {
+            ObjectiveError::NotFinite { .. } => self.diverged(state, f64::NAN, samples),
             error => error.into(),
         })?;
         state.optimizer.set_momentum(controller.choice());
@@ -261,9 +301,22 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// The error of a step that is not taken.
-    fn diverged(&self, state: &State, loss: f64) -> Error {
-        let learning_rate = self.learning_rate(state, state.step);
+    /// Chooses the size of the next batches where a test does and it is time.
+    fn test_variance(&self, state: &mut State, batch: &BatchAt, gradient: &Tensor, samples: usize) -> Result<()> {
+        let BatchSchedule::Test { test, interval, largest } = self.settings.batch_schedule else { return Ok(()) };
+        if let Some(tested) = &mut state.tested
+            && state.updates.is_multiple_of(interval)
+        {
+            let largest = largest.unwrap_or(self.problem.train.samples());
+            tested.batch_size = test.next_batch_size(&batch.gradient_moments(gradient)?, tested.batch_size, largest);
+            tested.cost += samples as u64;
+        }
+        Ok(())
+    }
+
+    /// The error of a step on so many samples that is not taken.
+    fn diverged(&self, state: &State, loss: f64, samples: usize) -> Error {
+        let learning_rate = self.learning_rate(state, samples);
         Error::Diverged { loss, step: state.step + 1, epoch: state.epoch + 1, learning_rate }
     }
 
@@ -275,8 +328,8 @@ impl Trainer<'_> {
         state.along_steps.add(&self.settings.observe, self.problem.model.parameters(), &update)
     }
 
-    /// What was observed along the steps of the epoch that ends and is at its end, and what an automatic learning rate followed
-    /// from and what it cost.
+    /// What was observed along the steps of the epoch that ends and is at its end, what an automatic learning rate followed from, and
+    /// what it and tests of the batch size cost.
     fn observed(&self, state: &mut State, train: &Network) -> Result<BTreeMap<String, f64>> {
         let mut observed = state.along_steps.take();
         observed.extend(self.at_epoch(state, train)?);
@@ -288,6 +341,9 @@ impl Trainer<'_> {
                 ("controller_gradient_equivalents", std::mem::take(&mut controller.cost)),
             ];
             observed.extend(followed.map(|(name, value)| (name.to_owned(), value)));
+        }
+        if let Some(tested) = &mut state.tested {
+            observed.insert("batch_test_sample_gradients".to_owned(), std::mem::take(&mut tested.cost) as f64);
         }
         Ok(observed)
     }
@@ -312,8 +368,8 @@ impl Trainer<'_> {
             layout: problem.model.parameters(),
             theta: &state.theta.as_detached_tensor(),
             initial: &problem.start.parameters.to_device(self.device)?,
-            batch_size: settings.batch_size,
-            learning_rate: self.learning_rate(state, state.step.saturating_sub(1)),
+            batch_size: state.in_use.batch_size,
+            learning_rate: state.in_use.learning_rate,
             seed: settings.seed.wrapping_add(state.epoch),
         };
         at.observe(&wanted)
@@ -328,9 +384,10 @@ impl Trainer<'_> {
     ) -> Result<()> {
         let mut order: Vec<u32> = (0..self.problem.train.samples() as u32).collect();
         order.shuffle(&mut random::stream(self.settings.seed, "shuffle", &state.epoch.to_string()));
-        let steps = self.batches_per_epoch() as u64 * self.settings.epochs;
-        for batch in order.chunks(self.settings.batch_size).skip(state.batch) {
-            let loss = self.step(state, train, batch)?;
+        while state.done < order.len() {
+            let end = (state.done + self.batch_size(state, state.epoch)).min(order.len());
+            let loss = self.step(state, train, &order[state.done..end])?;
+            let steps = state.step + self.steps_left(state);
             let interrupted = observe(&Event::Step { step: state.step, steps, loss });
             if interrupted.is_err() || self.saved.elapsed() > SAVE_EVERY {
                 state.write(&self.directory.state())?;
@@ -341,67 +398,64 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// The samples of a step: those at `positions`, augmented, without the ones that are discarded.
-    fn samples(&self, state: &State, train: &Network, positions: &[u32]) -> Result<Samples> {
-        let all = self.augmented(state, train.select(positions)?, positions)?;
-        let discard = self.settings.discard;
-        if all.weight == 0.0 || !discard.is_on(state.epoch) {
-            return Ok(all);
-        }
-        let program = self.problem.model.program(BatchNorm::Batch);
-        let loss = self.problem.loss.build();
-        let point = program.at(&state.theta.as_detached_tensor(), &state.buffers)?;
-        let linearization = Linearization::new(program, loss.as_ref(), &point, &[&all.inputs], &all.targets)?;
-        let losses = linearization.losses()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-        let kept: Vec<u32> = discard.kept(&losses).into_iter().map(|place| positions[place]).collect();
-        self.augmented(state, train.select(&kept)?, &kept)
+    /// The samples at `positions`, in the parts that a step is computed in.
+    fn batch<'b>(&self, state: &State, train: &'b Network, positions: &'b [u32]) -> Result<Batch<'b>>
+    where
+        Self: 'b,
+    {
+        let Settings { ghost_batch, micro_batch, augmentation, seed, .. } = *self.settings;
+        let part = ghost_batch.or(micro_batch).unwrap_or(positions.len());
+        let drawn = Drawn { augmentation, seed, epoch: state.epoch };
+        Ok(Batch::new(train, &self.problem.model, self.problem.loss, positions, part, drawn)?)
     }
 
-    fn augmented(&self, state: &State, samples: Samples, positions: &[u32]) -> Result<Samples> {
-        let augmentation = self.settings.augmentation;
-        if augmentation.is_none() {
-            return Ok(samples);
+    /// Which of the samples at `positions` are not discarded.
+    fn kept(&self, state: &State, train: &Network, positions: &[u32]) -> Result<Vec<u32>> {
+        let discard = self.settings.discard;
+        if !discard.is_on(state.epoch) {
+            return Ok(positions.to_vec());
         }
-        let inputs = augmentation.apply(&samples.inputs, positions, self.settings.seed, state.epoch)?;
-        Ok(Samples { inputs, ..samples })
+        let batch = self.batch(state, train, positions)?;
+        let losses = batch.at(&state.theta.as_detached_tensor(), &state.buffers)?.losses()?;
+        Ok(discard.kept(&losses).into_iter().map(|place| positions[place]).collect())
     }
 
     /// One optimizer step on the samples at `positions`; the mean loss before it.
     fn step(&mut self, state: &mut State, train: &Network, positions: &[u32]) -> Result<f64> {
-        let program = self.problem.model.program(BatchNorm::Batch);
-        let loss = self.problem.loss.build();
-        let Samples { inputs, targets, weight } = self.samples(state, train, positions)?;
-        if weight == 0.0 {
-            self.count(state);
+        let samples = positions.len();
+        let kept = self.kept(state, train, positions)?;
+        let batch = self.batch(state, train, &kept)?;
+        if batch.weight() == 0.0 {
+            self.count(state, samples);
             return Ok(f64::NAN);
         }
-        let point = program.at(&state.theta.as_detached_tensor(), &state.buffers)?;
-        let linearization = Linearization::new(program, loss.as_ref(), &point, &[&inputs], &targets)?;
-        let mean_loss = vector::total(&linearization.losses()?)? / weight;
-        if !mean_loss.is_finite() {
-            return Err(self.diverged(state, mean_loss));
+        let at = batch.at(&state.theta.as_detached_tensor(), &state.buffers)?;
+        let Gradient { loss, gradient, buffers } = at.gradient(&state.buffers)?;
+        if !loss.is_finite() {
+            return Err(self.diverged(state, loss, samples));
         }
-        self.control(state, &linearization, weight)?;
-        let learning_rate = self.learning_rate(state, state.step);
-        let gradient = (linearization.gradient()?.joined()? / weight)?;
-        let buffers = updated_statistics(linearization.tape(), &state.buffers)?;
+        self.control(state, &at, samples)?;
+        let batch_size = self.batch_size(state, state.epoch);
+        self.test_variance(state, &at, &gradient, samples)?;
+        let learning_rate = self.learning_rate(state, samples);
+        state.in_use = InUse { learning_rate, batch_size };
         state.remember()?;
         state.optimizer.step(&state.theta, gradient.clone(), learning_rate)?;
         self.observe_step(state, &gradient, learning_rate)?;
         state.buffers = buffers;
         state.updates += 1;
-        self.count(state);
+        self.count(state, samples);
         if !state.is_finite()? {
             // Not every such weight shows in the loss: max(NaN, 0) may be 0.
             let (step, epoch) = (state.step, state.epoch + 1);
             return Err(Error::Diverged { loss: f64::NAN, step, epoch, learning_rate });
         }
-        Ok(mean_loss)
+        Ok(loss)
     }
 
-    fn count(&mut self, state: &mut State) {
+    fn count(&mut self, state: &mut State, samples: usize) {
         state.step += 1;
-        state.batch += 1;
+        state.done += samples;
         self.steps_taken += 1;
     }
 
@@ -411,7 +465,7 @@ impl Trainer<'_> {
         train.set_buffers(&state.buffers)?;
         let measured = train.evaluate(&theta)?;
         if !measured.loss.is_finite() {
-            let learning_rate = self.learning_rate(state, state.step.saturating_sub(1));
+            let InUse { learning_rate, .. } = state.in_use;
             let (loss, step, epoch) = (measured.loss, state.step, state.epoch + 1);
             return Err(Error::Diverged { loss, step, epoch, learning_rate });
         }
@@ -423,7 +477,7 @@ impl Trainer<'_> {
             None => None,
         };
         state.epoch += 1;
-        state.batch = 0;
+        state.done = 0;
         state.before = None;
         if measured.loss < state.best.0 * (1.0 - IMPROVEMENT) {
             state.best = (measured.loss, state.epoch);
@@ -435,8 +489,8 @@ impl Trainer<'_> {
             train_accuracy: measured.accuracy,
             test_loss: tested.map(|tested| tested.loss),
             test_accuracy: tested.and_then(|tested| tested.accuracy),
-            learning_rate: self.learning_rate(state, state.step.saturating_sub(1)),
-            batch_size: self.settings.batch_size as u64,
+            learning_rate: state.in_use.learning_rate,
+            batch_size: state.in_use.batch_size as u64,
             observed: self.observed(state, train)?,
         };
         if self.settings.checkpoint_every.is_some_and(|every| state.epoch.is_multiple_of(every)) {
@@ -490,18 +544,4 @@ impl Trainer<'_> {
             others,
         }
     }
-}
-
-/// Running means and variances after a batch, as PyTorch moves them: with the unbiased variance of the batch. A batch
-/// of one value per channel has none and leaves them as they are.
-fn updated_statistics(tape: &Tape, buffers: &Tensor) -> Result<Tensor> {
-    let program = tape.program();
-    let mut views: Vec<Option<Tensor>> = program.buffers().views(buffers)?.into_iter().map(Some).collect();
-    for (index, batch) in batch_statistics(tape)? {
-        if let Some(running) = views[index].take() {
-            let moved = ((running * (1.0 - STATISTICS_MOMENTUM))? + (batch * STATISTICS_MOMENTUM)?)?;
-            views[index] = Some(moved);
-        }
-    }
-    Ok(program.buffers().join(views, buffers.dtype(), buffers.device())?)
 }

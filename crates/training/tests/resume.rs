@@ -19,7 +19,7 @@ fn settings(model: &str, optimizer: OptimizerSettings) -> Settings {
         batch_size: 48,
         epochs: 4,
         optimizer,
-        schedule: Schedule { decay: Decay::Cosine, warmup_epochs: 1.5 },
+        schedule: Schedule { decay: Decay::Cosine, warmup_epochs: 1.5, ..Schedule::default() },
         checkpoint_every: Some(2),
         seed: 3,
         ..Settings::default()

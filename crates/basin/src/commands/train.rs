@@ -77,12 +77,17 @@ pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settin
     let schedule = Schedule {
         decay: typed.schedule.as_deref().map(str::parse).transpose()?.unwrap_or(base.schedule.decay),
         warmup_epochs: typed.warmup.unwrap_or(base.schedule.warmup_epochs),
+        scaling: typed.scaling.unwrap_or(base.schedule.scaling),
+        reference_batch_size: typed.reference_batch_size.or(base.schedule.reference_batch_size),
     };
     Ok(Settings {
         model: typed.model.clone().unwrap_or(base.model),
         data: typed.data.clone().unwrap_or(base.data),
         loss: typed.loss.clone().or(base.loss),
         samples: typed.samples.or(base.samples),
+        batch_schedule: typed.batch_schedule.unwrap_or(base.batch_schedule),
+        micro_batch: typed.micro_batch.or(base.micro_batch),
+        ghost_batch: typed.ghost_batch.or(base.ghost_batch),
         epochs: typed.epochs.unwrap_or(base.epochs),
         patience: typed.patience.or(base.patience),
         augmentation: typed.augment.unwrap_or(base.augmentation),
@@ -183,9 +188,10 @@ fn readable(record: &Record, checkpoint: &str) -> String {
             percent(epoch.train_accuracy),
             number(epoch.test_loss),
             percent(epoch.test_accuracy),
+            epoch.batch_size.to_string(),
             number(epoch.learning_rate),
         ]
     });
-    let head = ["epoch", "train loss", "train accuracy", "test loss", "test accuracy", "learning rate"];
+    let head = ["epoch", "train loss", "train accuracy", "test loss", "test accuracy", "batch size", "learning rate"];
     format!("{}\nended: {}\n{checkpoint}", table(&head, rows.collect()), history.reason)
 }

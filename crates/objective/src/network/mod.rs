@@ -219,15 +219,23 @@ impl<'m> Network<'m> {
         Ok(network)
     }
 
+    /// What the mean loss of the samples at these positions divides by.
+    ///
+    /// # Errors
+    /// When there is no sample at one of them.
+    pub fn weight_of(&self, positions: &[u32]) -> Result<f64> {
+        let weights = positions.iter().map(|&position| self.weights.get(position as usize));
+        weights.sum::<Option<f64>>().ok_or_else(|| {
+            Error::input("a position is none of a sample", format!("give positions below {}", self.samples))
+        })
+    }
+
     /// The samples at these positions, gathered on the device.
     ///
     /// # Errors
     /// When there is no sample at one of them, or the device fails.
     pub fn select(&self, positions: &[u32]) -> Result<Samples> {
-        let weights = positions.iter().map(|&position| self.weights.get(position as usize));
-        let weight = weights.sum::<Option<f64>>().ok_or_else(|| {
-            Error::input("a position is none of a sample", format!("give positions below {}", self.samples))
-        })?;
+        let weight = self.weight_of(positions)?;
         let positions = Tensor::new(positions, &self.device)?;
         let gathered = |all: &Tensor| all.index_select(&positions, 0);
         Ok(Samples { inputs: gathered(&self.whole.inputs)?, targets: gathered(&self.whole.targets)?, weight })

@@ -9,7 +9,7 @@ use std::path::Path;
 use basin_objective::Error;
 use basin_records::study::{Run, Setting, Study as StudyRecord};
 use basin_records::{Comparison, Outcome, Provenance, Record, file};
-use basin_training::{Error as TrainingError, LearningRate, OptimizerSettings, SgdSettings};
+use basin_training::{Error as TrainingError, LearningRate, OptimizerSettings, Schedule, SgdSettings};
 
 use crate::arguments::Study;
 use crate::commands::compare;
@@ -80,10 +80,8 @@ fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units)
             setting("loss", units.loss()),
             setting("training samples", units.samples().to_string()),
             setting("optimizer", optimizer(&training.optimizer)),
-            setting(
-                "schedule",
-                format!("{}, {} epochs of warm-up", training.schedule.decay, training.schedule.warmup_epochs),
-            ),
+            setting("schedule", schedule(&training.schedule)),
+            setting("batch schedule", training.batch_schedule.to_string()),
             setting("numbers", training.dtype.clone()),
             setting("seeds", (0..settings.seeds).map(|seed| seed.to_string()).collect::<Vec<_>>().join(", ")),
         ],
@@ -100,6 +98,15 @@ fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units)
     };
     Record::new(Provenance::now(), Outcome::Study(study)).write(&directory.join("study.json"))?;
     Ok(())
+}
+
+/// A schedule of the learning rate, as text.
+fn schedule(settings: &Schedule) -> String {
+    let scaling = match settings.reference_batch_size {
+        Some(reference) => format!(", scaling {} from batch size {reference}", settings.scaling),
+        None => String::new(),
+    };
+    format!("{}, {} epochs of warm-up{scaling}", settings.decay, settings.warmup_epochs)
 }
 
 /// An optimizer with all its settings, as text.

@@ -7,7 +7,7 @@ use basin_objective::Error;
 use basin_records::keskar::{Columns, Subspace};
 use basin_sharpness::KeskarOptions;
 use basin_sharpness::lanczos::Lanczos;
-use basin_training::{Augmentation, Discard, Observable, OptimizerSettings, Schedule, Settings};
+use basin_training::{Augmentation, BatchSchedule, Discard, Observable, OptimizerSettings, Schedule, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Study;
@@ -63,6 +63,9 @@ pub(super) struct TrainingSection {
     pub(super) augmentation: Augmentation,
     pub(super) discard: Discard,
     pub(super) label_noise: f64,
+    pub(super) batch_schedule: BatchSchedule,
+    pub(super) micro_batch: Option<usize>,
+    pub(super) ghost_batch: Option<usize>,
     pub(super) epochs: u64,
     pub(super) patience: Option<u64>,
     pub(super) optimizer: OptimizerSettings,
@@ -80,75 +83,49 @@ impl Default for TrainingSection {
 
 impl From<Settings> for TrainingSection {
     fn from(settings: Settings) -> Self {
-        let Settings {
-            model,
-            data,
-            loss,
-            samples,
-            augmentation,
-            discard,
-            label_noise,
-            epochs,
-            patience,
-            optimizer,
-            schedule,
-            dtype,
-            observe,
-            observe_every,
-            ..
-        } = settings;
         Self {
-            model,
-            data,
-            loss,
-            samples,
-            augmentation,
-            discard,
-            label_noise,
-            epochs,
-            patience,
-            optimizer,
-            schedule,
-            dtype,
-            observe,
-            observe_every,
+            model: settings.model,
+            data: settings.data,
+            loss: settings.loss,
+            samples: settings.samples,
+            augmentation: settings.augmentation,
+            discard: settings.discard,
+            label_noise: settings.label_noise,
+            batch_schedule: settings.batch_schedule,
+            micro_batch: settings.micro_batch,
+            ghost_batch: settings.ghost_batch,
+            epochs: settings.epochs,
+            patience: settings.patience,
+            optimizer: settings.optimizer,
+            schedule: settings.schedule,
+            dtype: settings.dtype,
+            observe: settings.observe,
+            observe_every: settings.observe_every,
         }
     }
 }
 
 impl TrainingSection {
     fn settings(&self) -> Settings {
-        let Self {
-            model,
-            data,
-            loss,
-            samples,
-            augmentation,
-            discard,
-            label_noise,
-            epochs,
-            patience,
-            optimizer,
-            schedule,
-            dtype,
-            observe,
-            observe_every,
-        } = self.clone();
+        let section = self.clone();
         Settings {
-            model,
-            data,
-            loss,
-            samples,
-            augmentation,
-            discard,
-            label_noise,
-            epochs,
-            patience,
-            optimizer,
-            schedule,
-            dtype,
-            observe,
-            observe_every,
+            model: section.model,
+            data: section.data,
+            loss: section.loss,
+            samples: section.samples,
+            augmentation: section.augmentation,
+            discard: section.discard,
+            label_noise: section.label_noise,
+            batch_schedule: section.batch_schedule,
+            micro_batch: section.micro_batch,
+            ghost_batch: section.ghost_batch,
+            epochs: section.epochs,
+            patience: section.patience,
+            optimizer: section.optimizer,
+            schedule: section.schedule,
+            dtype: section.dtype,
+            observe: section.observe,
+            observe_every: section.observe_every,
             ..Settings::default()
         }
     }
