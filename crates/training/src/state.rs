@@ -52,7 +52,7 @@ impl State {
     pub(crate) fn initial(model: &Model, settings: &Settings, device: &Device) -> Result<Self> {
         let dtype = settings.dtype()?;
         let theta = Var::from_tensor(&model.initial_parameters(settings.seed, dtype)?.to_device(device)?)?;
-        let optimizer = Optimizer::new(&theta, &settings.optimizer)?;
+        let optimizer = Optimizer::new(&theta, model.parameters(), settings.seed, &settings.optimizer)?;
         let buffers = placed(model.initial_buffers(dtype)?, device)?;
         let best = (f64::INFINITY, 0);
         Ok(Self {
@@ -99,7 +99,7 @@ impl State {
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let mut tensors =
             vec![("theta".to_owned(), self.theta.as_detached_tensor()), ("buffers".to_owned(), self.buffers.clone())];
-        tensors.extend(self.optimizer.state().into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)));
+        tensors.extend(self.optimizer.state()?.into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)));
         let mut metadata = BTreeMap::from([
             ("epoch".to_owned(), self.epoch.to_string()),
             ("batch".to_owned(), self.batch.to_string()),
@@ -163,8 +163,7 @@ impl State {
             state.optimizer.set_momentum(controller.choice());
             state.controller = Some(controller);
         }
-        let theta = state.theta.as_detached_tensor();
-        state.optimizer.restore(state.updates, |name| vector(&format!("optimizer.{name}"), &theta))?;
+        state.optimizer.restore(state.updates, |name, like| vector(&format!("optimizer.{name}"), like))?;
         Ok(state)
     }
 }

@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::{
-    Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, Samples, batch_statistics, random,
+    Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, batch_statistics, random,
 };
 use basin_records::Training;
 use basin_records::training::{Epoch, Settings as RecordedSettings};
-use basin_tape::{Linearization, Tape, vector};
+use basin_tape::{Linearization, Tape};
 use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
 
+use crate::batch::TrainingBatch;
 use crate::checkpoint::CheckpointMetadata;
 use crate::controller::BatchGaussNewton;
 use crate::directory::RunDirectory;
+use crate::optimizers::Batch as _;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::{Error, LearningRate, Result};
@@ -139,6 +141,18 @@ impl Problem {
             return Err(ObjectiveError::input(
                 format!("the batch size is {}, the data has {} samples", settings.batch_size, train.samples()),
                 "give a batch size of at most the number of samples",
+            )
+            .into());
+        }
+        if settings.optimizer.needs_all_samples() && settings.batch_size < train.samples() {
+            return Err(ObjectiveError::input(
+                format!(
+                    "{} needs all samples in each step: the batch size is {}, the data has {} samples",
+                    settings.optimizer.name(),
+                    settings.batch_size,
+                    train.samples()
+                ),
+                format!("give `--batch-size {}`, or fewer samples", train.samples()),
             )
             .into());
         }
@@ -294,23 +308,21 @@ impl Trainer<'_> {
     fn step(&mut self, state: &mut State, train: &Network, positions: &[u32]) -> Result<f64> {
         let program = self.problem.model.program(BatchNorm::Batch);
         let loss = self.problem.loss.build();
-        let Samples { inputs, targets, weight } = train.select(positions)?;
-        if weight == 0.0 {
+        let samples = train.select(positions)?;
+        if samples.weight == 0.0 {
             self.count(state);
             return Ok(f64::NAN);
         }
-        let point = program.at(&state.theta.as_detached_tensor(), &state.buffers)?;
-        let linearization = Linearization::new(program, loss.as_ref(), &point, &[&inputs], &targets)?;
-        let mean_loss = vector::total(&linearization.losses()?)? / weight;
-        if !mean_loss.is_finite() {
-            return Err(self.diverged(state, mean_loss));
+        let theta = state.theta.as_detached_tensor();
+        let batch = TrainingBatch::new(program, loss.as_ref(), &samples, &theta, &state.buffers)?;
+        if !batch.loss().is_finite() {
+            return Err(self.diverged(state, batch.loss()));
         }
-        self.control(state, &linearization, weight)?;
+        self.control(state, batch.linearization(), samples.weight)?;
         let learning_rate = self.learning_rate(state, state.step);
-        let gradient = (linearization.gradient()?.joined()? / weight)?;
-        let buffers = updated_statistics(linearization.tape(), &state.buffers)?;
+        let buffers = updated_statistics(batch.linearization().tape(), &state.buffers)?;
         state.remember()?;
-        state.optimizer.step(&state.theta, gradient, learning_rate)?;
+        state.optimizer.step(&state.theta, &batch, learning_rate)?;
         state.buffers = buffers;
         state.updates += 1;
         self.count(state);
@@ -319,7 +331,7 @@ impl Trainer<'_> {
             let (step, epoch) = (state.step, state.epoch + 1);
             return Err(Error::Diverged { loss: f64::NAN, step, epoch, learning_rate });
         }
-        Ok(mean_loss)
+        Ok(batch.loss())
     }
 
     fn count(&mut self, state: &mut State) {

@@ -1,10 +1,13 @@
-//! Optimizers against trajectories of `torch.optim`, which `tests/goldens/pytorch.py` writes, and against candle-nn.
+//! Optimizers against trajectories of `torch.optim`, which `tests/goldens/pytorch.py` writes, against candle-nn, and on
+//! quadratics whose minimum is known.
 #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
 #[path = "../../../tests/goldens/golden.rs"]
 mod golden;
 
-use basin_training::{Adam, AdamSettings, LearningRate, Optimizer, OptimizerSettings};
+use basin_objective::Quadratic;
+use basin_tape::Layout;
+use basin_training::{Adam, AdamSettings, Batch, LearningRate, ObjectiveAt, Optimizer, OptimizerSettings};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 use golden::{Golden, distance, numbers};
@@ -12,6 +15,12 @@ use serde::Deserialize;
 
 /// Relative error allowed after each step: twenty steps round some hundred times in f64.
 const TOLERANCE: f64 = 1e-12;
+
+/// Steps towards the minimum of a quadratic: AdaGrad with its default rate needs most.
+const STEPS: usize = 6_000;
+/// What may be left of the distance to it: weight decay, which some have by default, moves the minimum by about its share of the
+/// curvature.
+const NEAR: f64 = 0.02;
 
 #[derive(Deserialize)]
 struct Notes {
@@ -25,6 +34,43 @@ fn loss(x: &Tensor) -> Result<Tensor> {
     (terms + ((x * x.roll(-1, 0)?)? * 0.3)?)?.sum_all()
 }
 
+/// The loss above where a step begins.
+struct LossAt(Tensor);
+
+impl Batch for LossAt {
+    fn loss(&self) -> f64 {
+        loss(&self.0).unwrap().to_scalar().unwrap()
+    }
+
+    fn gradient(&self) -> basin_training::Result<Tensor> {
+        Ok(self.at(&self.0)?.1)
+    }
+
+    fn hessian(&self, _v: &Tensor) -> basin_training::Result<Tensor> {
+        unreachable!("no optimizer of PyTorch asks for the Hessian")
+    }
+
+    fn at(&self, theta: &Tensor) -> basin_training::Result<(f64, Tensor)> {
+        let theta = Var::from_tensor(theta)?;
+        let loss = loss(&theta)?;
+        Ok((loss.to_scalar()?, loss.backward()?.get(&theta).unwrap().clone()))
+    }
+}
+
+/// Tensors of these shapes one behind the other.
+fn layout(shapes: &[&[usize]]) -> Layout {
+    let mut layout = Layout::default();
+    for (index, shape) in shapes.iter().enumerate() {
+        layout.push(index.to_string(), shape);
+    }
+    layout
+}
+
+fn full_rate(settings: &OptimizerSettings) -> f64 {
+    let LearningRate::Fixed(full) = settings.learning_rate() else { panic!("the rates are fixed") };
+    full
+}
+
 #[test]
 fn trajectories_agree_with_torch() {
     let golden = Golden::read("optimizers.safetensors");
@@ -32,12 +78,11 @@ fn trajectories_agree_with_torch() {
     for (i, settings) in notes.settings.iter().enumerate() {
         let trajectory = golden.tensor(&format!("{i}.trajectory"));
         let theta = Var::from_tensor(&numbers(0, &trajectory.dims()[1..])).unwrap();
-        let mut optimizer = Optimizer::new(&theta, settings).unwrap();
+        let mut optimizer = Optimizer::new(&theta, &layout(&[theta.dims()]), 0, settings).unwrap();
         for step in 0..trajectory.dims()[0] {
-            let gradient = loss(&theta).unwrap().backward().unwrap().get(&theta).unwrap().clone();
-            let LearningRate::Fixed(full) = settings.learning_rate() else { panic!("the rates are fixed") };
-            let learning_rate = full * if step < 10 { 1.0 } else { 0.5 };
-            optimizer.step(&theta, gradient, learning_rate).unwrap();
+            let learning_rate = full_rate(settings) * if step < 10 { 1.0 } else { 0.5 };
+            let batch = LossAt(theta.as_detached_tensor().copy().unwrap());
+            optimizer.step(&theta, &batch, learning_rate).unwrap();
             let error = distance(&theta, &trajectory.get(step).unwrap());
             assert!(error <= TOLERANCE, "{settings:?}: off by {error:e} after step {}", step + 1);
         }
@@ -67,5 +112,35 @@ fn adamw_agrees_with_candle() {
             let error = distance(ours, theirs);
             assert!(error <= TOLERANCE, "off by {error:e} after step {step}");
         }
+    }
+}
+
+/// A convex quadratic in tensors of several ranks, of which each optimizer with its default settings finds the minimum.
+#[test]
+fn every_optimizer_finds_the_minimum_of_a_quadratic() {
+    let layout = layout(&[&[2, 2], &[3]]);
+    let size = layout.len();
+    let element = |i: usize| match (i / size, i % size) {
+        (row, column) if row == column => 1.0 + row as f64 / 4.0,
+        (row, column) if row.abs_diff(column) == 1 => 0.25,
+        _ => 0.0,
+    };
+    let hessian = Tensor::from_vec((0..size * size).map(element).collect::<Vec<f64>>(), (size, size), &Device::Cpu);
+    let minimum = numbers(1, &[size]);
+    let quadratic = Quadratic::new(hessian.unwrap(), minimum.clone()).unwrap();
+    for settings in OptimizerSettings::all() {
+        // Not far: the steps of CBLR grow with the fourth power of gradients above 1, which diverges.
+        let theta = Var::from_tensor(&(&minimum + (numbers(2, &[size]) / 2.0).unwrap()).unwrap()).unwrap();
+        let start = distance(&theta, &minimum);
+        let mut optimizer = Optimizer::new(&theta, &layout, 0, &settings).unwrap();
+        for step in 0..STEPS {
+            // Rules of steps of a given size, and those with noise, come to rest only as the rate falls.
+            let rate = full_rate(&settings) * (1.0 - step as f64 / STEPS as f64);
+            let batch = ObjectiveAt::new(&quadratic, theta.as_detached_tensor().copy().unwrap()).unwrap();
+            optimizer.step(&theta, &batch, rate).unwrap();
+        }
+        let end = distance(&theta, &minimum);
+        println!("{}: {start:e} to {end:e}", settings.name());
+        assert!(end <= NEAR * start, "{}: {start:e} to {end:e}", settings.name());
     }
 }
