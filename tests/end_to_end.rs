@@ -16,6 +16,8 @@ mod damaged_files;
 mod interruption;
 #[path = "end_to_end/measures.rs"]
 mod measures;
+#[path = "end_to_end/optimizers.rs"]
+mod optimizers;
 #[path = "end_to_end/sharpness.rs"]
 mod sharpness;
 #[path = "end_to_end/spectrum.rs"]

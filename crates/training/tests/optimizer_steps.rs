@@ -227,6 +227,8 @@ fn lbfgs_finds_the_minimum_of_a_quadratic_in_a_few_steps() {
     }
     assert!(losses.is_sorted_by(|a, b| a > b), "{losses:?}");
     assert_eq!(after(3, &lbfgs, &quadratic, &[1.0, -2.0, 3.0], 1.0), [1.0, -2.0, 3.0]);
+    // Where no length lowers the loss, the weights stay.
+    assert_eq!(after(2, &lbfgs, &quadratic, &[0.0; 3], 1e300), [0.0; 3]);
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn no_such_setting(name: &str, setting: &str) -> Error {
     let others: Vec<_> = OptimizerSettings::all().into_iter().filter(has).map(|settings| settings.name()).collect();
     Error::input(
         format!("{name} has no {}", setting.replace('_', " ")),
-        format!("leave it out, or use `--optimizer {}`", others.join("`, `")),
+        format!("leave it out, or use `--optimizer {}`", others.join("|")),
     )
 }
 

@@ -75,10 +75,6 @@ impl Cblr {
 }
 
 impl Resume for Cblr {
-    fn state(&self) -> Result<Vec<(String, Tensor)>> {
-        Ok(Vec::new())
-    }
-
     fn restore(&mut self, steps: u64, _saved: &Saved<'_>) -> Result<()> {
         self.steps = steps;
         Ok(())

@@ -3,7 +3,7 @@
 //!
 //! m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², r = m̂ / (√v̂ + ε) + λ w, w ← w − η (φ(‖w‖) / ‖r‖) r,
 //!
-//! with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ) and φ(x) = x, which the paper leaves open and the authors' code takes.
+//! with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). The paper leaves φ open; it is φ(x) = x here, as in TensorFlow Addons.
 //!
 //! - Where ‖w‖ or ‖r‖ is zero the ratio is 1.
 //! - Tensors of at most one axis, biases and what belongs to norms, have neither ratio nor weight decay, as in the authors' training

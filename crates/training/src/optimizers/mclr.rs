@@ -15,7 +15,7 @@ use candle_core::{DType, Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::range::not_negative;
-use super::rule::{Resume, Saved};
+use super::rule::Resume;
 use super::tensors::Tensors;
 use super::with_weight_decay;
 
@@ -70,15 +70,7 @@ impl Mclr {
     }
 }
 
-impl Resume for Mclr {
-    fn state(&self) -> crate::Result<Vec<(String, Tensor)>> {
-        Ok(Vec::new())
-    }
-
-    fn restore(&mut self, _steps: u64, _saved: &Saved<'_>) -> crate::Result<()> {
-        Ok(())
-    }
-}
+impl Resume for Mclr {}
 
 impl candle_nn::Optimizer for Mclr {
     type Config = MclrSettings;

@@ -75,9 +75,8 @@ impl Optimizer {
 
     /// Sets the momentum that was chosen with a learning rate; only stochastic gradient descent has both.
     pub(crate) fn set_momentum(&mut self, chosen: HeavyBall) {
-        match &mut self.0 {
-            Rule::Gradient(rule) => rule.set_momentum(chosen.momentum),
-            Rule::Batch(rule) => rule.set_momentum(chosen.momentum),
+        if let Rule::Gradient(rule) = &mut self.0 {
+            rule.set_momentum(chosen.momentum);
         }
     }
 

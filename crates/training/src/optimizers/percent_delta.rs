@@ -8,11 +8,11 @@
 
 use basin_tape::{Layout, vector};
 use candle_core::backprop::GradStore;
-use candle_core::{Error, Result, Tensor, Var};
+use candle_core::{Error, Result, Var};
 use serde::{Deserialize, Serialize};
 
 use super::range::positive;
-use super::rule::{Resume, Saved};
+use super::rule::Resume;
 use super::tensors::Tensors;
 
 /// Settings of [`PercentDelta`]. The paper has η fall linearly from a value that it leaves open; the default is ours.
@@ -66,15 +66,7 @@ impl PercentDelta {
     }
 }
 
-impl Resume for PercentDelta {
-    fn state(&self) -> crate::Result<Vec<(String, Tensor)>> {
-        Ok(Vec::new())
-    }
-
-    fn restore(&mut self, _steps: u64, _saved: &Saved<'_>) -> crate::Result<()> {
-        Ok(())
-    }
-}
+impl Resume for PercentDelta {}
 
 impl candle_nn::Optimizer for PercentDelta {
     type Config = PercentDeltaSettings;

@@ -85,13 +85,17 @@ impl Batch for ObjectiveAt<'_> {
 /// Gives a saved tensor by its name; it must have the shape and the dtype of the one beside the name.
 pub(crate) type Saved<'a> = dyn Fn(&str, &Tensor) -> Result<Tensor> + 'a;
 
-/// A rule that goes on where an earlier one stopped.
+/// A rule that goes on where an earlier one stopped; one that remembers nothing has nothing to say.
 pub(crate) trait Resume: Debug {
     /// The tensors that the next step depends on, by name.
-    fn state(&self) -> Result<Vec<(String, Tensor)>>;
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        Ok(Vec::new())
+    }
 
     /// Puts back what `state` gave after `steps` steps.
-    fn restore(&mut self, steps: u64, saved: &Saved<'_>) -> Result<()>;
+    fn restore(&mut self, _steps: u64, _saved: &Saved<'_>) -> Result<()> {
+        Ok(())
+    }
 
     /// Sets the momentum that was chosen with a learning rate, where there is one.
     fn set_momentum(&mut self, _momentum: f64) {}

@@ -5,7 +5,7 @@
 //! ε = ρ g / ‖g‖, then the base's step by ∇L_B(θ + ε).
 //!
 //! **ASAM** (Kwon et al., "ASAM: adaptive sharpness-aware minimization for scale-invariant learning of deep neural networks", 2021,
-//! equation 7 and algorithm 1) measures the distance relative to the weights, with T = |θ| + η elementwise:
+//! algorithm 1) measures the distance relative to the weights, with T = |θ| + η elementwise:
 //!
 //! ε = ρ T² g / ‖T g‖.
 //!

@@ -1,4 +1,4 @@
-//! SmoothOut (Wen et al., "SmoothOut: smoothing out sharp minima to improve generalization in deep learning", 2018, algorithm 1):
+//! SmoothOut (Wen et al., "SmoothOut: smoothing out sharp minima to improve generalization in deep learning", 2018):
 //! stochastic descent on the loss averaged over a box, which sharp minima do not survive. The step of a base optimizer from θ is by
 //!
 //! ∇L_B(θ + u), uᵢ uniform in [−a, a],
