@@ -7,8 +7,8 @@ use std::path::Path;
 use basin_objective::models::Model;
 use basin_objective::weights::{self, Weights};
 use basin_training::{
-    AdamSettings, CheckpointMetadata, Decay, Error, Event, LbfgsSettings, LearningRate, OptimizerSettings, Schedule,
-    Settings, SgdSettings, train,
+    AdamSettings, CheckpointMetadata, Decay, Error, Event, LbfgsSettings, LearningRate, OptimizerSettings, SamSettings,
+    Schedule, Settings, SgdSettings, train,
 };
 use candle_core::{DType, Device, Tensor};
 
@@ -73,7 +73,8 @@ fn by(optimizer: OptimizerSettings) -> Settings {
 
 #[test]
 fn every_optimizer_continues_to_the_same_bits_and_files() {
-    for optimizer in OptimizerSettings::all() {
+    let sam_of_adam = OptimizerSettings::Sam(SamSettings { base: Box::new(adam()), ..SamSettings::default() });
+    for optimizer in OptimizerSettings::all().into_iter().chain([sam_of_adam]) {
         let name = optimizer.name();
         let settings = by(optimizer);
         let whole = tempfile::tempdir().unwrap();

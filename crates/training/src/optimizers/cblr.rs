@@ -21,6 +21,26 @@ use super::rule::{Batch, BatchRule, Resume, Saved};
 use crate::Result;
 
 /// Settings of CBLR. The paper does not tell its γ; the defaults are ours and keep the rate γ / |h| of small gradients at or below 1.
+///
+/// ```
+/// use basin_objective::Quadratic;
+/// use basin_tape::Layout;
+/// use basin_training::{ObjectiveAt, Optimizer, OptimizerSettings, CblrSettings};
+/// use candle_core::{Device, Tensor, Var};
+///
+/// let hessian = Tensor::new(&[[1.0, 0.0], [0.0, 4.0]], &Device::Cpu)?;
+/// let quadratic = Quadratic::new(hessian, Tensor::new(&[0.0, 0.0], &Device::Cpu)?)?;
+/// let theta = Var::from_tensor(&Tensor::new(&[0.001, 0.001], &Device::Cpu)?)?;
+/// let mut layout = Layout::default();
+/// layout.push("theta", &[2]);
+/// let settings = OptimizerSettings::Cblr(CblrSettings::default());
+/// let mut optimizer = Optimizer::new(&theta, &layout, 0, &settings)?;
+/// optimizer.step(&theta, &ObjectiveAt::new(&quadratic, theta.as_detached_tensor())?, 0.5)?;
+/// // Where gradients are small, Newton's step along each axis, shortened by the rate.
+/// let moved = theta.to_vec1::<f64>()?;
+/// assert!(moved.iter().all(|x| (x - 0.0005).abs() < 1e-6));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CblrSettings {

@@ -27,6 +27,26 @@ const HALVINGS: usize = 20;
 const CURVATURE: f64 = 1e-8;
 
 /// Settings of L-BFGS.
+///
+/// ```
+/// use basin_objective::Quadratic;
+/// use basin_tape::Layout;
+/// use basin_training::{ObjectiveAt, Optimizer, OptimizerSettings, LbfgsSettings};
+/// use candle_core::{Device, Tensor, Var};
+///
+/// let hessian = Tensor::new(&[[1.0, 0.0], [0.0, 1.0]], &Device::Cpu)?;
+/// let quadratic = Quadratic::new(hessian, Tensor::new(&[0.0, 0.0], &Device::Cpu)?)?;
+/// let theta = Var::from_tensor(&Tensor::new(&[3.0, 4.0], &Device::Cpu)?)?;
+/// let mut layout = Layout::default();
+/// layout.push("theta", &[2]);
+/// let settings = OptimizerSettings::Lbfgs(LbfgsSettings::default());
+/// let mut optimizer = Optimizer::new(&theta, &layout, 0, &settings)?;
+/// optimizer.step(&theta, &ObjectiveAt::new(&quadratic, theta.as_detached_tensor())?, 1.0)?;
+/// // The first step has the length 1 in the sum of sizes along the gradient, the second knows the curvature.
+/// optimizer.step(&theta, &ObjectiveAt::new(&quadratic, theta.as_detached_tensor())?, 1.0)?;
+/// assert!(theta.to_vec1::<f64>()?.iter().all(|x| x.abs() < 1e-12));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LbfgsSettings {

@@ -22,6 +22,26 @@ use crate::Result;
 
 /// Settings of SAM: ρ as in the paper's experiments, on gradient descent with its momentum; rates and weight decay are the
 /// base's.
+///
+/// ```
+/// use basin_objective::Quadratic;
+/// use basin_tape::Layout;
+/// use basin_training::{ObjectiveAt, Optimizer, OptimizerSettings, SamSettings};
+/// use candle_core::{Device, Tensor, Var};
+///
+/// let hessian = Tensor::new(&[[1.0, 0.0], [0.0, 1.0]], &Device::Cpu)?;
+/// let quadratic = Quadratic::new(hessian, Tensor::new(&[0.0, 0.0], &Device::Cpu)?)?;
+/// let theta = Var::from_tensor(&Tensor::new(&[3.0, 4.0], &Device::Cpu)?)?;
+/// let mut layout = Layout::default();
+/// layout.push("theta", &[2]);
+/// let settings = OptimizerSettings::Sam(SamSettings { rho: 0.5, ..SamSettings::default() });
+/// let mut optimizer = Optimizer::new(&theta, &layout, 0, &settings)?;
+/// optimizer.step(&theta, &ObjectiveAt::new(&quadratic, theta.as_detached_tensor())?, 0.1)?;
+/// // The gradient at θ (1 + 0.5 / 5).
+/// let moved = theta.to_vec1::<f64>()?;
+/// assert!((moved[0] - 2.67).abs() < 1e-12 && (moved[1] - 3.56).abs() < 1e-12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SamSettings {
@@ -44,6 +64,26 @@ impl SamSettings {
 }
 
 /// Settings of ASAM: ρ and η as in the paper's experiments on CIFAR-10, on gradient descent with its momentum.
+///
+/// ```
+/// use basin_objective::Quadratic;
+/// use basin_tape::Layout;
+/// use basin_training::{ObjectiveAt, Optimizer, OptimizerSettings, AsamSettings};
+/// use candle_core::{Device, Tensor, Var};
+///
+/// let hessian = Tensor::new(&[[1.0, 0.0], [0.0, 1.0]], &Device::Cpu)?;
+/// let quadratic = Quadratic::new(hessian, Tensor::new(&[0.0, 0.0], &Device::Cpu)?)?;
+/// let theta = Var::from_tensor(&Tensor::new(&[2.0, 0.0], &Device::Cpu)?)?;
+/// let mut layout = Layout::default();
+/// layout.push("theta", &[2]);
+/// let settings = OptimizerSettings::Asam(AsamSettings { eta: 0.0, ..AsamSettings::default() });
+/// let mut optimizer = Optimizer::new(&theta, &layout, 0, &settings)?;
+/// optimizer.step(&theta, &ObjectiveAt::new(&quadratic, theta.as_detached_tensor())?, 0.1)?;
+/// // The gradient at θ (1 + 0.5): the distance is relative to the weight.
+/// let moved = theta.to_vec1::<f64>()?;
+/// assert!((moved[0] - 1.7).abs() < 1e-12 && moved[1] == 0.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AsamSettings {

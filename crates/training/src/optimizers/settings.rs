@@ -57,6 +57,13 @@ pub enum OptimizerSettings {
 
 impl OptimizerSettings {
     /// Every optimizer with its default settings. AdamW's weight decay is 0.01, as in PyTorch.
+    ///
+    /// ```
+    /// use basin_training::OptimizerSettings;
+    ///
+    /// let names: Vec<_> = OptimizerSettings::all().iter().map(OptimizerSettings::name).collect();
+    /// assert_eq!(names[..3], ["sgd", "adam", "adamw"]);
+    /// ```
     pub fn all() -> Vec<Self> {
         vec![
             Self::Sgd(SgdSettings::default()),

@@ -18,6 +18,26 @@ use crate::Result;
 
 /// Settings of SmoothOut. The paper chooses a for each network; the default is the one in the example of the authors' code. Rates
 /// and weight decay are the base's.
+///
+/// ```
+/// use basin_objective::Quadratic;
+/// use basin_tape::Layout;
+/// use basin_training::{ObjectiveAt, Optimizer, OptimizerSettings, SmoothOutSettings};
+/// use candle_core::{Device, Tensor, Var};
+///
+/// let hessian = Tensor::new(&[[1.0, 0.0], [0.0, 1.0]], &Device::Cpu)?;
+/// let quadratic = Quadratic::new(hessian, Tensor::new(&[0.0, 0.0], &Device::Cpu)?)?;
+/// let theta = Var::from_tensor(&Tensor::new(&[3.0, 4.0], &Device::Cpu)?)?;
+/// let mut layout = Layout::default();
+/// layout.push("theta", &[2]);
+/// let settings = OptimizerSettings::SmoothOut(SmoothOutSettings { noise: 0.5, ..SmoothOutSettings::default() });
+/// let mut optimizer = Optimizer::new(&theta, &layout, 0, &settings)?;
+/// optimizer.step(&theta, &ObjectiveAt::new(&quadratic, theta.as_detached_tensor())?, 0.1)?;
+/// // A gradient somewhere in θ ± 0.5.
+/// let moved = theta.to_vec1::<f64>()?;
+/// assert!((moved[0] - 2.7).abs() <= 0.05 && (moved[1] - 3.6).abs() <= 0.05);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SmoothOutSettings {
