@@ -18,6 +18,8 @@ mod interruption;
 mod measures;
 #[path = "end_to_end/observables.rs"]
 mod observables;
+#[path = "end_to_end/optimizers.rs"]
+mod optimizers;
 #[path = "end_to_end/schedules.rs"]
 mod schedules;
 #[path = "end_to_end/sharpness.rs"]

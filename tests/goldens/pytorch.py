@@ -798,26 +798,47 @@ def optimizers():
         adam(name="adamw"),
         adam(name="adamw", weight_decay=0.3),
         adam(name="adamw", beta1=0.8, beta2=0.95, epsilon=1e-3, weight_decay=0.3),
+        {"name": "rmsprop", **rates},
+        {"name": "rmsprop", **rates, "momentum": 0.9, "weight_decay": 0.1},
+        {"name": "rmsprop", **rates, "alpha": 0.8, "epsilon": 1e-3, "momentum": 0.5},
+        {"name": "adagrad", **rates},
+        {"name": "adagrad", **rates, "epsilon": 1e-2, "weight_decay": 0.1},
+        {"name": "lbfgs", "learning_rate": 0.7, "history": 3},
     ]
-    steps, size = 20, 8
+    size = 8
     tensors = {}
     for i, case in enumerate(settings):
         x = numbers(0, size).requires_grad_()
         if case["name"] == "sgd":
             more = {key: case[key] for key in ("momentum", "nesterov", "weight_decay")}
             optimizer = torch.optim.SGD([x], lr=case["learning_rate"], **more)
+        elif case["name"] == "rmsprop":
+            more = {key: case[key] for key in ("alpha", "momentum", "weight_decay") if key in case}
+            optimizer = torch.optim.RMSprop([x], lr=case["learning_rate"], eps=case.get("epsilon", 1e-8), **more)
+        elif case["name"] == "adagrad":
+            more = {"eps": case.get("epsilon", 1e-10), "weight_decay": case["weight_decay"]}
+            optimizer = torch.optim.Adagrad([x], lr=case["learning_rate"], **more)
+        elif case["name"] == "lbfgs":
+            # One iteration a step, of a length that is not searched: each lowers the loss enough for a search to keep it.
+            more = {"max_iter": 1, "tolerance_grad": 0.0, "tolerance_change": 0.0}
+            optimizer = torch.optim.LBFGS([x], lr=case["learning_rate"], history_size=case["history"], **more)
         else:
             kind = torch.optim.Adam if case["name"] == "adam" else torch.optim.AdamW
             betas = (case.get("beta1", 0.9), case.get("beta2", 0.999))
             epsilon = case.get("epsilon", 1e-8)
             optimizer = kind([x], lr=case["learning_rate"], betas=betas, eps=epsilon, weight_decay=case["weight_decay"])
         trajectory = []
-        for step in range(steps):
+        # PyTorch's LBFGS leaves out pairs of less curvature than 1e-10, of which 10 steps have none.
+        for step in range(10 if case["name"] == "lbfgs" else 20):
             optimizer.param_groups[0]["lr"] = case["learning_rate"] * (1.0 if step < 10 else 0.5)
-            optimizer.zero_grad()
-            c = torch.arange(1, size + 1)
-            (c * x**2 / 2 + x**4 / 4 + 0.3 * x * x.roll(-1)).sum().backward()
-            optimizer.step()
+
+            def loss():
+                optimizer.zero_grad()
+                value = (torch.arange(1, size + 1) * x**2 / 2 + x**4 / 4 + 0.3 * x * x.roll(-1)).sum()
+                value.backward()
+                return value
+
+            optimizer.step(loss)
             trajectory.append(x.detach().clone())
         tensors[f"{i}.trajectory"] = torch.stack(trajectory)
     write("optimizers.safetensors", tensors, {"settings": settings})

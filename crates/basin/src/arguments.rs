@@ -1,15 +1,17 @@
 //! What can be typed.
 
 mod batch_hessian;
+mod optimizer;
 mod spectrum;
 
 use std::path::PathBuf;
 
 use basin_objective::Error;
-use basin_training::{Augmentation, BatchSchedule, LearningRate, Observable, Scaling};
+use basin_training::{Augmentation, BatchSchedule, Observable, Scaling};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
+pub(crate) use optimizer::OptimizerArguments;
 pub(crate) use spectrum::{
     EigenvalueSettings, EstimateSettings, MatrixArgument, MatrixSettings, Spectrum, TraceArgument,
 };
@@ -251,13 +253,6 @@ pub(crate) enum NormArgument {
     Linf,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OptimizerArgument {
-    Sgd,
-    Adam,
-    Adamw,
-}
-
 /// How Keskar's neighbourhood is searched.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct KeskarSettings {
@@ -426,22 +421,8 @@ pub(crate) struct TrainingSettings {
     /// Stop when the train loss has not fallen by 1 % in this many epochs.
     #[arg(long, value_name = "EPOCHS")]
     pub(crate) patience: Option<u64>,
-    /// Optimizer.
-    #[arg(long, value_enum)]
-    pub(crate) optimizer: Option<OptimizerArgument>,
-    /// Full learning rate; 0.1 for sgd and 0.001 for adam and adamw when absent. `auto` chooses it with the momentum from
-    /// the curvature of the training batch, for sgd.
-    #[arg(long, allow_hyphen_values = true)]
-    pub(crate) learning_rate: Option<LearningRate>,
-    /// Momentum of sgd.
-    #[arg(long, allow_hyphen_values = true)]
-    pub(crate) momentum: Option<f64>,
-    /// Take sgd's gradient after Nesterov.
-    #[arg(long)]
-    pub(crate) nesterov: bool,
-    /// Weight decay.
-    #[arg(long, allow_hyphen_values = true)]
-    pub(crate) weight_decay: Option<f64>,
+    #[command(flatten)]
+    pub(crate) optimizer: OptimizerArguments,
     /// Decay of the learning rate: constant, step:EPOCHS:FACTOR, cosine or poly:POWER, like poly:2.
     #[arg(long)]
     pub(crate) schedule: Option<String>,

@@ -13,13 +13,14 @@ use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 use crate::augmentation::Augmentation;
+use crate::optimizers::Batch;
 use crate::variance_test::GradientMoments;
 
 /// PyTorch's default weight of a batch in running statistics.
 const STATISTICS_MOMENTUM: f64 = 0.1;
 
 /// The samples of a step, in parts that are worked on one after the other.
-pub(crate) struct Batch<'a> {
+pub(crate) struct TrainingBatch<'a> {
     network: &'a Network<'a>,
     program: &'a Program,
     loss: Box<dyn Loss>,
@@ -47,7 +48,7 @@ pub(crate) struct Gradient {
     pub(crate) buffers: Tensor,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> TrainingBatch<'a> {
     /// The samples of `network` at `positions`, in parts of at most `part` samples that are as equal as possible.
     pub(crate) fn new(
         network: &'a Network<'a>,
@@ -97,7 +98,7 @@ impl<'a> Batch<'a> {
 
 /// A batch at a point: linearized once where it has one part, else anew for each sweep.
 pub(crate) struct BatchAt<'b> {
-    batch: &'b Batch<'b>,
+    batch: &'b TrainingBatch<'b>,
     point: Point,
     kept: Option<Linearization<'b>>,
 }
@@ -134,8 +135,15 @@ impl BatchAt<'_> {
             buffers = updated_statistics(part.tape(), &buffers)?;
             Ok(())
         })?;
-        let Batch { network, weight, .. } = self.batch;
+        let TrainingBatch { network, weight, .. } = self.batch;
         Ok(Gradient { loss: loss / weight, gradient: gradient.scaled(1.0 / weight, network.dtype())?, buffers })
+    }
+
+    /// The product of the mean loss's Hessian with a vector.
+    pub(crate) fn hessian(&self, v: &Tensor) -> Result<Tensor> {
+        let mut product = Sum::default();
+        self.each_part(|part| Ok(product.add_product(part.hessian(v)?)?))?;
+        Ok(product.scaled(1.0 / self.batch.weight, v.dtype())?)
     }
 
     /// The product of the mean loss's generalized Gauss-Newton matrix with a vector.
@@ -149,7 +157,7 @@ impl BatchAt<'_> {
     /// alone, and as many are held at a time as there are threads. Samples whose labels are all ignored are none. A sample with
     /// several positions has the gradient of its part in the mean times the number of samples, so that ḡ is their mean.
     pub(crate) fn gradient_moments(&self, mean: &Tensor) -> Result<GradientMoments> {
-        let Batch { network, positions, weight, .. } = self.batch;
+        let TrainingBatch { network, positions, weight, .. } = self.batch;
         let mut counted = Vec::with_capacity(positions.len());
         for position in *positions {
             if network.weight_of(&[*position])? > 0.0 {
@@ -172,6 +180,35 @@ impl BatchAt<'_> {
             false => counted.iter().map(moments).collect(),
         };
         Ok(GradientMoments::new(vector::dot(&mean, &mean)?, &samples?))
+    }
+}
+
+/// A batch where a step begins, as an optimizer asks for it. At other points a batch norm uses the statistics that the samples have
+/// there, and its running ones stay.
+pub(crate) struct StepAt<'b> {
+    pub(crate) at: &'b BatchAt<'b>,
+    pub(crate) buffers: &'b Tensor,
+    /// Where the step begins.
+    pub(crate) loss: f64,
+    pub(crate) gradient: &'b Tensor,
+}
+
+impl Batch for StepAt<'_> {
+    fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    fn gradient(&self) -> crate::Result<Tensor> {
+        Ok(self.gradient.clone())
+    }
+
+    fn hessian(&self, v: &Tensor) -> crate::Result<Tensor> {
+        Ok(self.at.hessian(v)?)
+    }
+
+    fn at(&self, theta: &Tensor) -> crate::Result<(f64, Tensor)> {
+        let there = self.at.batch.at(theta, self.buffers)?.gradient(self.buffers)?;
+        Ok((there.loss, there.gradient))
     }
 }
 
@@ -229,7 +266,8 @@ mod tests {
         fn with_batch<T>(&self, positions: &[u32], part: usize, then: impl FnOnce(&BatchAt) -> T) -> T {
             let options = Self::options(BatchNorm::Stored);
             let network = Network::new(&self.model, &self.buffers, self.loss, &self.data, options).unwrap();
-            let batch = Batch::new(&network, &self.model, self.loss, positions, part, Drawn::default()).unwrap();
+            let batch =
+                TrainingBatch::new(&network, &self.model, self.loss, positions, part, Drawn::default()).unwrap();
             then(&batch.at(&self.theta, &self.buffers).unwrap())
         }
 
@@ -298,9 +336,15 @@ mod tests {
             (33, 16, &[11, 11, 11]),
             (3, 1, &[1, 1, 1]),
         ] {
-            let batch =
-                Batch::new(&network, &problem.model, problem.loss, &positions[..samples], part, Drawn::default())
-                    .unwrap();
+            let batch = TrainingBatch::new(
+                &network,
+                &problem.model,
+                problem.loss,
+                &positions[..samples],
+                part,
+                Drawn::default(),
+            )
+            .unwrap();
             assert_eq!(batch.parts.iter().map(|part| part.len()).collect::<Vec<_>>(), sizes);
             assert_eq!(batch.parts.concat(), positions[..samples]);
         }

@@ -2,8 +2,8 @@
 //!
 //! # Overview
 //! [`Settings`] say everything about a run; [`train`] carries it out in a directory and can be killed at any instant:
-//! the same call continues, and the weights it ends with are the same bits. The optimizers keep the interface of
-//! `candle_nn::Optimizer`, so they serve elsewhere too.
+//! the same call continues, and the weights it ends with are the same bits. Optimizers that need the gradient alone keep the
+//! interface of `candle_nn::Optimizer`, so they serve elsewhere too; the others ask for what they need of a [`Batch`].
 //!
 //! # Example
 //! ```
@@ -44,7 +44,12 @@ pub use discard::Discard;
 pub use error::{Error, Result};
 pub use learning_rate::LearningRate;
 pub use observables::Observable;
-pub use optimizers::{Adam, AdamSettings, Optimizer, OptimizerSettings, Sgd, SgdSettings};
+pub use optimizers::{
+    AdaGrad, AdaGradNorm, AdaGradNormSettings, AdaGradSettings, Adam, AdamSettings, AsamSettings, Batch, CblrSettings,
+    Lamb, LambSettings, Lars, LarsSettings, LbfgsSettings, Mclr, MclrSettings, ObjectiveAt, Optimizer,
+    OptimizerSettings, PercentDelta, PercentDeltaSettings, RmsProp, RmsPropSettings, SamSettings, Sgd, SgdSettings,
+    SmoothOutSettings,
+};
 pub use schedule::{Decay, Scaling, Schedule};
 pub use settings::Settings;
 pub use stability::{Descending, DescentRule, StabilityCheck, divergence, divergence_level};

@@ -6,8 +6,9 @@
 use basin_objective::{Error as ObjectiveError, Result as ObjectiveResult, SampledObjective, random};
 use basin_records::batch_hessian::{Descent, Divergence, Run};
 use candle_core::{Tensor, Var};
+use candle_nn::Optimizer as _;
 
-use crate::optimizers::{AdamSettings, Optimizer, OptimizerSettings, SgdSettings};
+use crate::optimizers::{Adam, AdamSettings, GradientRule, Resume as _, Sgd, SgdSettings};
 use crate::{LearningRate, Result};
 
 /// Losses of all samples that are taken along a run at the most.
@@ -73,22 +74,23 @@ impl DescentRule {
         }
     }
 
-    fn optimizer(&self, theta: &Var, learning_rate: f64) -> Result<Optimizer> {
+    fn rule(&self, theta: &Var, learning_rate: f64) -> Result<Box<dyn GradientRule>> {
+        let vars = vec![theta.clone()];
         match self {
             Self::HeavyBall { momentum } => {
                 let learning_rate = LearningRate::Fixed(learning_rate);
                 let settings = SgdSettings { learning_rate, momentum: *momentum, ..SgdSettings::default() };
-                Optimizer::new(theta, &OptimizerSettings::Sgd(settings))
+                Ok(Box::new(Sgd::new(vars, settings)?))
             }
             Self::Adam { beta1, epsilon, second_moment } => {
                 let settings =
                     AdamSettings { learning_rate, beta1: *beta1, epsilon: *epsilon, ..AdamSettings::default() };
-                let mut optimizer = Optimizer::new(theta, &OptimizerSettings::Adam(settings))?;
-                optimizer.restore(SETTLED, |name| match name {
-                    "second_moment" => Ok(second_moment.to_dtype(theta.dtype())?),
-                    _ => Ok(theta.zeros_like()?),
+                let mut adam = Adam::new(vars, settings)?;
+                adam.restore(SETTLED, &|name, like| match name {
+                    "second_moment" => Ok(second_moment.to_dtype(like.dtype())?),
+                    _ => Ok(like.zeros_like()?),
                 })?;
-                Ok(optimizer)
+                Ok(Box::new(adam))
             }
         }
     }
@@ -207,12 +209,12 @@ impl StabilityCheck {
         let Descending { batch_size, learning_rate, ref by } = *descending;
         let learning_rate = multiple * learning_rate;
         let theta = Var::from_tensor(&start.copy()?)?;
-        let mut optimizer = by.optimizer(&theta, learning_rate)?;
+        let mut rule = by.rule(&theta, learning_rate)?;
         let (mut step, mut loss, mut diverged) = (0, f64::NAN, false);
         while step < self.steps && !diverged {
             let positions = self.batch(objective.samples(), batch_size, run, step);
             let gradient = objective.with_batch(&positions, |batch| Ok(batch.gradient(theta.as_tensor())?.1))?;
-            optimizer.step(&theta, gradient, learning_rate)?;
+            rule.update(&theta, gradient, learning_rate)?;
             step += 1;
             observe(1)?;
             if step % self.steps.div_ceil(LOOKS) == 0 || step == self.steps {

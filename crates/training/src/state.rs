@@ -5,7 +5,7 @@ use std::path::Path;
 
 use basin_objective::weights::{self, Weights};
 use basin_objective::{Error as ObjectiveError, models::Model};
-use basin_tape::vector;
+use basin_tape::{Layout, vector};
 use candle_core::{Device, Tensor, Var};
 
 use crate::Result;
@@ -26,20 +26,23 @@ const OBSERVED_STEPS: &str = "observed_steps";
 pub(crate) struct Start {
     pub(crate) parameters: Tensor,
     pub(crate) buffers: Tensor,
+    /// Of the parameters.
+    pub(crate) layout: Layout,
 }
 
 impl Start {
     /// The weights of the checkpoint that the settings name, or else drawn ones.
     pub(crate) fn new(model: &Model, settings: &Settings) -> Result<Self> {
-        let dtype = settings.dtype()?;
+        let (dtype, layout) = (settings.dtype()?, model.parameters().clone());
         Ok(match &settings.start {
             Some(path) => {
                 let gathered = model.gather(&Weights::read(Path::new(path))?, dtype)?;
-                Self { parameters: gathered.parameters, buffers: gathered.buffers }
+                Self { parameters: gathered.parameters, buffers: gathered.buffers, layout }
             }
             None => Self {
                 parameters: model.initial_parameters(settings.seed, dtype)?,
                 buffers: model.initial_buffers(dtype)?,
+                layout,
             },
         })
     }
@@ -103,7 +106,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn initial(start: &Start, settings: &Settings, device: &Device) -> Result<Self> {
         let theta = Var::from_tensor(&start.parameters.to_device(device)?.copy()?)?;
-        let optimizer = Optimizer::new(&theta, &settings.optimizer)?;
+        let optimizer = Optimizer::new(&theta, &start.layout, settings.seed, &settings.optimizer)?;
         let buffers = placed(start.buffers.clone(), device)?;
         let best = (f64::INFINITY, 0);
         let tests = matches!(settings.batch_schedule, BatchSchedule::Test { .. });
@@ -159,7 +162,7 @@ impl State {
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let mut tensors =
             vec![("theta".to_owned(), self.theta.as_detached_tensor()), ("buffers".to_owned(), self.buffers.clone())];
-        tensors.extend(self.optimizer.state().into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)));
+        tensors.extend(self.optimizer.state()?.into_iter().map(|(name, tensor)| (format!("optimizer.{name}"), tensor)));
         let mut metadata = BTreeMap::from([
             ("epoch".to_owned(), self.epoch.to_string()),
             ("done".to_owned(), self.done.to_string()),
@@ -249,8 +252,7 @@ impl State {
             state.optimizer.set_momentum(controller.choice());
             state.controller = Some(controller);
         }
-        let theta = state.theta.as_detached_tensor();
-        state.optimizer.restore(state.updates, |name| vector(&format!("optimizer.{name}"), &theta))?;
+        state.optimizer.restore(state.updates, |name, like| vector(&format!("optimizer.{name}"), like))?;
         Ok(state)
     }
 }

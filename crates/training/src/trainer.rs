@@ -12,7 +12,7 @@ use basin_records::training::{Epoch, Settings as RecordedSettings};
 use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
 
-use crate::batch::{Batch, BatchAt, Drawn, Gradient};
+use crate::batch::{BatchAt, Drawn, Gradient, StepAt, TrainingBatch};
 use crate::batch_schedule::{BatchSchedule, Stage};
 use crate::checkpoint::CheckpointMetadata;
 use crate::controller::BatchGaussNewton;
@@ -142,6 +142,18 @@ impl Problem {
             return Err(ObjectiveError::input(
                 format!("the batch size is {batch_size}, the data has {} samples", train.samples()),
                 "give batch sizes of at most the number of samples",
+            )
+            .into());
+        }
+        if settings.optimizer.needs_all_samples() && settings.batch_size < train.samples() {
+            return Err(ObjectiveError::input(
+                format!(
+                    "{} needs all samples in each step: the batch size is {}, the data has {} samples",
+                    settings.optimizer.name(),
+                    settings.batch_size,
+                    train.samples()
+                ),
+                format!("give `--batch-size {}`, or fewer samples", train.samples()),
             )
             .into());
         }
@@ -399,14 +411,14 @@ impl Trainer<'_> {
     }
 
     /// The samples at `positions`, in the parts that a step is computed in.
-    fn batch<'b>(&self, state: &State, train: &'b Network, positions: &'b [u32]) -> Result<Batch<'b>>
+    fn batch<'b>(&self, state: &State, train: &'b Network, positions: &'b [u32]) -> Result<TrainingBatch<'b>>
     where
         Self: 'b,
     {
         let Settings { ghost_batch, micro_batch, augmentation, seed, .. } = *self.settings;
         let part = ghost_batch.or(micro_batch).unwrap_or(positions.len());
         let drawn = Drawn { augmentation, seed, epoch: state.epoch };
-        Ok(Batch::new(train, &self.problem.model, self.problem.loss, positions, part, drawn)?)
+        Ok(TrainingBatch::new(train, &self.problem.model, self.problem.loss, positions, part, drawn)?)
     }
 
     /// Which of the samples at `positions` are not discarded.
@@ -440,7 +452,8 @@ impl Trainer<'_> {
         let learning_rate = self.learning_rate(state, samples);
         state.in_use = InUse { learning_rate, batch_size };
         state.remember()?;
-        state.optimizer.step(&state.theta, gradient.clone(), learning_rate)?;
+        let step = StepAt { at: &at, buffers: &state.buffers, loss, gradient: &gradient };
+        state.optimizer.step(&state.theta, &step, learning_rate)?;
         self.observe_step(state, &gradient, learning_rate)?;
         state.buffers = buffers;
         state.updates += 1;

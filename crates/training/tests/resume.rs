@@ -7,8 +7,8 @@ use std::path::Path;
 use basin_objective::models::Model;
 use basin_objective::weights::{self, Weights};
 use basin_training::{
-    AdamSettings, CheckpointMetadata, Decay, Error, Event, LearningRate, OptimizerSettings, Schedule, Settings,
-    SgdSettings, train,
+    AdamSettings, CheckpointMetadata, Decay, Error, Event, LbfgsSettings, LearningRate, OptimizerSettings, SamSettings,
+    Schedule, Settings, SgdSettings, train,
 };
 use candle_core::{DType, Device, Tensor};
 
@@ -59,6 +59,53 @@ fn a_run_stopped_at_any_step_continues_to_the_same_bits() {
             assert_eq!(found.history, expected.history);
         }
     }
+}
+
+/// Training that sees some batches of digits, or all of them in each step where the optimizer needs that.
+fn by(optimizer: OptimizerSettings) -> Settings {
+    let all = matches!(optimizer, OptimizerSettings::Lbfgs(_));
+    Settings {
+        batch_size: if all { 200 } else { 48 },
+        epochs: if all { 12 } else { 3 },
+        ..settings("mlp:64-16-10:tanh:bn", optimizer)
+    }
+}
+
+#[test]
+fn every_optimizer_continues_to_the_same_bits_and_files() {
+    let sam_of_adam = OptimizerSettings::Sam(SamSettings { base: Box::new(adam()), ..SamSettings::default() });
+    for optimizer in OptimizerSettings::all().into_iter().chain([sam_of_adam]) {
+        let name = optimizer.name();
+        let settings = by(optimizer);
+        let whole = tempfile::tempdir().unwrap();
+        let expected = train(&settings, whole.path(), &mut |_| Ok(())).unwrap();
+        assert!(expected.diverged.is_none(), "{name}");
+        let first = expected.history.epochs[0].train_loss;
+        let last = expected.history.epochs.last().unwrap().train_loss;
+        assert!(last < first, "{name}: {first} to {last}");
+        for stop in [1_u64, 2, 6, 11] {
+            let parts = tempfile::tempdir().unwrap();
+            let mut stopped = |event: &Event| match event {
+                Event::Step { step, .. } if *step == stop => Err(basin_objective::Error::Interrupted),
+                _ => Ok(()),
+            };
+            assert!(train(&settings, parts.path(), &mut stopped).is_err());
+            train(&settings, parts.path(), &mut |_| Ok(())).unwrap();
+            for file in ["checkpoints/last.safetensors", "history.jsonl", "state.safetensors"] {
+                let bytes = |directory: &tempfile::TempDir| std::fs::read(directory.path().join(file)).unwrap();
+                assert!(bytes(&parts) == bytes(&whole), "{name} stopped at {stop}: {file}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lbfgs_needs_all_samples_in_a_step() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { batch_size: 199, ..by(OptimizerSettings::Lbfgs(LbfgsSettings::default())) };
+    let error = train(&settings, &directory.path().join("run"), &mut |_| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("lbfgs needs all samples in each step"), "{error}");
+    assert!(error.hint().unwrap().contains("--batch-size 200") && !directory.path().join("run").exists());
 }
 
 #[test]

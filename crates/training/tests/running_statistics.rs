@@ -9,7 +9,7 @@ use std::path::Path;
 
 use basin_objective::models::Model;
 use basin_objective::weights::{self, Weights};
-use basin_training::{OptimizerSettings, Settings, SgdSettings, train};
+use basin_training::{OptimizerSettings, SamSettings, Settings, SgdSettings, train};
 use candle_core::{DType, Device, Result, Tensor};
 use golden::{Golden, distance, numbers};
 use serde::Deserialize;
@@ -61,28 +61,34 @@ fn training_moves_them_with_each_batch() {
     let inputs = numbers(0, &[7, 3]);
     let labels = Tensor::new(&[0_i64, 1, 1, 0, 1, 0, 0], &Device::Cpu).unwrap();
     weights::write(&file, &[("x".into(), inputs.clone()), ("y".into(), labels)], &BTreeMap::new()).unwrap();
-    let settings = Settings {
-        model: "mlp:3-4-2:tanh:bn".into(),
-        data: format!("safetensors:{}", file.display()),
-        // One batch an epoch, so that the weights at each batch are those of the checkpoint before it.
-        batch_size: 7,
-        epochs: 3,
-        optimizer: OptimizerSettings::Sgd(SgdSettings { learning_rate: 0.5.into(), ..SgdSettings::default() }),
-        dtype: "f64".into(),
-        checkpoint_every: Some(1),
-        ..Settings::default()
-    };
-    let run = train(&settings, &directory.path().join("run"), &mut |_| Ok(())).unwrap();
+    let sgd = SgdSettings { learning_rate: 0.5.into(), ..SgdSettings::default() };
+    // The second one evaluates the batch at moved weights too, which leaves the statistics alone.
+    let sam = SamSettings { rho: 0.3, base: Box::new(OptimizerSettings::Sgd(sgd)) };
+    for optimizer in [OptimizerSettings::Sgd(sgd), OptimizerSettings::Sam(sam)] {
+        let run = directory.path().join(optimizer.name());
+        let settings = Settings {
+            model: "mlp:3-4-2:tanh:bn".into(),
+            data: format!("safetensors:{}", file.display()),
+            // One batch an epoch, so that the weights at each batch are those of the checkpoint before it.
+            batch_size: 7,
+            epochs: 3,
+            optimizer,
+            dtype: "f64".into(),
+            checkpoint_every: Some(1),
+            ..Settings::default()
+        };
+        let run = train(&settings, &run, &mut |_| Ok(())).unwrap();
 
-    let model = Model::new(&settings.model.parse().unwrap(), &[3], 2).unwrap();
-    let initial = model.parameters().views(&model.initial_parameters(settings.seed, DType::F64).unwrap()).unwrap();
-    let first = inputs.matmul(&initial[0].t().unwrap()).unwrap().broadcast_add(&initial[1]).unwrap();
-    let later = run.along[..2].iter().map(|(_, checkpoint)| first_layer(checkpoint, &inputs));
-    let batches: Vec<Tensor> = [first].into_iter().chain(later).collect();
-    let expected = running_statistics(&batches).unwrap();
-    let found = Weights::read(&run.checkpoint).unwrap().tensors;
-    for (expected, name) in expected.iter().zip(["bn1.running_mean", "bn1.running_var"]) {
-        let error = distance(&found[name], expected);
-        assert!(error <= TOLERANCE, "{name} is off by {error:e}");
+        let model = Model::new(&settings.model.parse().unwrap(), &[3], 2).unwrap();
+        let initial = model.parameters().views(&model.initial_parameters(settings.seed, DType::F64).unwrap()).unwrap();
+        let first = inputs.matmul(&initial[0].t().unwrap()).unwrap().broadcast_add(&initial[1]).unwrap();
+        let later = run.along[..2].iter().map(|(_, checkpoint)| first_layer(checkpoint, &inputs));
+        let batches: Vec<Tensor> = [first].into_iter().chain(later).collect();
+        let expected = running_statistics(&batches).unwrap();
+        let found = Weights::read(&run.checkpoint).unwrap().tensors;
+        for (expected, name) in expected.iter().zip(["bn1.running_mean", "bn1.running_var"]) {
+            let error = distance(&found[name], expected);
+            assert!(error <= TOLERANCE, "{name} is off by {error:e}");
+        }
     }
 }

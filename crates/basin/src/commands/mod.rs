@@ -5,6 +5,7 @@ mod compare;
 mod inspect;
 mod keskar;
 mod line;
+mod optimizer;
 mod report;
 mod sharpness;
 mod spectrum;

@@ -6,13 +6,11 @@ use std::time::Instant;
 use basin_objective::Error;
 use basin_objective::weights::Weights;
 use basin_records::{Outcome, Provenance, Record};
-use basin_training::{
-    AdamSettings, CheckpointMetadata, Discard, Event, LearningRate, OptimizerSettings, Run, Schedule, Settings,
-    SgdSettings,
-};
+use basin_training::{CheckpointMetadata, Discard, Event, Run, Schedule, Settings};
 use candle_core::Device;
 
-use crate::arguments::{Machine, OptimizerArgument, Train, TrainingSettings};
+use super::optimizer;
+use crate::arguments::{Machine, Train, TrainingSettings};
 use crate::device;
 use crate::exit::{self, Ended};
 use crate::interruption;
@@ -98,58 +96,11 @@ pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settin
         label_noise: typed.label_noise.unwrap_or(base.label_noise),
         observe: typed.observe.clone().unwrap_or(base.observe),
         observe_every: typed.observe_every.unwrap_or(base.observe_every),
-        optimizer: optimizer(typed, base.optimizer)?,
+        optimizer: optimizer::resolved(&typed.optimizer, base.optimizer)?,
         schedule,
         dtype: machine.dtype.map_or(base.dtype, |dtype| dtype_name(dtype.into()).into()),
         ..base
     })
-}
-
-fn optimizer(typed: &TrainingSettings, base: OptimizerSettings) -> Result<OptimizerSettings, Error> {
-    // An automatic learning rate is that of one optimizer.
-    let automatic = typed.learning_rate == Some(LearningRate::Automatic);
-    let named = typed.optimizer.or(automatic.then_some(OptimizerArgument::Sgd));
-    let base = match (named, base) {
-        (None, base)
-        | (Some(OptimizerArgument::Sgd), base @ OptimizerSettings::Sgd(_))
-        | (Some(OptimizerArgument::Adam), base @ OptimizerSettings::Adam(_))
-        | (Some(OptimizerArgument::Adamw), base @ OptimizerSettings::AdamW(_)) => base,
-        (Some(OptimizerArgument::Sgd), _) => OptimizerSettings::Sgd(SgdSettings::default()),
-        (Some(OptimizerArgument::Adam), _) => OptimizerSettings::Adam(AdamSettings::default()),
-        (Some(OptimizerArgument::Adamw), _) => {
-            OptimizerSettings::AdamW(AdamSettings { weight_decay: 0.01, ..AdamSettings::default() })
-        }
-    };
-    let adam = |settings: AdamSettings, learning_rate: Option<f64>| AdamSettings {
-        learning_rate: learning_rate.unwrap_or(settings.learning_rate),
-        weight_decay: typed.weight_decay.unwrap_or(settings.weight_decay),
-        ..settings
-    };
-    match base {
-        OptimizerSettings::Sgd(settings) => Ok(OptimizerSettings::Sgd(SgdSettings {
-            learning_rate: typed.learning_rate.unwrap_or(settings.learning_rate),
-            momentum: typed.momentum.unwrap_or(settings.momentum),
-            nesterov: typed.nesterov || settings.nesterov,
-            weight_decay: typed.weight_decay.unwrap_or(settings.weight_decay),
-        })),
-        _ if typed.momentum.is_some() || typed.nesterov => {
-            Err(Error::input("adam has betas in place of a momentum", "leave it out, or use `--optimizer sgd`"))
-        }
-        OptimizerSettings::Adam(settings) => Ok(OptimizerSettings::Adam(adam(settings, fixed(typed)?))),
-        OptimizerSettings::AdamW(settings) => Ok(OptimizerSettings::AdamW(adam(settings, fixed(typed)?))),
-    }
-}
-
-/// A learning rate that was typed for an optimizer that needs a number.
-fn fixed(typed: &TrainingSettings) -> Result<Option<f64>, Error> {
-    match typed.learning_rate {
-        None => Ok(None),
-        Some(LearningRate::Fixed(learning_rate)) => Ok(Some(learning_rate)),
-        Some(LearningRate::Automatic) => Err(Error::input(
-            "an automatic learning rate is that of stochastic gradient descent with momentum",
-            "add `--optimizer sgd`, or give a number such as 0.001",
-        )),
-    }
 }
 
 /// The history as a record.

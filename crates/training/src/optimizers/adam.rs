@@ -9,6 +9,10 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
+use super::range::{below_one, not_negative, positive};
+use super::rule::{Resume, Saved};
+use super::with_weight_decay;
+
 /// Settings of [`Adam`], with PyTorch's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -34,6 +38,15 @@ impl Default for AdamSettings {
     }
 }
 
+impl AdamSettings {
+    pub(super) fn check(&self) -> crate::Result<()> {
+        below_one("beta1", self.beta1)?;
+        below_one("beta2", self.beta2)?;
+        positive("epsilon", self.epsilon)?;
+        not_negative("weight decay", self.weight_decay)
+    }
+}
+
 /// Adam and AdamW.
 #[derive(Debug)]
 pub struct Adam {
@@ -44,13 +57,17 @@ pub struct Adam {
     settings: AdamSettings,
 }
 
-impl Adam {
-    pub(super) fn state(&self) -> Vec<(&'static str, Tensor)> {
-        self.moments.iter().flat_map(|(m, v)| [("first_moment", m.clone()), ("second_moment", v.clone())]).collect()
+impl Resume for Adam {
+    fn state(&self) -> crate::Result<Vec<(String, Tensor)>> {
+        let named =
+            |(m, v): &(Tensor, Tensor)| [("first_moment".into(), m.clone()), ("second_moment".into(), v.clone())];
+        Ok(self.moments.iter().flat_map(named).collect())
     }
 
-    pub(super) fn restore(&mut self, steps: u64, state: impl Fn(&str) -> crate::Result<Tensor>) -> crate::Result<()> {
-        self.moments = vec![(state("first_moment")?, state("second_moment")?)];
+    fn restore(&mut self, steps: u64, saved: &Saved<'_>) -> crate::Result<()> {
+        for (m, v) in &mut self.moments {
+            (*m, *v) = (saved("first_moment", m)?, saved("second_moment", v)?);
+        }
         self.steps = steps;
         Ok(())
     }
@@ -75,8 +92,8 @@ impl candle_nn::Optimizer for Adam {
             let mut gradient = gradient.clone();
             if weight_decay != 0.0 && decoupled {
                 theta = (theta * (1.0 - learning_rate * weight_decay))?;
-            } else if weight_decay != 0.0 {
-                gradient = (gradient + (&theta * weight_decay)?)?;
+            } else {
+                gradient = with_weight_decay(&gradient, &theta, weight_decay)?;
             }
             *m = ((&*m * beta1)? + (&gradient * (1.0 - beta1))?)?;
             *v = ((&*v * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;

@@ -1,161 +1,121 @@
-//! Optimizers that keep candle-nn's interface, and give their state away so that a run can be resumed bit for bit.
+//! Optimizers that give their state away so that a run can be resumed bit for bit. Those that need the gradient alone keep
+//! candle-nn's interface; the others ask the batch, see [`Batch`].
 
+mod adagrad;
+mod adagrad_norm;
 mod adam;
+mod cblr;
+mod lamb;
+mod lars;
+mod lbfgs;
+mod mclr;
+mod percent_delta;
+mod range;
+mod rmsprop;
+mod rule;
+mod sam;
+mod settings;
 mod sgd;
+mod smooth_out;
+mod tensors;
 
+pub use adagrad::{AdaGrad, AdaGradSettings};
+pub use adagrad_norm::{AdaGradNorm, AdaGradNormSettings};
 pub use adam::{Adam, AdamSettings};
+pub use cblr::CblrSettings;
+pub use lamb::{Lamb, LambSettings};
+pub use lars::{Lars, LarsSettings};
+pub use lbfgs::LbfgsSettings;
+pub use mclr::{Mclr, MclrSettings};
+pub use percent_delta::{PercentDelta, PercentDeltaSettings};
+pub use rmsprop::{RmsProp, RmsPropSettings};
+pub use rule::{Batch, ObjectiveAt};
+pub use sam::{AsamSettings, SamSettings};
+pub use settings::OptimizerSettings;
 pub use sgd::{Sgd, SgdSettings};
+pub use smooth_out::SmoothOutSettings;
 
-use basin_objective::Error;
-use candle_core::backprop::GradStore;
+pub(crate) use rule::{GradientRule, Resume};
+
+use basin_tape::Layout;
 use candle_core::{Tensor, Var};
-use candle_nn::Optimizer as _;
-use serde::{Deserialize, Serialize};
+use rule::Rule;
 
-use crate::{HeavyBall, LearningRate, Result};
-
-/// Which optimizer, with all its settings but the learning rate's schedule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
-pub enum OptimizerSettings {
-    /// Stochastic gradient descent.
-    Sgd(SgdSettings),
-    /// Adam with weight decay added to the gradient.
-    Adam(AdamSettings),
-    /// Adam with decoupled weight decay.
-    AdamW(AdamSettings),
-}
-
-impl OptimizerSettings {
-    /// The optimizer's name as on the command line.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Sgd(_) => "sgd",
-            Self::Adam(_) => "adam",
-            Self::AdamW(_) => "adamw",
-        }
-    }
-
-    /// The full learning rate.
-    pub fn learning_rate(&self) -> LearningRate {
-        match self {
-            Self::Sgd(settings) => settings.learning_rate,
-            Self::Adam(settings) | Self::AdamW(settings) => LearningRate::Fixed(settings.learning_rate),
-        }
-    }
-
-    /// Refuses settings outside their ranges.
-    ///
-    /// # Errors
-    /// Names the setting, its range and its value.
-    pub fn check(&self) -> Result<()> {
-        let positive = |name: &str, x: f64| ranged(name, x, "a positive number", x > 0.0 && x.is_finite());
-        let not_negative = |name: &str, x: f64| ranged(name, x, "0 or a positive number", x >= 0.0 && x.is_finite());
-        let below_one = |name: &str, x: f64| ranged(name, x, "at least 0 and below 1", (0.0..1.0).contains(&x));
-        if let LearningRate::Fixed(learning_rate) = self.learning_rate() {
-            positive("learning rate", learning_rate)?;
-        }
-        match self {
-            Self::Sgd(sgd) => {
-                if sgd.learning_rate == LearningRate::Automatic && (sgd.momentum != 0.0 || sgd.nesterov) {
-                    let message = "an automatic learning rate comes with the momentum that belongs to it";
-                    return Err(Error::input(message, "leave out the momentum and Nesterov's method").into());
-                }
-                below_one("momentum", sgd.momentum)?;
-                not_negative("weight decay", sgd.weight_decay)?;
-                if sgd.nesterov && sgd.momentum == 0.0 {
-                    return Err(Error::input("Nesterov's method needs a momentum", "give `--momentum 0.9`").into());
-                }
-                Ok(())
-            }
-            Self::Adam(adam) | Self::AdamW(adam) => {
-                below_one("beta1", adam.beta1)?;
-                below_one("beta2", adam.beta2)?;
-                positive("epsilon", adam.epsilon)?;
-                not_negative("weight decay", adam.weight_decay)
-            }
-        }
-    }
-}
-
-fn ranged(name: &str, x: f64, range: &str, fits: bool) -> Result<()> {
-    if fits {
-        return Ok(());
-    }
-    Err(Error::input(format!("the {name} is {x}, expected {range}"), "see `basin train --help` for defaults").into())
-}
+use crate::{HeavyBall, Result};
 
 /// Any of the optimizers, over one parameter vector.
+///
+/// ```
+/// use basin_objective::Quadratic;
+/// use basin_tape::Layout;
+/// use basin_training::{ObjectiveAt, Optimizer, OptimizerSettings, SgdSettings};
+/// use candle_core::{Device, Tensor, Var};
+///
+/// let quadratic = Quadratic::new(Tensor::new(&[[2.0]], &Device::Cpu)?, Tensor::new(&[0.0], &Device::Cpu)?)?;
+/// let theta = Var::from_tensor(&Tensor::new(&[1.0], &Device::Cpu)?)?;
+/// let mut layout = Layout::default();
+/// layout.push("theta", &[1]);
+/// let mut optimizer = Optimizer::new(&theta, &layout, 0, &OptimizerSettings::Sgd(SgdSettings::default()))?;
+/// optimizer.step(&theta, &ObjectiveAt::new(&quadratic, theta.as_detached_tensor())?, 0.25)?;
+/// assert_eq!(theta.to_vec1::<f64>()?, [0.5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub enum Optimizer {
-    /// Stochastic gradient descent.
-    Sgd(Sgd),
-    /// Adam and AdamW.
-    Adam(Adam),
-}
+pub struct Optimizer(Rule);
 
 impl Optimizer {
-    /// The optimizer that the settings describe.
+    /// The optimizer that the settings describe, for a vector in which tensors lie as the layout says; what is drawn at
+    /// random follows from the seed and the step.
     ///
     /// # Errors
-    /// When candle fails.
-    pub fn new(theta: &Var, settings: &OptimizerSettings) -> Result<Self> {
-        let vars = vec![theta.clone()];
-        Ok(match settings {
-            OptimizerSettings::Sgd(settings) => Self::Sgd(Sgd::new(vars, *settings)?),
-            OptimizerSettings::Adam(settings) => {
-                Self::Adam(Adam::new(vars, AdamSettings { decoupled: false, ..*settings })?)
-            }
-            OptimizerSettings::AdamW(settings) => {
-                Self::Adam(Adam::new(vars, AdamSettings { decoupled: true, ..*settings })?)
-            }
-        })
+    /// When an optimizer is built on one that needs more than the gradient, or candle fails.
+    pub fn new(theta: &Var, layout: &Layout, seed: u64, settings: &OptimizerSettings) -> Result<Self> {
+        Ok(Self(settings.rule(theta, layout, seed)?))
     }
 
-    /// Sets the momentum that was chosen with a learning rate; Adam has none.
+    /// Sets the momentum that was chosen with a learning rate; only stochastic gradient descent has both.
     pub(crate) fn set_momentum(&mut self, chosen: HeavyBall) {
-        if let Self::Sgd(sgd) = self {
-            sgd.set_momentum(chosen.momentum);
+        if let Rule::Gradient(rule) = &mut self.0 {
+            rule.set_momentum(chosen.momentum);
         }
     }
 
-    /// One update with the gradient of the vector, at a learning rate.
+    /// One step on a batch from θ, at a learning rate.
+    ///
+    /// # Errors
+    /// When what the step asks of the batch cannot be computed.
+    pub fn step(&mut self, theta: &Var, batch: &dyn Batch, learning_rate: f64) -> Result<()> {
+        match &mut self.0 {
+            Rule::Gradient(rule) => rule.update(theta, batch.gradient()?, learning_rate),
+            Rule::Batch(rule) => rule.step(theta, batch, learning_rate),
+        }
+    }
+
+    /// The tensors that the next step depends on, by name.
     ///
     /// # Errors
     /// When candle fails.
-    pub fn step(&mut self, theta: &Var, gradient: Tensor, learning_rate: f64) -> Result<()> {
-        let mut store = GradStore::default();
-        store.insert(theta, gradient);
-        match self {
-            Self::Sgd(sgd) => {
-                sgd.set_learning_rate(learning_rate);
-                sgd.step(&store)?;
-            }
-            Self::Adam(adam) => {
-                adam.set_learning_rate(learning_rate);
-                adam.step(&store)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The vectors that the next update depends on, by name.
-    pub fn state(&self) -> Vec<(&'static str, Tensor)> {
-        match self {
-            Self::Sgd(sgd) => sgd.state(),
-            Self::Adam(adam) => adam.state(),
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        match &self.0 {
+            Rule::Gradient(rule) => rule.state(),
+            Rule::Batch(rule) => rule.state(),
         }
     }
 
-    /// Puts back what [`state`](Self::state) gave after `steps` updates: each vector that the next update depends on is
-    /// asked of `state` by its name.
+    /// Puts back what [`state`](Self::state) gave after `steps` steps: each tensor is asked of `saved` by its name, with one
+    /// of its shape and dtype.
     ///
     /// # Errors
-    /// The one that `state` gives for a vector it does not have.
-    pub fn restore(&mut self, steps: u64, state: impl Fn(&str) -> Result<Tensor>) -> Result<()> {
-        match self {
-            Self::Sgd(sgd) => sgd.restore(steps, state),
-            Self::Adam(adam) => adam.restore(steps, state),
+    /// The one that `saved` gives for a tensor it does not have.
+    pub fn restore(&mut self, steps: u64, saved: impl Fn(&str, &Tensor) -> Result<Tensor>) -> Result<()> {
+        match &mut self.0 {
+            Rule::Gradient(rule) => rule.restore(steps, &saved),
+            Rule::Batch(rule) => rule.restore(steps, &saved),
         }
     }
+}
+
+/// g + λθ.
+fn with_weight_decay(gradient: &Tensor, theta: &Tensor, weight_decay: f64) -> candle_core::Result<Tensor> {
+    if weight_decay == 0.0 { Ok(gradient.clone()) } else { gradient + (theta * weight_decay)? }
 }

@@ -1,10 +1,14 @@
 //! Stochastic gradient descent as PyTorch's `torch.optim.SGD`: with g ← ∇L + λθ and v ← μ v + g (v = g at first),
 //! θ ← θ − η v, or θ ← θ − η (g + μ v) after Nesterov.
 
+use basin_objective::Error;
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
+use super::range::{below_one, not_negative};
+use super::rule::{Resume, Saved};
+use super::with_weight_decay;
 use crate::LearningRate;
 
 /// Settings of [`Sgd`].
@@ -27,6 +31,21 @@ impl Default for SgdSettings {
     }
 }
 
+impl SgdSettings {
+    pub(super) fn check(&self) -> crate::Result<()> {
+        if self.learning_rate == LearningRate::Automatic && (self.momentum != 0.0 || self.nesterov) {
+            let message = "an automatic learning rate comes with the momentum that belongs to it";
+            return Err(Error::input(message, "leave out the momentum and Nesterov's method").into());
+        }
+        below_one("momentum", self.momentum)?;
+        not_negative("weight decay", self.weight_decay)?;
+        if self.nesterov && self.momentum == 0.0 {
+            return Err(Error::input("Nesterov's method needs a momentum", "give `--momentum 0.9`").into());
+        }
+        Ok(())
+    }
+}
+
 /// Stochastic gradient descent with momentum.
 #[derive(Debug)]
 pub struct Sgd {
@@ -36,21 +55,22 @@ pub struct Sgd {
     settings: SgdSettings,
 }
 
-impl Sgd {
-    /// Sets μ for the steps to come.
-    pub fn set_momentum(&mut self, momentum: f64) {
-        self.settings.momentum = momentum;
-    }
-
-    pub(super) fn state(&self) -> Vec<(&'static str, Tensor)> {
-        self.velocities.iter().flatten().map(|velocity| ("velocity", velocity.clone())).collect()
+impl Resume for Sgd {
+    fn state(&self) -> crate::Result<Vec<(String, Tensor)>> {
+        Ok(self.velocities.iter().flatten().map(|velocity| ("velocity".into(), velocity.clone())).collect())
     }
 
     /// There is no velocity without momentum, and none before the first step.
-    pub(super) fn restore(&mut self, steps: u64, state: impl Fn(&str) -> crate::Result<Tensor>) -> crate::Result<()> {
+    fn restore(&mut self, steps: u64, saved: &Saved<'_>) -> crate::Result<()> {
         let moves = steps > 0 && self.settings.momentum != 0.0;
-        self.velocities = vec![moves.then(|| state("velocity")).transpose()?];
+        for (var, velocity) in self.vars.iter().zip(&mut self.velocities) {
+            *velocity = moves.then(|| saved("velocity", var)).transpose()?;
+        }
         Ok(())
+    }
+
+    fn set_momentum(&mut self, momentum: f64) {
+        self.settings.momentum = momentum;
     }
 }
 
@@ -72,10 +92,7 @@ impl candle_nn::Optimizer for Sgd {
         for (var, velocity) in self.vars.iter().zip(&mut self.velocities) {
             let Some(gradient) = gradients.get(var) else { continue };
             let theta = var.as_detached_tensor();
-            let mut step = gradient.clone();
-            if weight_decay != 0.0 {
-                step = (step + (&theta * weight_decay)?)?;
-            }
+            let mut step = with_weight_decay(gradient, &theta, weight_decay)?;
             if momentum != 0.0 {
                 let moved = match velocity.take() {
                     Some(velocity) => ((velocity * momentum)? + &step)?,

@@ -9,10 +9,10 @@ use std::path::Path;
 use basin_objective::Error;
 use basin_records::study::{Run, Setting, Study as StudyRecord};
 use basin_records::{Comparison, Outcome, Provenance, Record, file};
-use basin_training::{Error as TrainingError, LearningRate, OptimizerSettings, Schedule, SgdSettings};
+use basin_training::{Error as TrainingError, Schedule};
 
 use crate::arguments::Study;
-use crate::commands::compare;
+use crate::commands::{compare, optimizer};
 use crate::device;
 use crate::exit::Ended;
 use crate::output::print;
@@ -79,7 +79,7 @@ fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units)
             setting("trained for", ending),
             setting("loss", units.loss()),
             setting("training samples", units.samples().to_string()),
-            setting("optimizer", optimizer(&training.optimizer)),
+            setting("optimizer", optimizer::described(&training.optimizer)),
             setting("schedule", schedule(&training.schedule)),
             setting("batch schedule", training.batch_schedule.to_string()),
             setting("numbers", training.dtype.clone()),
@@ -107,31 +107,6 @@ fn schedule(settings: &Schedule) -> String {
         None => String::new(),
     };
     format!("{}, {} epochs of warm-up{scaling}", settings.decay, settings.warmup_epochs)
-}
-
-/// An optimizer with all its settings, as text.
-fn optimizer(settings: &OptimizerSettings) -> String {
-    match settings {
-        OptimizerSettings::Sgd(SgdSettings { learning_rate: LearningRate::Automatic, weight_decay, .. }) => {
-            format!("sgd, learning rate and momentum auto, weight decay {weight_decay}")
-        }
-        OptimizerSettings::Sgd(sgd) => format!(
-            "sgd, learning rate {}, momentum {}{}, weight decay {}",
-            sgd.learning_rate,
-            sgd.momentum,
-            if sgd.nesterov { " (Nesterov)" } else { "" },
-            sgd.weight_decay
-        ),
-        OptimizerSettings::Adam(adam) | OptimizerSettings::AdamW(adam) => format!(
-            "{}, learning rate {}, β₁ {}, β₂ {}, ε {:e}, weight decay {}",
-            settings.name(),
-            adam.learning_rate,
-            adam.beta1,
-            adam.beta2,
-            adam.epsilon,
-            adam.weight_decay
-        ),
-    }
 }
 
 /// A record of all minima side by side.
