@@ -3,7 +3,7 @@
 use crate::basin::{Basin, field};
 
 /// All names, as `basin train --help` lists them.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "sgd",
     "adam",
     "adamw",
@@ -17,6 +17,7 @@ const NAMES: [&str; 15] = [
     "sam",
     "asam",
     "smoothout",
+    "proximal",
     "cblr",
     "lbfgs",
 ];
@@ -65,11 +66,13 @@ fn settings_that_an_optimizer_does_not_have_are_refused() {
             &["mclr has no momentum", "--optimizer sgd|rmsprop|lars"][..],
         ),
         (&["--trust", "0.1"], &["adam has no trust", "--optimizer lars"]),
-        (&["--optimizer", "lars", "--base", "sgd"], &["lars has no base", "sam|asam|smoothout"]),
+        (&["--optimizer", "lars", "--base", "sgd"], &["lars has no base", "sam|asam|smoothout|proximal"]),
         (&["--optimizer", "sam", "--base", "cblr"], &["cblr", "more than a gradient"]),
         (&["--optimizer", "sam", "--learning-rate", "auto"], &["automatic learning rate", "--optimizer sgd"]),
         (&["--optimizer", "sam", "--rho", "0"], &["rho is 0"]),
         (&["--optimizer", "smoothout", "--noise", "nan"], &["noise is NaN"]),
+        (&["--optimizer", "proximal", "--inner", "0"], &["0 inner steps"]),
+        (&["--optimizer", "proximal", "--penalty", "-1"], &["penalty is -1"]),
         (&["--optimizer", "cblr", "--probes", "0"], &["0 probes"]),
         (&["--optimizer", "lbfgs", "--batch-size", "64"], &["needs all samples", "1437"]),
         (&["--optimizer", "lars", "--trust", "-1"], &["trust coefficient is -1"]),

@@ -47,8 +47,8 @@ pub use observables::Observable;
 pub use optimizers::{
     AdaGrad, AdaGradNorm, AdaGradNormSettings, AdaGradSettings, Adam, AdamSettings, AsamSettings, Batch, CblrSettings,
     Lamb, LambSettings, Lars, LarsSettings, LbfgsSettings, Mclr, MclrSettings, ObjectiveAt, Optimizer,
-    OptimizerSettings, PercentDelta, PercentDeltaSettings, RmsProp, RmsPropSettings, SamSettings, Sgd, SgdSettings,
-    SmoothOutSettings,
+    OptimizerSettings, PercentDelta, PercentDeltaSettings, ProximalSettings, RmsProp, RmsPropSettings, SamSettings,
+    Sgd, SgdSettings, SmoothOutSettings,
 };
 pub use schedule::{Decay, Scaling, Schedule};
 pub use settings::Settings;

@@ -145,7 +145,8 @@ impl Problem {
             )
             .into());
         }
-        if settings.optimizer.needs_all_samples() && settings.batch_size < train.samples() {
+        let varies = settings.batch_schedule != BatchSchedule::Constant || settings.discard.share > 0.0;
+        if settings.optimizer.needs_all_samples() && (varies || settings.batch_size < train.samples()) {
             return Err(ObjectiveError::input(
                 format!(
                     "{} needs all samples in each step: the batch size is {}, the data has {} samples",
@@ -153,7 +154,10 @@ impl Problem {
                     settings.batch_size,
                     train.samples()
                 ),
-                format!("give `--batch-size {}`, or fewer samples", train.samples()),
+                format!(
+                    "give `--batch-size {}`, or fewer samples, without a batch schedule and discarded samples",
+                    train.samples()
+                ),
             )
             .into());
         }

@@ -41,7 +41,14 @@ pub(crate) struct OptimizerArguments {
     /// Half the width of smoothout's noise.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) noise: Option<f64>,
-    /// Optimizer that takes the steps of sam, asam and smoothout; sgd with momentum 0.9 when absent. Its settings are typed as
+    /// Proximal term of proximal.
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) penalty: Option<f64>,
+    /// Inner steps of proximal.
+    #[arg(long, value_name = "N")]
+    pub(crate) inner: Option<u32>,
+    /// Optimizer that takes the steps of sam, asam and smoothout, sgd with momentum 0.9 when absent, and of proximal, adam when
+    /// absent. Its settings are typed as
     /// if it stood alone.
     #[arg(long, value_name = "NAME", value_parser = names())]
     pub(crate) base: Option<String>,

@@ -53,6 +53,8 @@ fn typed_settings(typed: &OptimizerArguments) -> Vec<(&'static str, Value)> {
         ("clip", typed.clip.then_some(true.into())),
         ("rho", number(typed.rho)),
         ("noise", number(typed.noise)),
+        ("penalty", number(typed.penalty)),
+        ("inner", typed.inner.map(Value::from)),
         ("probes", typed.probes.map(Value::from)),
         ("history", typed.history.map(Value::from)),
     ];

@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::cblr::Cblr;
 use super::lbfgs::Lbfgs;
+use super::proximal::Proximal;
 use super::range::positive;
 use super::rule::{BatchRule, GradientRule, Rule};
 use super::sam::Sam;
 use super::smooth_out::SmoothOut;
 use super::{
     AdaGrad, AdaGradNorm, AdaGradNormSettings, AdaGradSettings, Adam, AdamSettings, AsamSettings, CblrSettings, Lamb,
-    LambSettings, Lars, LarsSettings, LbfgsSettings, Mclr, MclrSettings, PercentDelta, PercentDeltaSettings, RmsProp,
-    RmsPropSettings, SamSettings, Sgd, SgdSettings, SmoothOutSettings,
+    LambSettings, Lars, LarsSettings, LbfgsSettings, Mclr, MclrSettings, PercentDelta, PercentDeltaSettings,
+    ProximalSettings, RmsProp, RmsPropSettings, SamSettings, Sgd, SgdSettings, SmoothOutSettings,
 };
 use crate::{Error, LearningRate, Result};
 
@@ -49,6 +50,8 @@ pub enum OptimizerSettings {
     Asam(AsamSettings),
     /// SmoothOut on another optimizer.
     SmoothOut(SmoothOutSettings),
+    /// Conservative training by inner steps of another optimizer.
+    Proximal(ProximalSettings),
     /// CBLR.
     Cblr(CblrSettings),
     /// L-BFGS on all samples.
@@ -79,6 +82,7 @@ impl OptimizerSettings {
             Self::Sam(SamSettings::default()),
             Self::Asam(AsamSettings::default()),
             Self::SmoothOut(SmoothOutSettings::default()),
+            Self::Proximal(ProximalSettings::default()),
             Self::Cblr(CblrSettings::default()),
             Self::Lbfgs(LbfgsSettings::default()),
         ]
@@ -100,6 +104,7 @@ impl OptimizerSettings {
             Self::Sam(_) => "sam",
             Self::Asam(_) => "asam",
             Self::SmoothOut(_) => "smoothout",
+            Self::Proximal(_) => "proximal",
             Self::Cblr(_) => "cblr",
             Self::Lbfgs(_) => "lbfgs",
         }
@@ -120,6 +125,7 @@ impl OptimizerSettings {
             Self::Sam(settings) => settings.base.learning_rate(),
             Self::Asam(settings) => settings.base.learning_rate(),
             Self::SmoothOut(settings) => settings.base.learning_rate(),
+            Self::Proximal(settings) => settings.base.learning_rate(),
             Self::Cblr(settings) => settings.learning_rate.into(),
             Self::Lbfgs(settings) => settings.learning_rate.into(),
         }
@@ -149,6 +155,7 @@ impl OptimizerSettings {
             Self::Sam(settings) => settings.check(),
             Self::Asam(settings) => settings.check(),
             Self::SmoothOut(settings) => settings.check(),
+            Self::Proximal(settings) => settings.check(),
             Self::Cblr(settings) => settings.check(),
             Self::Lbfgs(settings) => settings.check(),
         }
@@ -171,6 +178,7 @@ impl OptimizerSettings {
             Self::Sam(settings) => Some(&settings.base),
             Self::Asam(settings) => Some(&settings.base),
             Self::SmoothOut(settings) => Some(&settings.base),
+            Self::Proximal(settings) => Some(&settings.base),
             _ => None,
         }
     }
@@ -201,6 +209,7 @@ impl OptimizerSettings {
             Self::Sam(settings) => batch(Sam::plain(settings, base(&settings.base)?)),
             Self::Asam(settings) => batch(Sam::adaptive(settings, base(&settings.base)?)),
             Self::SmoothOut(settings) => batch(SmoothOut::new(settings, seed, base(&settings.base)?)),
+            Self::Proximal(settings) => batch(Proximal::new(settings, base(&settings.base)?)),
             Self::Cblr(settings) => batch(Cblr::new(*settings, seed)),
             Self::Lbfgs(settings) => batch(Lbfgs::new(*settings, theta)),
         })
