@@ -331,7 +331,7 @@ fn the_studies_that_ship_run_to_their_pages() {
     let studies = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/studies");
     let mut files: Vec<_> = std::fs::read_dir(studies).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 6, "{files:?}");
+    assert!(files.len() >= 11, "{files:?}");
     for file in files {
         let basin = Basin::new();
         let small = [
