@@ -28,6 +28,7 @@ mod error;
 mod learning_rate;
 mod observables;
 mod optimizers;
+mod problem;
 mod schedule;
 mod settings;
 mod stability;

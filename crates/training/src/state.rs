@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use basin_objective::Error as ObjectiveError;
 use basin_objective::weights::{self, Weights};
-use basin_objective::{Error as ObjectiveError, models::Model};
-use basin_tape::{Layout, vector};
+use basin_tape::vector;
 use candle_core::{Device, Tensor, Var};
 
 use crate::Result;
@@ -13,6 +13,7 @@ use crate::batch_schedule::BatchSchedule;
 use crate::controller::Controller;
 use crate::observables::AlongSteps;
 use crate::optimizers::Optimizer;
+use crate::problem::Start;
 use crate::settings::Settings;
 
 /// The fields of a [`Controller`] in the file.
@@ -20,33 +21,6 @@ const CONTROLLER: [&str; 3] = ["controller.largest", "controller.condition", "co
 /// Where the sums of what was observed along the steps stand in the file, and the number of these steps.
 const OBSERVED: &str = "observed.";
 const OBSERVED_STEPS: &str = "observed_steps";
-
-/// What a run starts from, on the host.
-#[derive(Debug)]
-pub(crate) struct Start {
-    pub(crate) parameters: Tensor,
-    pub(crate) buffers: Tensor,
-    /// Of the parameters.
-    pub(crate) layout: Layout,
-}
-
-impl Start {
-    /// The weights of the checkpoint that the settings name, or else drawn ones.
-    pub(crate) fn new(model: &Model, settings: &Settings) -> Result<Self> {
-        let (dtype, layout) = (settings.dtype()?, model.parameters().clone());
-        Ok(match &settings.start {
-            Some(path) => {
-                let gathered = model.gather(&Weights::read(Path::new(path))?, dtype)?;
-                Self { parameters: gathered.parameters, buffers: gathered.buffers, layout }
-            }
-            None => Self {
-                parameters: model.initial_parameters(settings.seed, dtype)?,
-                buffers: model.initial_buffers(dtype)?,
-                layout,
-            },
-        })
-    }
-}
 
 /// What a run that diverged goes back to.
 #[derive(Debug)]

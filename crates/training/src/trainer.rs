@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use basin_objective::data::{DataSpec, Dataset, Split};
-use basin_objective::models::{BatchNorm, Model, ModelSpec};
-use basin_objective::{Error as ObjectiveError, LossSpec, Network, NetworkOptions, Objective, SampledNetwork, random};
+use basin_objective::{Error as ObjectiveError, LossSpec, Network, Objective, SampledNetwork, random};
 use basin_records::Training;
 use basin_records::training::{Epoch, Settings as RecordedSettings};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
 
 use crate::batch::{BatchAt, Drawn, Gradient, StepAt, TrainingBatch};
@@ -18,8 +16,9 @@ use crate::checkpoint::CheckpointMetadata;
 use crate::controller::BatchGaussNewton;
 use crate::directory::RunDirectory;
 use crate::observables::{AtEpoch, Observable, Update};
+use crate::problem::Problem;
 use crate::settings::Settings;
-use crate::state::{InUse, Start, State};
+use crate::state::{InUse, State};
 use crate::{Error, LearningRate, Result};
 
 /// Relative fall of the train loss that counts as an improvement.
@@ -115,93 +114,6 @@ pub fn train_on(
 pub fn check(settings: &Settings) -> Result<usize> {
     settings.check()?;
     Ok(Problem::load(settings)?.model.parameters().len())
-}
-
-/// What is trained on what.
-struct Problem {
-    model: Model,
-    loss: LossSpec,
-    train: Dataset,
-    test: Option<Dataset>,
-    start: Start,
-}
-
-impl Problem {
-    fn load(settings: &Settings) -> Result<Self> {
-        let data: DataSpec = settings.data.parse()?;
-        let spec: ModelSpec = settings.model.parse()?;
-        let mut train = Dataset::load(&data, Split::Train)?;
-        if let Some(samples) = settings.samples {
-            train = train.take(samples)?;
-        }
-        if settings.label_noise != 0.0 {
-            train = train.with_label_noise(settings.label_noise, settings.seed)?;
-        }
-        let batch_size = settings.batch_schedule.largest(settings.batch_size);
-        if batch_size > train.samples() {
-            return Err(ObjectiveError::input(
-                format!("the batch size is {batch_size}, the data has {} samples", train.samples()),
-                "give batch sizes of at most the number of samples",
-            )
-            .into());
-        }
-        let varies = settings.batch_schedule != BatchSchedule::Constant || settings.discard.share > 0.0;
-        if settings.optimizer.needs_all_samples() && (varies || settings.batch_size < train.samples()) {
-            return Err(ObjectiveError::input(
-                format!(
-                    "{} needs all samples in each step: the batch size is {}, the data has {} samples",
-                    settings.optimizer.name(),
-                    settings.batch_size,
-                    train.samples()
-                ),
-                format!(
-                    "give `--batch-size {}`, or fewer samples, without a batch schedule and discarded samples",
-                    train.samples()
-                ),
-            )
-            .into());
-        }
-        let loss = settings.loss()?.unwrap_or_else(|| LossSpec::default_for(&train));
-        let model = Model::new(&spec, train.sample_shape(), loss.outputs(&train)?)?;
-        check_batch_norm(&model, settings)?;
-        let test = Dataset::load_if_any(&data, Split::Test)?;
-        settings.augmentation.check(train.sample_shape())?;
-        let start = Start::new(&model, settings)?;
-        Ok(Self { model, loss, train, test, start })
-    }
-
-    fn network(&self, data: &Dataset, dtype: DType, device: &Device, buffers: &Tensor) -> Result<Network<'_>> {
-        Ok(Network::new(&self.model, buffers, self.loss, data, self.options(dtype, device))?)
-    }
-
-    fn options(&self, dtype: DType, device: &Device) -> NetworkOptions {
-        NetworkOptions { dtype, device: device.clone(), ..NetworkOptions::default() }
-    }
-}
-
-/// Refuses what does not go with a batch norm, or without one.
-fn check_batch_norm(model: &Model, settings: &Settings) -> Result<()> {
-    let coupled = !model.program(BatchNorm::Batch).batch_statistics().is_empty();
-    let name = model.name();
-    let (message, hint) = match (settings.ghost_batch, settings.micro_batch, settings.batch_schedule) {
-        (Some(_), _, _) if !coupled => (
-            format!("a ghost batch is what batch norm takes its statistics over, and `{name}` has no batch norm"),
-            "leave the ghost batch out; `--micro-batch` bounds the memory of a step",
-        ),
-        (None, Some(size), _) if coupled => (
-            format!(
-                "the batch norm of `{name}` takes its statistics over the batch: micro-batches of {size} samples would \
-                 train another function"
-            ),
-            "ask for that with `--ghost-batch`, or leave the micro-batch out",
-        ),
-        (_, _, BatchSchedule::Test { .. }) if coupled => (
-            format!("with the batch norm of `{name}` a sample's gradient depends on the others of its batch"),
-            "use a model without batch norm, or another batch schedule",
-        ),
-        _ => return Ok(()),
-    };
-    Err(ObjectiveError::input(message, hint).into())
 }
 
 struct Trainer<'a> {
