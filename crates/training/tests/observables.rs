@@ -167,6 +167,14 @@ fn curvature_at_the_end_of_an_epoch_is_that_of_dense_matrices() {
     let single: Vec<DVector<f64>> = (0..N).map(|i| dense.gradient(theta, &[i]) - &gradient).collect();
     let trace = |of: &dyn Fn(&DVector<f64>) -> f64| single.iter().map(of).sum::<f64>() / (N - 1) as f64;
     near(found["noise_scale_simple"], trace(&|e| e.norm_squared()) / gradient.norm_squared(), ROUNDING);
+    let squares: f64 = (0..16)
+        .map(|draw| basin_sharpness::batch_hessian::batch(N, 10, draw, settings.seed + 2))
+        .map(|positions| dense.gradient(theta, &positions).norm_squared())
+        .sum::<f64>()
+        / 16.0;
+    let (b, n, whole) = (10.0, N as f64, gradient.norm_squared());
+    let true_norm = (n * whole - b * squares) / (n - b);
+    near(found["noise_scale_two_sizes"], (squares - whole) / (1.0 / b - 1.0 / n) / true_norm, ROUNDING);
     let expected = trace(&|e| (e.transpose() * &hessian * e)[0]) / (gradient.transpose() * &hessian * &gradient)[0];
     let apart = (found["noise_scale"] - expected).abs();
     assert!(apart < 4.0 * found["noise_scale.stderr"], "{apart} of {expected}");

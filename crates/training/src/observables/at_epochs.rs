@@ -112,7 +112,8 @@ impl AtEpoch<'_> {
         layers.iter().map(|layer| Ok((format!("{name}.{}", layer.name), of(layer)?))).collect()
     }
 
-    /// tr Σ from the variances of groups of samples; tr(HΣ) from the gradients of batches, whose deviations e from the mean have
+    /// tr Σ from the variances of groups of samples, and from ‖g_b‖² of batches of b and ‖G‖² of all N as (‖g_b‖² − ‖G‖²)/(1/b − 1/N) over
+    /// (N ‖G‖² − b ‖g_b‖²)/(N − b); tr(HΣ) from the gradients of batches, whose deviations e from the mean have
     /// E eᵀHe = tr(HΣ)/𝔟.
     fn noise_scale(&self) -> basin_objective::Result<Observed> {
         let (moment, _) = SecondMoment::measure(self.batches, self.theta, self.seed, |_| Ok(()))?;
@@ -131,8 +132,17 @@ impl AtEpoch<'_> {
             self.of_batches(size, |batch| Ok((batch.gradient(self.theta)?.1.to_dtype(DType::F64)? - &mean)?))?;
         let forms = deviations.iter().map(along).collect::<basin_objective::Result<Vec<f64>>>()?;
         let (form, stderr) = mean_and_error(&forms);
+        let squared = |e: &Tensor| {
+            let gradient = (e + &mean)?;
+            Ok::<_, ObjectiveError>(vector::dot(&gradient, &gradient)?)
+        };
+        let squared = deviations.iter().map(squared).collect::<basin_objective::Result<Vec<f64>>>()?;
+        let (of_batches, _) = mean_and_error(&squared);
+        let (b, n) = (size as f64, self.batches.samples() as f64);
+        let two_sizes = (of_batches - squared_norm) / inverse / ((n * squared_norm - b * of_batches) / (n - b));
         Ok(vec![
             ("noise_scale_simple".into(), trace / squared_norm),
+            ("noise_scale_two_sizes".into(), two_sizes),
             ("noise_scale".into(), form / inverse / curvature),
             ("noise_scale.stderr".into(), (stderr / inverse / curvature).abs()),
         ])

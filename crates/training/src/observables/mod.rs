@@ -32,8 +32,9 @@ pub enum Observable {
     /// `radius.LAYER`: the median of (1 + gᵢ²)^{3/2}/|Hᵢᵢ| (equation 9), with the diagonal by XDiag.
     Radius,
     /// `noise_scale_simple` = tr Σ/‖G‖² and `noise_scale` = tr(HΣ)/(GᵀHG), with the covariance Σ of single samples' gradients
-    /// about their mean G (McCandlish and others, "An empirical model of large-batch training", 2018), and `noise_scale.stderr`
-    /// of tr(HΣ) over GᵀHG.
+    /// about their mean G (McCandlish and others, "An empirical model of large-batch training", 2018), `noise_scale.stderr` of
+    /// tr(HΣ) over GᵀHG, and `noise_scale_two_sizes`, what tr Σ/‖G‖² is by their appendix A from the norms of gradients at two batch
+    /// sizes, the training one and all samples.
     NoiseScale,
     /// `lambda_max`, the largest eigenvalue of the Hessian, with `lambda_max.residual`, and `two_over_rate` = 2/η (Cohen and
     /// others, "Gradient descent on neural networks typically occurs at the edge of stability", 2021).
