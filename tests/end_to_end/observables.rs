@@ -43,10 +43,15 @@ fn a_study_file_asks_for_it_too() {
     basin.write(
         "study.toml",
         "batch_sizes = [50, 100]\nseeds = 1\nalong = 1\n[training]\nmodel = \"mlp:64-8-10:relu\"\nsamples = 100\nepochs = 1\n\
-         observe = [\"lambda-max\", \"stride\"]\n[keskar]\ndraws = 1\ndimension = 5\n",
+         observe = [\"lambda-max\", \"stride\"]\nlabel_noise = 0.25\n[training.discard]\nshare = 0.5\n[keskar]\ndraws = 1\ndimension = 5\n",
     );
     basin.run(&["study", "study.toml", "--out", "study", "-q"]);
     let record: serde_json::Value = serde_json::from_slice(&basin.read("study/records/training-b50-s0.json")).unwrap();
     let observed = &record["result"]["epochs"][0]["observed"];
+    let page = String::from_utf8(basin.read("study/index.html")).unwrap();
+    assert!(
+        page.contains("label noise") && page.contains("the share 0.5 of each batch"),
+        "the page says what was done"
+    );
     assert!(observed["lambda_max"].as_f64() > Some(0.0) && observed["stride"].as_f64() > Some(0.0), "{observed}");
 }

@@ -16,7 +16,7 @@ use crate::commands::{compare, optimizer};
 use crate::device;
 use crate::exit::Ended;
 use crate::output::print;
-use settings::StudySettings;
+use settings::{StudySettings, TrainingSection};
 use units::Units;
 
 pub(crate) fn run(arguments: &Study) -> anyhow::Result<Ended> {
@@ -71,20 +71,22 @@ fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units)
             )
         }
     };
+    let mut held_equal = vec![
+        setting("model", training.model.clone()),
+        setting("data", training.data.clone()),
+        setting("trained for", ending),
+        setting("loss", units.loss()),
+        setting("training samples", units.samples().to_string()),
+        setting("optimizer", optimizer::described(&training.optimizer)),
+        setting("schedule", schedule(&training.schedule)),
+        setting("batch schedule", training.batch_schedule.to_string()),
+        setting("numbers", training.dtype.clone()),
+        setting("seeds", (0..settings.seeds).map(|seed| seed.to_string()).collect::<Vec<_>>().join(", ")),
+    ];
+    held_equal.extend(interventions(training).into_iter().map(|(name, value)| setting(name, value)));
     let study = StudyRecord {
         title: settings.title.clone(),
-        held_equal: vec![
-            setting("model", training.model.clone()),
-            setting("data", training.data.clone()),
-            setting("trained for", ending),
-            setting("loss", units.loss()),
-            setting("training samples", units.samples().to_string()),
-            setting("optimizer", optimizer::described(&training.optimizer)),
-            setting("schedule", schedule(&training.schedule)),
-            setting("batch schedule", training.batch_schedule.to_string()),
-            setting("numbers", training.dtype.clone()),
-            setting("seeds", (0..settings.seeds).map(|seed| seed.to_string()).collect::<Vec<_>>().join(", ")),
-        ],
+        held_equal,
         runs: units
             .runs()
             .map(|run| Run {
@@ -98,6 +100,20 @@ fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units)
     };
     Record::new(Provenance::now(), Outcome::Study(study)).write(&directory.join("study.json"))?;
     Ok(())
+}
+
+/// What is done to the batches, where something is.
+fn interventions(training: &TrainingSection) -> Vec<(&'static str, String)> {
+    let discarded = match training.discard.epochs {
+        Some(epochs) => format!("the share {} of each batch, in the first {epochs} epochs", training.discard.share),
+        None => format!("the share {} of each batch", training.discard.share),
+    };
+    let all = [
+        ("augmentation", training.augmentation.to_string(), !training.augmentation.is_none()),
+        ("discarded", discarded, training.discard.share > 0.0),
+        ("label noise", training.label_noise.to_string(), training.label_noise > 0.0),
+    ];
+    all.into_iter().filter(|(.., on)| *on).map(|(name, value, _)| (name, value)).collect()
 }
 
 /// A schedule of the learning rate, as text.
