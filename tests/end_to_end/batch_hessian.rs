@@ -44,6 +44,8 @@ fn what_cannot_be_measured_is_refused() {
         assert_eq!(ended.code, 2, "{ended:?}");
         assert!(ended.stderr.contains("hint: "), "{ended:?}");
     }
+    let single = ["batch-hessian", COMMAND[1], "--samples", "1", "--batch-sizes", "1"];
+    basin.run(&single).assert_refused(&["single sample has no noise"]);
     let ended =
         basin.run(&[&COMMAND[..], &["--batch-sizes", "8", "--draws", "1", "--max-products", "2", "-q"]].concat());
     assert_eq!(ended.code, 3, "{ended:?}");

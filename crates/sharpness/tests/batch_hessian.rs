@@ -120,7 +120,7 @@ fn indefinite(samples: usize, size: usize) -> Samples {
 }
 
 fn measure(samples: &Samples, options: &BatchHessianOptions, matrix: CurvatureMatrix) -> BatchHessian {
-    options.measure(samples, &samples.theta(), matrix, &(), |_| Ok(())).unwrap().0
+    options.measure(samples, &samples.theta(), matrix, &(), |_| Ok(())).unwrap().result
 }
 
 fn options(batch_sizes: &[usize], draws: usize) -> BatchHessianOptions {
@@ -426,7 +426,8 @@ fn figures_of_a_network_are_those_of_its_dense_hessians() {
         DMatrix::from_row_slice(size, size, &rows.flatten_all().unwrap().to_vec1::<f64>().unwrap())
     };
     let options = BatchHessianOptions { adam: Some(AdamOptions::default()), ..options(&[B, N], 3) };
-    let (found, work) = options.measure(batches, &theta, CurvatureMatrix::Hessian, &(), |_| Ok(())).unwrap();
+    let measured = options.measure(batches, &theta, CurvatureMatrix::Hessian, &(), |_| Ok(())).unwrap();
+    let (found, work, moment) = (measured.result, measured.work, measured.second_moment.unwrap());
     assert!(found.converged() && work.products > 0);
 
     let all = dense(&(0..N).collect::<Vec<_>>());
@@ -464,7 +465,6 @@ fn figures_of_a_network_are_those_of_its_dense_hessians() {
     let predicted = spiked_wigner(lambda, total * inverse_effective_batch(B, N), true);
     let error = 4.0 * row.predicted_lambda_max_stderr.unwrap() + 1e-7 * lambda;
     assert!((row.predicted_lambda_max - predicted).abs() < error, "{row:?}, {predicted}");
-    let (moment, _) = SecondMoment::measure(batches, &theta, 0, |_| Ok(())).unwrap();
     let scale = moment.at(inverse_effective_batch(B, N)).unwrap().to_vec1::<f64>().unwrap();
     let scale = DVector::from_vec(scale).map(|moment| 1.0 / (moment.sqrt() + 1e-8).sqrt());
     let scale = DMatrix::from_diagonal(&scale);
@@ -514,5 +514,5 @@ fn what_cannot_be_measured_is_refused() {
     let density = DensityOptions { probes: 0, ..DensityOptions::default() };
     assert!(refused(BatchHessianOptions { density: Some(density), ..options(&[4], 2) }));
     assert!(refused(BatchHessianOptions { shard: Some((3, 2)), ..options(&[4], 2) }));
-    assert!(options(&[4, 16], 2).check(16).is_ok());
+    assert!(options(&[4, 16], 2).check(16).is_ok() && options(&[1], 2).check(1).is_err());
 }

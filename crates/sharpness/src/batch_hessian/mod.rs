@@ -105,6 +105,17 @@ impl DrawLog for () {
     }
 }
 
+/// What [`BatchHessianOptions::measure`] gives.
+#[derive(Clone, Debug)]
+pub struct Measurement {
+    /// For the record.
+    pub result: BatchHessian,
+    /// What it took.
+    pub work: Work,
+    /// What Adam's preconditioner was made of, where its matrices were measured.
+    pub second_moment: Option<SecondMoment>,
+}
+
 /// Where a run stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
@@ -170,8 +181,9 @@ impl BatchHessianOptions {
     /// Refuses what cannot be measured on so many samples.
     ///
     /// # Errors
-    /// When a batch size is 0, larger than N or given twice, there are no draws, β is not in [0, 1), or the part does not exist.
+    /// When there are fewer than two samples, a batch size is 0, larger than N or given twice, there are no draws, β is not in [0, 1), or the part does not exist.
     pub fn check(&self, samples: usize) -> Result<()> {
+        noise::check(samples)?;
         if let Some(size) = self.batch_sizes.iter().find(|&&size| size == 0 || size > samples) {
             return Err(Error::input(
                 format!("the batch size {size} is not between 1 and the {samples} samples analysed"),
@@ -227,7 +239,7 @@ impl BatchHessianOptions {
         matrix: CurvatureMatrix,
         log: &dyn DrawLog,
         observe: impl Fn(Progress) -> Result<()> + Sync,
-    ) -> Result<(BatchHessian, Work)> {
+    ) -> Result<Measurement> {
         let (samples, seed) = (objective.samples(), self.lanczos.seed);
         self.check(samples)?;
         let observed = |stage: Stage, total: usize| {
@@ -292,7 +304,7 @@ impl BatchHessianOptions {
             },
             noise: pairs.noise(),
         };
-        Ok((result, work))
+        Ok(Measurement { result, work, second_moment })
     }
 
     /// About what [`measure`](Self::measure) does on so many samples where each search for eigenvalues takes `products`.

@@ -109,9 +109,7 @@ impl Pairs {
         observe: impl Fn(usize) -> Result<()> + Sync,
     ) -> Result<(Self, Work)> {
         let samples = objective.samples();
-        if samples < 2 {
-            return Err(Error::input("a single sample has no noise between samples", "analyse at least 2 samples"));
-        }
+        check(samples)?;
         let batch_size = BATCH_SIZE.min(samples / 2);
         let pair = |&pair: &usize| {
             let found = figures(objective, theta, matrix, directions, (seed, pair, batch_size));
@@ -185,6 +183,14 @@ impl Pairs {
             groups: self.figures.len() as u64,
             probes: PROBES as u64,
         }
+    }
+}
+
+/// Refuses samples between which nothing can vary.
+pub(super) fn check(samples: usize) -> Result<()> {
+    match samples {
+        0 | 1 => Err(Error::input("a single sample has no noise between samples", "analyse at least 2 samples")),
+        _ => Ok(()),
     }
 }
 

@@ -16,22 +16,18 @@ use crate::subject::Subject;
 pub(super) fn run(
     subject: &Subject,
     batches: &SampledNetwork,
-    options: &BatchHessianOptions,
+    (options, second_moment): (&BatchHessianOptions, Option<&SecondMoment>),
     check: &StabilityCheck,
     measured: &mut Measured,
     quiet: bool,
 ) -> anyhow::Result<f64> {
     let (loss, level) = divergence_level(batches, &subject.theta)?;
     measured.check = Some(Check { steps: check.steps as u64, runs: check.runs as u64, loss, level });
-    let second_moment = options
-        .adam
-        .map(|_| SecondMoment::measure(batches, &subject.theta, options.lanczos.seed, |_| interruption::check()));
-    let second_moment = second_moment.transpose()?.map(|(moment, _)| moment);
     // One part has the first batch of a size, and makes the runs at it.
     let ours = measured.rows.iter().filter(|row| row.values.iter().any(|draw| draw.draw == 0));
     let mut todo = Vec::new();
     for row in ours {
-        todo.extend(descents(row, options, second_moment.as_ref(), batches.samples())?);
+        todo.extend(descents(row, options, second_moment, batches.samples())?);
     }
     let total = (todo.len() * check.total_steps()) as u64;
     let progress = Mutex::new((0, Progress::new(format!("runs {}", subject.path.display()), total, quiet)));

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use basin_objective::SampledObjective as _;
 use basin_records::{Outcome, Record};
-use basin_sharpness::batch_hessian::{DrawLog, Progress as At, Stage};
+use basin_sharpness::batch_hessian::{DrawLog, Measurement, Progress as At, Stage};
 use basin_sharpness::deterministic_gradient;
 
 use crate::arguments::BatchHessian;
@@ -84,15 +84,17 @@ fn measure(subject: &Subject, request: &Request, log: &dyn DrawLog, quiet: bool)
         }
         interruption::check()
     };
-    let (mut measured, work) = options.measure(&batches, &subject.theta, *matrix, log, observe)?;
+    let Measurement { mut result, work, second_moment } =
+        options.measure(&batches, &subject.theta, *matrix, log, observe)?;
     drop(shown);
     // Linearizing costs a gradient.
     let mut sample_gradients = work.linearized as f64 + matrix.gradient_equivalents(1.0) * work.sample_products as f64;
     if let Some(check) = check {
-        sample_gradients += check::run(subject, &batches, options, check, &mut measured, quiet)?;
+        sample_gradients +=
+            check::run(subject, &batches, (options, second_moment.as_ref()), check, &mut result, quiet)?;
     }
     let mut provenance = subject.provenance(started)?;
     provenance.products = Some(work.products as u64);
     provenance.gradient_equivalents = Some(sample_gradients / batches.samples() as f64);
-    Ok(Record::new(provenance, Outcome::BatchHessian(Box::new(measured))))
+    Ok(Record::new(provenance, Outcome::BatchHessian(Box::new(result))))
 }
