@@ -67,6 +67,9 @@ pub enum Scale {
 pub struct Row {
     /// The checkpoint file.
     pub file: String,
+    /// The study's variant that it was trained by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Batch size that it was trained with.
     #[serde(default)]
     pub batch_size: Option<u64>,

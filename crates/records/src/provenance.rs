@@ -28,6 +28,9 @@ pub struct Provenance {
     /// Batch size that the checkpoint was trained with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u64>,
+    /// Name of the study's variant that the checkpoint was trained by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Epochs that the checkpoint was trained for; 0 is the initial weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,

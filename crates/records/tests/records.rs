@@ -12,7 +12,7 @@ use basin_records::keskar::{Columns, Measurement, Subspace};
 use basin_records::line::Endpoint;
 use basin_records::sharpness::{self, Measure};
 use basin_records::spectrum::{Density, Eigenvalue, End, Estimate, Matrix};
-use basin_records::study::{Run, Setting};
+use basin_records::study::{Run, Setting, Variant};
 use basin_records::training::{Epoch, Settings};
 use basin_records::{
     BatchHessian, Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance, Record,
@@ -236,10 +236,19 @@ fn batch_hessian() -> Outcome {
 
 fn study() -> Outcome {
     Outcome::Study(Study {
-        title: None,
+        published: vec!["Sharper.".into()],
         held_equal: vec![Setting { name: "epochs".into(), value: "30".into() }],
-        runs: vec![Run { batch_size: 16, seed: 0, checkpoint: "a.safetensors".into(), directory: "runs/a".into() }],
+        variants: vec![Variant { name: "half".into(), value: Some(0.5), settings: Vec::new() }],
+        swept: Some("discard.share".into()),
+        runs: vec![Run {
+            variant: Some("half".into()),
+            batch_size: 16,
+            seed: 0,
+            checkpoint: "a.safetensors".into(),
+            directory: "runs/a".into(),
+        }],
         records: vec!["records/a.json".into()],
+        ..Study::default()
     })
 }
 
@@ -285,7 +294,7 @@ fn the_json_of_every_kind_is_as_promised() {
         ),
         (
             Record::new(bare(), study()),
-            r#"{"schema":"basin/1","kind":"study","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"held_equal":[{"name":"epochs","value":"30"}],"runs":[{"batch_size":16,"seed":0,"checkpoint":"a.safetensors","directory":"runs/a"}],"records":["records/a.json"]}}"#,
+            r#"{"schema":"basin/1","kind":"study","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"published":["Sharper."],"held_equal":[{"name":"epochs","value":"30"}],"variants":[{"name":"half","value":0.5,"settings":[]}],"swept":"discard.share","runs":[{"variant":"half","batch_size":16,"seed":0,"checkpoint":"a.safetensors","directory":"runs/a"}],"records":["records/a.json"]}}"#,
         ),
         (
             Record::new(bare(), unknown()),

@@ -153,6 +153,7 @@ pub(super) fn row(subject: &Subject, keskar: &Record, spectrum: &Record) -> anyh
     };
     Ok(Row {
         file: subject.path.display().to_string(),
+        variant: None,
         batch_size: subject.metadata.batch_size,
         seed: subject.metadata.seed,
         loss: Some(here.loss),

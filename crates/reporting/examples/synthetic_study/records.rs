@@ -62,13 +62,14 @@ fn study(runs: &[(u64, u64)]) -> Study {
         runs: runs
             .iter()
             .map(|&(batch_size, seed)| Run {
+                variant: None,
                 batch_size,
                 seed,
                 checkpoint: path(batch_size, seed),
                 directory: format!("runs/b{batch_size}-s{seed}"),
             })
             .collect(),
-        records: Vec::new(),
+        ..Study::default()
     }
 }
 

@@ -90,6 +90,7 @@ fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units)
         runs: units
             .runs()
             .map(|run| Run {
+                variant: None,
                 batch_size: run.batch_size as u64,
                 seed: run.seed,
                 checkpoint: format!("{}/checkpoints/last.safetensors", run.directory()),
@@ -97,6 +98,7 @@ fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units)
             })
             .collect(),
         records: units.records(),
+        ..StudyRecord::default()
     };
     Record::new(Provenance::now(), Outcome::Study(study)).write(&directory.join("study.json"))?;
     Ok(())
