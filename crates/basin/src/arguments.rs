@@ -487,6 +487,10 @@ pub(crate) struct Study {
     /// Number of seeds, 0 to N − 1, for each batch size.
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u64>,
+    /// Do the i-th of n parts of the runs, like 1/4, to share the work among machines: `basin report` draws what the parts
+    /// left once it lies in one directory, and the same command without this does what is left to do there.
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub(crate) shard: Option<(usize, usize)>,
     /// Where the study's checkpoints, records and page go.
     #[arg(long, value_name = "DIR", default_value = "runs/study")]
     pub(crate) out: PathBuf,
@@ -512,6 +516,14 @@ pub(crate) struct Inspect {
     pub(crate) data: Option<String>,
     #[command(flatten)]
     pub(crate) machine: Machine,
+}
+
+/// A part of a number of parts.
+fn shard(text: &str) -> Result<(usize, usize), Error> {
+    let parts = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    parts
+        .filter(|(part, parts)| (1..=*parts).contains(part))
+        .ok_or_else(|| Error::input(format!("`{text}` is no part of a whole"), "write it like 1/4"))
 }
 
 /// A number of threads that a machine may have: too many would exhaust it.

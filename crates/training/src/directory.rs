@@ -109,7 +109,12 @@ impl RunDirectory {
 
     /// Where the checkpoint after an epoch lies.
     pub fn checkpoint(&self, epoch: u64) -> PathBuf {
-        self.path.join("checkpoints").join(format!("epoch-{epoch:05}.safetensors"))
+        Self::checkpoint_in(&self.path, epoch)
+    }
+
+    /// Where the checkpoint after an epoch lies in the directory of a run, be it there or not.
+    pub fn checkpoint_in(run: &Path, epoch: u64) -> PathBuf {
+        run.join("checkpoints").join(format!("epoch-{epoch:05}.safetensors"))
     }
 
     /// Where the checkpoint at the end of the run lies.

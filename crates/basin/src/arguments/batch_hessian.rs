@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use basin_objective::Error;
 use clap::{Args, ValueEnum};
 
-use super::Common;
+use super::{Common, shard};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BatchMatrixArgument {
@@ -83,12 +82,4 @@ pub(crate) struct BatchHessian {
     pub(crate) max_products: usize,
     #[command(flatten)]
     pub(crate) common: Common,
-}
-
-/// A part of a number of parts.
-fn shard(text: &str) -> Result<(usize, usize), Error> {
-    let parts = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
-    parts
-        .filter(|(part, parts)| (1..=*parts).contains(part))
-        .ok_or_else(|| Error::input(format!("`{text}` is no part of a whole"), "write it like 1/4"))
 }

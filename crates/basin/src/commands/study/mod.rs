@@ -1,22 +1,25 @@
 //! `basin study`: train at each batch size and seed, measure, report.
 
+mod advance;
+mod record;
+mod runs;
 mod settings;
+mod side_by_side;
 mod units;
+mod variants;
 
 use std::fs;
 use std::path::Path;
 
 use basin_objective::Error;
-use basin_records::study::{Run, Setting, Study as StudyRecord};
-use basin_records::{Comparison, Outcome, Provenance, Record, file};
-use basin_training::{Error as TrainingError, Schedule};
+use basin_records::file;
+use basin_training::Error as TrainingError;
 
 use crate::arguments::Study;
-use crate::commands::{compare, optimizer};
 use crate::device;
 use crate::exit::Ended;
 use crate::output::print;
-use settings::{StudySettings, TrainingSection};
+use settings::StudySettings;
 use units::Units;
 
 pub(crate) fn run(arguments: &Study) -> anyhow::Result<Ended> {
@@ -24,9 +27,9 @@ pub(crate) fn run(arguments: &Study) -> anyhow::Result<Ended> {
     let settings = StudySettings::resolve(arguments)?;
     settings.check()?;
     claim(&arguments.out, &settings)?;
-    let units = Units::new(&settings, &arguments.out, &arguments.machine, device)?;
+    let units = Units::new(&settings, arguments, device)?;
     let ended = units.work()?;
-    write_study_record(&settings, &arguments.out, &units)?;
+    record::write(&settings, &arguments.out, &units)?;
     basin_reporting::draw(&arguments.out)?;
     print(&arguments.out.join("index.html").display().to_string())?;
     Ok(ended)
@@ -57,78 +60,4 @@ fn claim(directory: &Path, settings: &StudySettings) -> anyhow::Result<()> {
     }
     file::replace(&path, toml::to_string_pretty(settings)?.as_bytes())?;
     Ok(())
-}
-
-fn write_study_record(settings: &StudySettings, directory: &Path, units: &Units) -> anyhow::Result<()> {
-    let setting = |name: &str, value: String| Setting { name: name.into(), value };
-    let training = &settings.training;
-    let ending = match training.patience {
-        None => format!("{} epochs", training.epochs),
-        Some(patience) => {
-            format!(
-                "until the train loss has not fallen by 1 % in {patience} epochs, at most {} epochs",
-                training.epochs
-            )
-        }
-    };
-    let mut held_equal = vec![
-        setting("model", training.model.clone()),
-        setting("data", training.data.clone()),
-        setting("trained for", ending),
-        setting("loss", units.loss()),
-        setting("training samples", units.samples().to_string()),
-        setting("optimizer", optimizer::described(&training.optimizer)),
-        setting("schedule", schedule(&training.schedule)),
-        setting("batch schedule", training.batch_schedule.to_string()),
-        setting("numbers", training.dtype.clone()),
-        setting("seeds", (0..settings.seeds).map(|seed| seed.to_string()).collect::<Vec<_>>().join(", ")),
-    ];
-    held_equal.extend(interventions(training).into_iter().map(|(name, value)| setting(name, value)));
-    let study = StudyRecord {
-        title: settings.title.clone(),
-        held_equal,
-        runs: units
-            .runs()
-            .map(|run| Run {
-                variant: None,
-                batch_size: run.batch_size as u64,
-                seed: run.seed,
-                checkpoint: format!("{}/checkpoints/last.safetensors", run.directory()),
-                directory: run.directory(),
-            })
-            .collect(),
-        records: units.records(),
-        ..StudyRecord::default()
-    };
-    Record::new(Provenance::now(), Outcome::Study(study)).write(&directory.join("study.json"))?;
-    Ok(())
-}
-
-/// What is done to the batches, where something is.
-fn interventions(training: &TrainingSection) -> Vec<(&'static str, String)> {
-    let discarded = match training.discard.epochs {
-        Some(epochs) => format!("the share {} of each batch, in the first {epochs} epochs", training.discard.share),
-        None => format!("the share {} of each batch", training.discard.share),
-    };
-    let all = [
-        ("augmentation", training.augmentation.to_string(), !training.augmentation.is_none()),
-        ("discarded", discarded, training.discard.share > 0.0),
-        ("label noise", training.label_noise.to_string(), training.label_noise > 0.0),
-    ];
-    all.into_iter().filter(|(.., on)| *on).map(|(name, value, _)| (name, value)).collect()
-}
-
-/// A schedule of the learning rate, as text.
-fn schedule(settings: &Schedule) -> String {
-    let scaling = match settings.reference_batch_size {
-        Some(reference) => format!(", scaling {} from batch size {reference}", settings.scaling),
-        None => String::new(),
-    };
-    format!("{}, {} epochs of warm-up{scaling}", settings.decay, settings.warmup_epochs)
-}
-
-/// A record of all minima side by side.
-fn comparison(rows: Vec<basin_records::comparison::Row>, provenance: Provenance) -> anyhow::Result<Record> {
-    let comparison = compare::correlated(Comparison::new(rows))?;
-    Ok(Record::new(provenance, Outcome::Comparison(comparison)))
 }

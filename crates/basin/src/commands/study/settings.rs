@@ -9,7 +9,9 @@ use basin_sharpness::KeskarOptions;
 use basin_sharpness::lanczos::Lanczos;
 use basin_training::{Augmentation, BatchSchedule, Discard, Observable, OptimizerSettings, Schedule, Settings};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Number, Value};
 
+use super::runs::{self, TrainingRun};
 use crate::arguments::Study;
 use crate::commands::{line, train};
 
@@ -22,6 +24,8 @@ const MOST_SEEDS: u64 = 10_000;
 pub(super) struct StudySettings {
     /// The page's title.
     pub(super) title: Option<String>,
+    /// What others found in this experiment, each a sentence with its source.
+    pub(super) published: Vec<String>,
     /// Batch sizes to compare.
     pub(super) batch_sizes: Vec<usize>,
     /// Seeds 0 to seeds − 1 for each batch size.
@@ -34,12 +38,19 @@ pub(super) struct StudySettings {
     pub(super) keskar: KeskarSection,
     pub(super) spectrum: SpectrumSection,
     pub(super) line: LineSection,
+    /// Ways to train that are compared.
+    pub(super) variants: Vec<VariantSection>,
+    /// Ways to train that differ in one number.
+    pub(super) sweep: Option<SweepSection>,
+    /// Runs that start from weights along another one.
+    pub(super) warm_start: Option<WarmStartSection>,
 }
 
 impl Default for StudySettings {
     fn default() -> Self {
         Self {
             title: None,
+            published: Vec::new(),
             batch_sizes: vec![16, 144],
             seeds: 3,
             along: 10,
@@ -48,6 +59,9 @@ impl Default for StudySettings {
             keskar: KeskarSection::default(),
             spectrum: SpectrumSection::default(),
             line: LineSection::default(),
+            variants: Vec::new(),
+            sweep: None,
+            warm_start: None,
         }
     }
 }
@@ -106,7 +120,7 @@ impl From<Settings> for TrainingSection {
 }
 
 impl TrainingSection {
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         let section = self.clone();
         Settings {
             model: section.model,
@@ -179,6 +193,35 @@ impl Default for LineSection {
     }
 }
 
+/// One way to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VariantSection {
+    pub(super) name: String,
+    /// What it sets otherwise than the study's `training`, as that is written.
+    #[serde(default)]
+    pub(super) training: Map<String, Value>,
+}
+
+/// A way to train for each value of one setting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SweepSection {
+    /// Its name within `training`, such as `discard.share`.
+    pub(super) setting: String,
+    pub(super) values: Vec<Number>,
+}
+
+/// Runs that start from the weights which runs at another batch size had on the way (Keskar and others, 2017, figure 5).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WarmStartSection {
+    /// Of the runs that give the weights; they end with the last of the `epochs`.
+    pub(super) batch_size: usize,
+    /// After which of their epochs; 0 is the weights that are drawn.
+    pub(super) epochs: Vec<u64>,
+}
+
 impl StudySettings {
     /// The study file, or the defaults, with what was typed over it.
     pub(super) fn resolve(arguments: &Study) -> anyhow::Result<Self> {
@@ -225,21 +268,22 @@ impl StudySettings {
             );
         }
         line::points(self.line.range[0], self.line.range[1], self.line.points)?;
-        for &batch_size in &sizes {
-            self.run_settings(batch_size, 0).check()?;
-        }
-        // The largest batch size asks most of the data.
-        let parameters = basin_training::check(&self.run_settings(sizes[sizes.len() - 1], 0))?;
         let SpectrumSection { top, bottom, tolerance, .. } = self.spectrum;
         Lanczos { top, bottom, tolerance, ..Lanczos::default() }.check()?;
-        Ok(self.keskar_options().check(parameters)?)
-    }
-
-    /// The settings of one run.
-    pub(super) fn run_settings(&self, batch_size: usize, seed: u64) -> Settings {
-        let every = (self.training.epochs / self.along.max(1)).max(1);
-        let checkpoint_every = (self.along > 0).then_some(every);
-        Settings { batch_size, seed, checkpoint_every, ..self.training.settings() }
+        let runs = runs::all(self, Path::new(""))?;
+        for run in &runs {
+            run.settings.check()?;
+        }
+        // The largest batch size asks most of the data.
+        let largest = |run: &&TrainingRun| {
+            run.settings.seed == 0 && (run.is_start || run.settings.batch_size == sizes[sizes.len() - 1])
+        };
+        for run in runs.iter().filter(largest) {
+            // Weights to start from are not there yet.
+            let parameters = basin_training::check(&Settings { start: None, ..run.settings.clone() })?;
+            self.keskar_options().check(parameters)?;
+        }
+        Ok(())
     }
 
     pub(super) fn keskar_options(&self) -> KeskarOptions {
