@@ -28,5 +28,7 @@ mod sharpness;
 mod spectrum;
 #[path = "end_to_end/study.rs"]
 mod study;
+#[path = "end_to_end/study_variants.rs"]
+mod study_variants;
 #[path = "end_to_end/warm_start.rs"]
 mod warm_start;

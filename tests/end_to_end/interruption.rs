@@ -15,7 +15,7 @@ const TRAIN: [&str; 12] =
     ["train", "--model", MODEL, "--batch-size", "8", "--epochs", "12", "--checkpoint-every", "3", "-q", "--out", "run"];
 
 /// What must not depend on kills: checkpoints, byte for byte, and records without times and paths.
-fn outcome(basin: &Basin, directory: &str) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn outcome(basin: &Basin, directory: &str) -> BTreeMap<String, Vec<u8>> {
     let files = basin.files(directory).into_iter();
     let lasting =
         files.filter(|(name, _)| !name.ends_with('/') && !name.starts_with("figures/") && name != "index.html");
@@ -30,7 +30,7 @@ fn outcome(basin: &Basin, directory: &str) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-fn assert_same(found: &BTreeMap<String, Vec<u8>>, expected: &BTreeMap<String, Vec<u8>>) {
+pub(crate) fn assert_same(found: &BTreeMap<String, Vec<u8>>, expected: &BTreeMap<String, Vec<u8>>) {
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (name, bytes) in expected {
         assert!(&found[name] == bytes, "{name} differs");

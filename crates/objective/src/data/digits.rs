@@ -12,7 +12,8 @@ use crate::{Error, Result};
 /// Rows of 64 pixels from 0 to 16 and a label, separated by commas.
 static FILE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/digits/digits.csv.gz"));
 
-const PIXELS: usize = 64;
+const SIDE: usize = 8;
+const PIXELS: usize = SIDE * SIDE;
 const CLASSES: usize = 10;
 const HELD_BACK: usize = 360;
 
@@ -29,6 +30,12 @@ pub(super) fn read(split: Split) -> Result<Samples> {
     let pixels = Tensor::from_vec(pixels, (labels.len(), PIXELS), &Device::Cpu)?.index_select(&positions, 0)?;
     let labels = Tensor::new(labels, &Device::Cpu)?.index_select(&positions, 0)?;
     Ok((pixels, Targets::Classes { labels, classes: CLASSES }))
+}
+
+/// The same as images of one channel.
+pub(super) fn read_images(split: Split) -> Result<Samples> {
+    let (pixels, labels) = read(split)?;
+    Ok((pixels.reshape(((), 1, SIDE, SIDE))?, labels))
 }
 
 fn parse() -> Result<(Vec<f32>, Vec<i64>)> {
@@ -60,6 +67,17 @@ mod tests {
         match &data.targets {
             Targets::Classes { labels, .. } => labels.to_vec1().unwrap(),
             Targets::Real(_) => vec![],
+        }
+    }
+
+    #[test]
+    fn images_are_the_same_pixels_in_rows_of_8() {
+        for split in [Split::Train, Split::Test] {
+            let [vectors, images] =
+                [DataSpec::Digits, DataSpec::DigitImages].map(|spec| Dataset::load(&spec, split).unwrap());
+            assert_eq!(images.sample_shape(), [1, 8, 8]);
+            let pixels = |data: &Dataset| data.inputs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(pixels(&vectors), pixels(&images));
         }
     }
 

@@ -79,6 +79,7 @@ type Samples = (candle_core::Tensor, Targets);
 fn read(spec: &DataSpec, split: Split) -> Result<Samples> {
     match spec {
         DataSpec::Digits => digits::read(split),
+        DataSpec::DigitImages => digits::read_images(split),
         DataSpec::Mnist(folder) => idx::read(folder, split),
         DataSpec::Cifar10(folder) => cifar::read(cifar::Kind::Cifar10, folder, split),
         DataSpec::Cifar100(folder) => cifar::read(cifar::Kind::Cifar100, folder, split),

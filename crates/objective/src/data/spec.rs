@@ -13,7 +13,8 @@ const NAMES: [&str; 7] = ["digits", "mnist", "cifar10", "cifar100", "safetensors
 ///
 /// | text | data |
 /// |---|---|
-/// | `digits` | the handwritten digits that ship with basin: 8×8 pixels, 1437 to train on and 360 held back |
+/// | `digits` | the handwritten digits that ship with basin: 64 pixels each, 1437 to train on and 360 held back |
+/// | `digits:images` | the same as images of shape (1, 8, 8), for convolutions and augmentation |
 /// | `mnist:DIR` | the IDX files of MNIST or Fashion-MNIST, plain or `.gz` |
 /// | `cifar10:DIR`, `cifar100:DIR` | the binary versions of CIFAR |
 /// | `safetensors:FILE`, `npz:FILE` | arrays `x` and `y`, and `x_test` and `y_test` for the test split |
@@ -34,6 +35,8 @@ const NAMES: [&str; 7] = ["digits", "mnist", "cifar10", "cifar100", "safetensors
 pub enum DataSpec {
     /// The handwritten digits that ship with basin.
     Digits,
+    /// The same as images of one channel.
+    DigitImages,
     /// A folder with the IDX files of MNIST or Fashion-MNIST.
     Mnist(PathBuf),
     /// A folder with the binary version of CIFAR-10.
@@ -61,9 +64,10 @@ impl FromStr for DataSpec {
         match name {
             "digits" => match rest {
                 None => Ok(Self::Digits),
+                Some("images") => Ok(Self::DigitImages),
                 Some(rest) => Err(Error::input(
-                    format!("the data `digits` takes no settings, found `{rest}`"),
-                    "write `digits` alone",
+                    format!("the data `digits` are vectors or `images`, found `{rest}`"),
+                    "write `digits` or `digits:images`",
                 )),
             },
             "mnist" => path(name, rest, "DIR").map(Self::Mnist),
@@ -100,6 +104,7 @@ impl fmt::Display for DataSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Digits => f.write_str("digits"),
+            Self::DigitImages => f.write_str("digits:images"),
             Self::Mnist(folder) => write!(f, "mnist:{}", folder.display()),
             Self::Cifar10(folder) => write!(f, "cifar10:{}", folder.display()),
             Self::Cifar100(folder) => write!(f, "cifar100:{}", folder.display()),
@@ -118,7 +123,15 @@ mod tests {
 
     #[test]
     fn text_and_back() {
-        for text in ["digits", "mnist:a b/c", "cifar10:C:/x", "cifar100:d", "safetensors:f.safetensors", "npz:f.npz"] {
+        for text in [
+            "digits",
+            "digits:images",
+            "mnist:a b/c",
+            "cifar10:C:/x",
+            "cifar100:d",
+            "safetensors:f.safetensors",
+            "npz:f.npz",
+        ] {
             assert_eq!(text.parse::<DataSpec>().unwrap().to_string(), text);
         }
         let spec: DataSpec = "synthetic:spirals".parse().unwrap();
@@ -132,7 +145,7 @@ mod tests {
             ("d/train.npz", "unknown data `d/train.npz`", "for a file of arrays write `npz:d/train.npz`"),
             ("mnist", "the data `mnist` needs a path", "write `mnist:DIR`, with the path of the directory"),
             ("npz:", "the data `npz` needs a path", "write `npz:FILE`, with the path of the file"),
-            ("digits:8", "the data `digits` takes no settings, found `8`", "write `digits` alone"),
+            ("digits:8", "the data `digits` are vectors or `images`, found `8`", "write `digits` or `digits:images`"),
         ] {
             let error = text.parse::<DataSpec>().unwrap_err();
             assert_eq!((error.to_string().as_str(), error.hint()), (message, Some(hint)));

@@ -299,3 +299,32 @@ impl StudySettings {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test should say where")]
+mod tests {
+    use basin_objective::models::Model;
+
+    use super::*;
+
+    /// The paper's data and time are at few hands: that the studies on CIFAR-10 can begin is shown without them.
+    #[test]
+    fn the_studies_of_cifar_that_ship_can_be_trained() {
+        let studies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/studies");
+        let of_digits = fs::read_dir(&studies).unwrap().map(|file| file.unwrap().path());
+        let shipped = of_digits.filter(|path| path.is_file() && !path.ends_with("digits-small.toml"));
+        let mut count = 0;
+        for path in shipped {
+            let path = studies.join("cifar").join(path.file_name().unwrap());
+            let study = StudySettings::parse(&fs::read_to_string(&path).unwrap(), &path).unwrap();
+            assert!(study.training.data.starts_with("cifar10:"), "{}", path.display());
+            assert!(!study.published.is_empty(), "{}", path.display());
+            for run in runs::all(&study, Path::new("study")).unwrap() {
+                run.settings.check().unwrap();
+                Model::new(&run.settings.model.parse().unwrap(), &[3, 32, 32], 10).unwrap();
+            }
+            count += 1;
+        }
+        assert!(count >= 14, "{count}");
+    }
+}
