@@ -55,3 +55,24 @@ fn a_study_file_asks_for_it_too() {
     );
     assert!(observed["lambda_max"].as_f64() > Some(0.0) && observed["stride"].as_f64() > Some(0.0), "{observed}");
 }
+
+/// 99 % of Student's t distribution with the four degrees of freedom that six points leave a line.
+const STUDENT: f64 = 4.604;
+
+/// Targets that are nearly all noise: the gradients of samples are independent, with means next to nothing.
+#[test]
+fn independent_gradients_fall_by_the_square_root_of_the_batch_size() {
+    let basin = Basin::new();
+    basin.write(
+        "study.toml",
+        "batch_sizes = [8, 16, 32, 64, 128, 256]\nseeds = 3\nalong = 0\n[training]\nmodel = \"mlp:20-1\"\n\
+         data = \"synthetic:teacher:samples=2048,features=20,noise=100\"\nepochs = 1\nobserve = [\"gradient\"]\n\
+         [training.optimizer]\nname = \"sgd\"\nlearning_rate = 1e-9\n[keskar]\nsubspace = [\"full\"]\niterations = 1\n",
+    );
+    basin.run(&["study", "study.toml", "--out", "study", "-q"]);
+    let page = basin.text("study/index.html");
+    let (_, behind) = page.split_once("to the power −").unwrap();
+    let mut numbers = behind.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
+    let [exponent, error] = [numbers.next().unwrap(), numbers.next().unwrap()];
+    assert!(error < 0.02 && (exponent - 0.5).abs() <= STUDENT * error, "−{exponent} ± {error}");
+}
