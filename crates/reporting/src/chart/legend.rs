@@ -20,12 +20,19 @@ const GAP: f64 = 14.0;
 const BETWEEN: f64 = 36.0;
 const ROW: f64 = 1.4 * TEXT;
 const EDGE: f64 = 8.0;
+/// Rows that a drawing's usual height has room for.
+const FREE_ROWS: usize = 4;
 
-/// Draws the keys in as many rows as they need and returns the region below them.
+/// Draws the keys in as many rows as they need and returns the region below them. For more rows than a few the drawing grows.
 pub(crate) fn draw(drawing: &mut Drawing, keys: &[Key]) -> Region {
-    let (width, height) = (f64::from(WIDTH), f64::from(drawing.height));
+    let width = f64::from(WIDTH);
+    let keys: Vec<Key> = keys.iter().map(|key| fitting(key, width - 2.0 * EDGE)).collect();
+    let per_row = per_row(&keys, width - 2.0 * EDGE);
+    let rows = keys.len().div_ceil(per_row);
+    drawing.height += (ROW * rows.saturating_sub(FREE_ROWS) as f64) as u32;
+    let height = f64::from(drawing.height);
     let mut top = EDGE;
-    for row in keys.chunks(per_row(keys, width - 2.0 * EDGE)) {
+    for row in keys.chunks(per_row) {
         let mut left = EDGE;
         for key in row {
             draw_key(drawing, key, (left, top + ROW / 2.0));
@@ -43,6 +50,16 @@ fn per_row(keys: &[Key], width: f64) -> usize {
     };
     let most = (1..=keys.len()).rev().find(|&count| fits(count)).unwrap_or(1);
     keys.len().div_ceil(keys.len().div_ceil(most).max(1)).max(1)
+}
+
+/// The key with words that end in an ellipsis where they would run off the paper.
+fn fitting(key: &Key, width: f64) -> Key {
+    let mut key = key.clone();
+    let mut letters: Vec<char> = key.words.chars().collect();
+    while needed(&key) > width && letters.pop().is_some() {
+        key.words = letters.iter().chain(&['…']).collect();
+    }
+    key
 }
 
 fn needed(key: &Key) -> f64 {
