@@ -22,8 +22,14 @@ pub(crate) fn held_equal(collection: &Collection) -> Vec<Entry> {
     settings.iter().map(|setting| Entry { name: setting.name.clone(), value: setting.value.clone() }).collect()
 }
 
-/// What each variant sets otherwise.
+/// What each variant sets otherwise; of a sweep that sets nothing but its value, the values.
 pub(crate) fn variants(collection: &Collection) -> Vec<Entry> {
+    let variants = collection.groups.variants();
+    let sets_value_alone = |variant: &Variant| variant.value.is_some() && variant.settings.len() < 2;
+    if let Some(swept) = collection.groups.swept().filter(|_| variants.iter().all(sets_value_alone)) {
+        let values: Vec<String> = variants.iter().filter_map(|variant| Some(variant.value?.to_string())).collect();
+        return vec![Entry { name: swept.to_owned(), value: number::enumerate(&values) }];
+    }
     let settings = |variant: &Variant| match variant.settings.as_slice() {
         [] => "as held equal".to_owned(),
         settings => {
@@ -33,7 +39,7 @@ pub(crate) fn variants(collection: &Collection) -> Vec<Entry> {
         }
     };
     let entry = |variant: &Variant| Entry { name: variant.name.clone(), value: settings(variant) };
-    collection.groups.variants().iter().map(entry).collect()
+    variants.iter().map(entry).collect()
 }
 
 /// Where the results come from, without anything that tells of the machine.

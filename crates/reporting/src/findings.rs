@@ -37,8 +37,8 @@ pub(crate) fn all(collection: &Collection) -> Vec<Findings> {
     let of_variants = Findings {
         sentences: variants::against_first(&minima, groups),
         rule: format!(
-            "A difference of means is told where its 95 % confidence interval by Welch, over seeds, leaves out 0; of many \
-             such differences one in twenty does so by chance.{of_one_way}"
+            "In brackets are 95 % confidence intervals of the difference of the means by Welch, over seeds. A difference is told where its \
+             interval leaves out 0; of many such intervals one in twenty does so by chance.{of_one_way}"
         ),
     };
     let of_values = Findings {

@@ -198,7 +198,13 @@ impl Groups {
         variant.into_iter().chain(columns.iter().copied()).collect()
     }
 
-    /// A row of such a file.
+    /// A row of a table with such columns, for people to read.
+    pub(crate) fn row(&self, variant: Option<usize>, cells: Vec<String>) -> Vec<String> {
+        let variant = (!self.variants.is_empty()).then(|| self.name(variant));
+        variant.into_iter().chain(cells).collect()
+    }
+
+    /// A row of such a file; starting runs have no variant.
     pub(crate) fn cells(&self, variant: Option<usize>, cells: Vec<String>) -> Vec<String> {
         let name = variant.map_or_else(String::new, |_| self.name(variant));
         let variant = (!self.variants.is_empty()).then_some(name);

@@ -134,6 +134,11 @@ impl Way {
     pub(crate) fn words(&self) -> String {
         format!("{}, ε = {}", self.setting.words(), number::step(self.epsilon))
     }
+
+    /// Sharpness measured so, in a CSV file.
+    pub(crate) fn quantity(&self) -> String {
+        format!("sharpness, {}, epsilon {}", self.setting.words(), self.epsilon)
+    }
 }
 
 /// Whether two ε are the same number.

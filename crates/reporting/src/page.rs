@@ -20,6 +20,8 @@ struct Page<'a> {
     runs: usize,
     batch_sizes: Vec<u64>,
     swept: Option<&'a str>,
+    /// How many there are.
+    ways: usize,
     findings: Vec<Findings>,
     published: &'a [String],
     cautions: Vec<String>,
@@ -76,6 +78,7 @@ pub(crate) fn html(collection: &Collection, figures: &[(Figure, String)], tables
         runs: study.map_or(0, |study| study.runs.len()),
         batch_sizes: collection.groups.batch_sizes(),
         swept: collection.groups.swept(),
+        ways: collection.groups.variants().len(),
         findings: findings::all(collection),
         published: study.map(|study| study.published.as_slice()).unwrap_or_default(),
         cautions: background::cautions(collection),

@@ -37,7 +37,7 @@ fn accuracy(collection: &Collection) -> Option<Table> {
             continue;
         };
         let row = vec![size.to_string(), count.to_string(), shown(train), shown(test)];
-        rows.push(groups.cells(group.variant, row));
+        rows.push(groups.row(group.variant, row));
         let mut row = vec![size.to_string(), count.to_string()];
         for moments in [train, test] {
             row.push(cell(moments.map(|moments| moments.mean)));
@@ -89,7 +89,7 @@ fn sharpness(collection: &Collection, subspace: Subspace) -> Option<Table> {
                 row.push(format!("{} × {}", setting.dimension, cell(setting.columns.map(column_name))));
             }
             row.extend(values.iter().map(|moments| shown(*moments)));
-            rows.push(groups.cells(group.variant, row));
+            rows.push(groups.row(group.variant, row));
             for (epsilon, moments) in steps.iter().zip(values) {
                 let Some(moments) = moments else { continue };
                 let cells = vec![

@@ -11,6 +11,8 @@ const STANDARD_ERRORS: f64 = 2.0;
 /// What is compared.
 struct Quantity<'a> {
     name: &'static str,
+    /// The name at the start of a sentence.
+    title: &'static str,
     /// Behind a difference, with a space before it.
     unit: &'static str,
     of: Box<dyn Fn(Group) -> Vec<f64> + 'a>,
@@ -20,63 +22,92 @@ struct Quantity<'a> {
 fn quantities<'a>(minima: &'a Minima<'_>) -> Vec<Quantity<'a>> {
     let accuracy = Quantity {
         name: "test accuracy",
+        title: "Test accuracy",
         unit: " percentage points",
         of: Box::new(|group| minima.test_accuracies(group)),
     };
     let sharpness = minima.first_way().map(|way| Quantity {
         name: "sharpness",
+        title: "Sharpness",
         unit: "",
         of: Box::new(move |group| minima.sharpness(group, way)),
     });
     std::iter::once(accuracy).chain(sharpness).collect()
 }
 
-/// One sentence for each variant but the first at each batch size; of a sweep the slopes say more.
+/// One sentence for each quantity of each variant but the first, over the batch sizes; of a sweep the slopes say more.
 pub(crate) fn against_first(minima: &Minima<'_>, groups: &Groups) -> Vec<String> {
     if groups.swept().is_some() {
         return Vec::new();
     }
     let quantities = quantities(minima);
-    let several_sizes = groups.batch_sizes().len() > 1;
-    let others = groups.all().iter().filter(|group| group.variant.is_some_and(|variant| variant > 0));
-    let mut of_unequal_losses = Vec::new();
-    let told = |&group: &Group| {
-        let first = Group { variant: Some(0), ..group };
-        let told: Vec<String> = quantities.iter().filter_map(|quantity| between(quantity, first, group)).collect();
-        let at = if several_sizes { format!(" at batch size {}", group.batch_size) } else { String::new() };
-        if lie_apart(&minima.train_losses(first), &minima.train_losses(group)) {
-            of_unequal_losses.push(groups.words(group));
-        }
-        let pair = format!("{} against {}{at}", groups.name(group.variant), groups.name(first.variant));
-        (!told.is_empty()).then(|| format!("{pair}: {}.", told.join("; ")))
-    };
-    let mut sentences: Vec<String> = others.filter_map(told).collect();
-    if !of_unequal_losses.is_empty() {
+    let others = 1..groups.variants().len();
+    let told = |variant: usize| quantities.iter().filter_map(move |quantity| sentence(quantity, groups, variant));
+    let mut sentences: Vec<String> = others.clone().flat_map(told).collect();
+    let unequal = |group: &&Group| lie_apart(&minima.train_losses(first(**group)), &minima.train_losses(**group));
+    let of_others = groups.all().iter().filter(|group| group.variant.is_some_and(|variant| others.contains(&variant)));
+    let unequal: Vec<String> = of_others.filter(unequal).map(|group| groups.words(*group)).collect();
+    if !unequal.is_empty() {
         sentences.push(format!(
             "Training ended at another loss than that of {} with {}; part of a difference in sharpness is then one in loss.",
             groups.name(Some(0)),
-            number::enumerate(&of_unequal_losses),
+            number::enumerate(&unequal),
         ));
     }
     sentences
 }
 
-/// `test accuracy is 0.52 percentage points higher (95 % interval 0.11 to 0.93; 98.1 ± 0.2 against 97.6 ± 0.1)`.
-fn between(quantity: &Quantity<'_>, first: Group, other: Group) -> Option<String> {
-    let Quantity { name, unit, .. } = quantity;
-    let (a, b) = (Moments::of(&(quantity.of)(other))?, Moments::of(&(quantity.of)(first))?);
-    let values = format!("{} against {}", number::with_spread(a.mean, a.std), number::with_spread(b.mean, b.std));
-    let Some(difference) = Difference::of(&a, &b) else {
-        return Some(format!("no difference in {name} can be told, for no spread over seeds is known ({values})"));
-    };
-    let [low, high] = difference.interval();
-    if !difference.is_told() {
-        let interval = format!("95 % interval {} to {}{unit}", number::significant(low), number::significant(high));
-        return Some(format!("no difference in {name} can be told ({interval}; {values})"));
+/// The runs of the first variant that others are compared with.
+fn first(group: Group) -> Group {
+    Group { variant: Some(0), ..group }
+}
+
+/// `Test accuracy, augmented minus baseline: +0.52 percentage points at batch size 144 (95 % interval 0.11 to 0.93); no difference can
+/// be told at batch size 16 (−0.2 to 0.3).`
+fn sentence(quantity: &Quantity<'_>, groups: &Groups, variant: usize) -> Option<String> {
+    let sizes = groups.batch_sizes_of(Some(variant));
+    let [mut told, mut open, mut unknown] = [Vec::new(), Vec::new(), Vec::new()];
+    for &batch_size in &sizes {
+        let group = Group { variant: Some(variant), batch_size };
+        let pair = Moments::of(&(quantity.of)(group)).zip(Moments::of(&(quantity.of)(first(group))));
+        let Some((a, b)) = pair else { continue };
+        let values = format!("{} against {}", number::with_spread(a.mean, a.std), number::with_spread(b.mean, b.std));
+        // Of several batch sizes figure and table have the means.
+        let [place, beside] = match sizes.len() {
+            1 => [String::new(), format!("; {values}")],
+            _ => [format!(" at batch size {batch_size}"), String::new()],
+        };
+        match Difference::of(&a, &b) {
+            None => unknown.push(format!("{place} ({values})").trim_start().to_owned()),
+            Some(found) if found.is_told() => {
+                let size = format!("{}{}", signed(found.value), quantity.unit);
+                told.push(format!("{size}{place} ({}{beside})", interval(found)));
+            }
+            Some(found) => open.push(format!("{place} ({}{beside})", interval(found)).trim_start().to_owned()),
+        }
     }
-    let (word, [near, far]) = if difference.value > 0.0 { ("higher", [low, high]) } else { ("lower", [-high, -low]) };
-    let [size, near, far] = [difference.value.abs(), near, far].map(number::significant);
-    Some(format!("{name} is {size}{unit} {word} (95 % interval {near} to {far}; {values})"))
+    let part = |words: &str, places: Vec<String>| {
+        (!places.is_empty()).then(|| format!("{words}{}", number::enumerate(&places)))
+    };
+    let parts: Vec<String> = [
+        part("", told),
+        part("no difference can be told ", open),
+        part("without a spread over seeds no difference can be told ", unknown),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let pair = format!("{}, {} minus {}", quantity.title, groups.name(Some(variant)), groups.name(Some(0)));
+    (!parts.is_empty()).then(|| format!("{pair}: {}.", parts.join("; ")))
+}
+
+fn signed(value: f64) -> String {
+    format!("{}{}", if value > 0.0 { "+" } else { "" }, number::significant(value))
+}
+
+fn interval(difference: Difference) -> String {
+    let [low, high] = difference.interval().map(number::significant);
+    format!("{low} to {high}")
 }
 
 fn lie_apart(a: &[f64], b: &[f64]) -> bool {
@@ -104,14 +135,13 @@ pub(crate) fn between_batch_sizes(minima: &Minima<'_>, groups: &Groups, ends: &[
             (!those.is_empty()).then(|| format!("{words} {}", number::enumerate(&those)))
         };
         let parts = [
-            told(|small, large| parts(small, large) && large.mean > small.mean, "higher of"),
-            told(|small, large| parts(small, large) && large.mean < small.mean, "lower of"),
-            told(|small, large| !parts(small, large), "no difference can be told of"),
+            told(|small, large| parts(small, large) && large.mean > small.mean, "higher for"),
+            told(|small, large| parts(small, large) && large.mean < small.mean, "lower for"),
+            told(|small, large| !parts(small, large), "no difference can be told for"),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| {
-            let name = quantity.name;
-            format!("At the largest against the smallest batch size {name} is {}.", parts.join("; "))
+            format!("{} at the largest against the smallest batch size: {}.", quantity.title, parts.join("; "))
         })
     };
     quantities(minima).iter().filter_map(sentence).collect()
@@ -143,10 +173,10 @@ pub(crate) fn along_values(minima: &Minima<'_>, groups: &Groups) -> Vec<String> 
                     "falls"
                 }
             }
-            _ => "neither rises nor falls to be told",
+            _ => "shows no change that can be told",
         };
         let at = if sizes.len() > 1 { format!(" at batch size {size}") } else { String::new() };
-        Some(format!("With {swept}{at} {} {verdict}: slope {slope} per unit.", quantity.name))
+        Some(format!("As {swept} grows, {}{at} {verdict}: slope {slope} per unit.", quantity.name))
     };
     let quantities = quantities(minima);
     quantities.iter().flat_map(|quantity| sizes.iter().filter_map(move |&size| sentence(quantity, size))).collect()

@@ -19,6 +19,9 @@ const FEWEST_VALUES: usize = 2;
 /// Ratio of the largest to the smallest value from which equal steps would crowd the small ones.
 const DECADE: f64 = 10.0;
 
+/// What a plot and a CSV file call it.
+const ACCURACY: &str = "test accuracy / %";
+
 /// A quantity of one batch size at each value, ascending.
 struct Line {
     words: String,
@@ -48,16 +51,17 @@ fn minima(collection: &Collection, swept: &str) -> Option<Figure> {
     let starts: Vec<u64> = groups.batch_sizes_of(None);
     let after = if starts.is_empty() { "" } else { " after" };
     let mut accuracy = lines(groups, after, &|group| minima.test_accuracies(group));
-    accuracy.extend(starts.iter().enumerate().map(|(index, &size)| before(groups, &minima, size, index)));
+    let before: Vec<Line> = starts.iter().map(|&size| before(groups, &minima, size, &accuracy)).collect();
+    accuracy.extend(before);
     accuracy.retain(|line| line.points.len() >= FEWEST_VALUES);
     let sharpness = lines(groups, after, &|group| way.map_or_else(Vec::new, |way| minima.sharpness(group, way)));
-    let quantities: Vec<(&str, &[Line])> =
-        [("test accuracy / %", accuracy.as_slice()), ("sharpness φ / %", &sharpness)]
-            .into_iter()
-            .filter(|(_, lines)| !lines.is_empty())
-            .collect();
+    let quantities: Vec<(&str, &[Line])> = [(ACCURACY, accuracy.as_slice()), ("sharpness φ / %", &sharpness)]
+        .into_iter()
+        .filter(|(_, lines)| !lines.is_empty())
+        .collect();
     (!quantities.is_empty()).then_some(())?;
 
+    let sharpness_name = way.map_or_else(String::new, |way| way.quantity());
     let panels: Vec<Panel> = quantities.iter().map(|(name, lines)| panel(name, lines)).collect();
     let mut keys: Vec<Key> = Vec::new();
     for line in quantities.iter().flat_map(|(_, lines)| *lines) {
@@ -67,11 +71,11 @@ fn minima(collection: &Collection, swept: &str) -> Option<Figure> {
         }
     }
     let of_start = match starts.as_slice() {
-        [] => String::new(),
-        _ => format!(
+        [] => "",
+        _ => {
             " Lines “before” are the accuracy of the runs that the others started from, at that epoch; “after” is at the end \
              of the run that went on from there."
-        ),
+        }
     };
     let caption = format!(
         "{} at the end of training against {swept}: means over seeds ± standard deviation.{of_start}{}{}{}",
@@ -88,7 +92,7 @@ fn minima(collection: &Collection, swept: &str) -> Option<Figure> {
         title: format!("Test accuracy and sharpness against {swept}"),
         caption,
         drawing: panels::draw(&keys, &axis(groups, swept), &panels),
-        numbers: numbers(groups, &quantities),
+        numbers: numbers(groups, &[(ACCURACY, accuracy.as_slice()), (&sharpness_name, &sharpness)]),
     })
 }
 
@@ -118,7 +122,7 @@ fn lines(groups: &Groups, word: &str, of: &dyn Fn(Group) -> Vec<f64>) -> Vec<Lin
 }
 
 /// The accuracy of the starting runs of a batch size at each epoch that others started from.
-fn before(groups: &Groups, minima: &Minima<'_>, batch_size: u64, index: usize) -> Line {
+fn before(groups: &Groups, minima: &Minima<'_>, batch_size: u64, after: &[Line]) -> Line {
     let start = Group { variant: None, batch_size };
     let point = |value: f64| {
         let epoch = Some(value).filter(|value| value.fract() == 0.0 && *value >= 0.0)? as u64;
@@ -127,8 +131,11 @@ fn before(groups: &Groups, minima: &Minima<'_>, batch_size: u64, index: usize) -
     Line {
         words: format!("batch {batch_size} before"),
         batch_size,
-        // Another than those of the runs after it, of which one may have the same batch size.
-        look: look(groups.batch_sizes().len() + index),
+        look: if after.iter().any(|line| line.batch_size == batch_size) {
+            look(groups.batch_sizes().len())
+        } else {
+            groups.batch_size_look(batch_size)
+        },
         points: values(groups).into_iter().filter_map(point).collect(),
     }
 }
@@ -140,11 +147,12 @@ fn observed(collection: &Collection, swept: &str, observable: &Observable) -> Op
     let of_name = |name: &str| lines(groups, "", &|group| in_first_epoch(&runs, group, name));
     let shown = of_name(&key);
     (!shown.is_empty()).then_some(())?;
-    let layer = observable.layer(&key).map_or_else(String::new, |layer| format!(" of layer {layer} (all in the CSV)"));
+    let layer =
+        observable.layer(&key).map_or_else(String::new, |layer| format!(" of layer {layer}; all layers in the CSV"));
     let panels = [panel(observable.axis, &shown)];
     let keys: Vec<Key> = shown.iter().map(|line| panels::key(line.words.clone(), line.look, Style::Line)).collect();
     let caption = format!(
-        "{}{layer} ({}) in the first epoch against {swept}: means over seeds ± standard deviation.{}{}{}",
+        "{} ({}{layer}) in the first epoch against {swept}: means over seeds ± standard deviation.{}{}{}",
         observable.title,
         observable.axis,
         without_value(groups),
@@ -170,7 +178,7 @@ fn panel(name: &str, lines: &[Line]) -> Panel {
         style: Style::Line,
         points: line.points.iter().map(|point| (point.value, point.moments)).collect(),
     };
-    let scale: fn(Vec<f64>) -> Scale = if name.contains("accuracy") { Scale::linear } else { Scale::fitting };
+    let scale: fn(Vec<f64>) -> Scale = if name == ACCURACY { Scale::linear } else { Scale::fitting };
     Panel { name: name.into(), scale, series: lines.iter().map(series).collect() }
 }
 

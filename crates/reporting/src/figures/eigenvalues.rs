@@ -19,7 +19,7 @@ use crate::statistics::Moments;
 /// Space between the seeds of one group, in pixels.
 const APART: f64 = 26.0;
 /// Space for all seeds of a batch size.
-const WIDTH: f64 = 110.0;
+const ROOM: f64 = 110.0;
 const MEAN_HALF_WIDTH: f64 = 52.0;
 /// An error bar that the marker covers says nothing.
 const VISIBLE: f64 = 14.0;
@@ -134,10 +134,19 @@ impl Horizontal<'_> {
     }
 
     /// For the seeds of a group, in pixels.
-    fn width(&self) -> f64 {
+    fn room(&self) -> f64 {
         match self {
-            Self::BatchSizes(_) => WIDTH,
-            Self::Variants(places) => places.width().min(WIDTH),
+            Self::BatchSizes(_) => ROOM,
+            // Markers reach beyond their middles, and the mean beyond them.
+            Self::Variants(places) => ROOM.min(0.5 * places.width()),
+        }
+    }
+
+    /// Of the bar that stands for the mean.
+    fn half_width(&self) -> f64 {
+        match self {
+            Self::BatchSizes(_) => MEAN_HALF_WIDTH,
+            Self::Variants(places) => MEAN_HALF_WIDTH.min(0.5 * places.width()),
         }
     }
 }
@@ -224,11 +233,11 @@ fn draw_panel(drawing: &mut Drawing, horizontal: &Horizontal<'_>, axes: &Axes, p
         let values: Vec<f64> = of_group.iter().map(|eigenvalue| eigenvalue.value).collect();
         let mean = Moments::of(&values).filter(|moments| moments.count > 1);
         if let Some((x, y)) = mean.and_then(|moments| axes.point(x, moments.mean)) {
-            let half = MEAN_HALF_WIDTH.min(horizontal.width() / 2.0);
+            let half = horizontal.half_width();
             drawing.path(vec![(x - half, y), (x + half, y)], INK, 4);
         }
         for (index, eigenvalue) in of_group.iter().enumerate() {
-            let apart = APART.min(horizontal.width() / of_group.len() as f64);
+            let apart = APART.min(horizontal.room() / of_group.len() as f64);
             let beside = (index as f64 - (of_group.len() - 1) as f64 / 2.0) * apart;
             let shift = |(x, y): (f64, f64)| (x + beside, y);
             let place = |value: f64| axes.point(x, value).map(shift);

@@ -77,11 +77,13 @@ impl Curve {
             let told = |(size, moments): &(u64, Moments)| (*size, number::with_spread(moments.mean, moments.std));
             points.first().zip(points.last()).map(|(first, last)| (told(first), told(last)))
         };
-        let whose =
-            if groups.variants().is_empty() { String::new() } else { format!("{}: ", groups.name(self.variant)) };
+        let from = match groups.variants() {
+            [] => "From".to_owned(),
+            _ => format!("{}: from", groups.name(self.variant)),
+        };
         match (of(&self.accuracy), of(&self.sharpness)) {
             (Some(((small, a), (large, b))), Some(((_, c), (_, d)))) => format!(
-                "{whose}From batch size {small} to {large} the accuracy goes from {a} to {b} percent and the sharpness from {c} to {d}"
+                "{from} batch size {small} to {large} the accuracy goes from {a} to {b} percent and the sharpness from {c} to {d}"
             ),
             _ => String::new(),
         }
@@ -163,7 +165,7 @@ fn reach(points: &Points) -> Vec<f64> {
 
 fn numbers(groups: &Groups, curves: &[Curve], way: Way) -> Numbers {
     let mut numbers = Numbers::new(&groups.columns(&["batch_size", "quantity", "seeds", "mean", "std"]));
-    let named = format!("sharpness, {}, epsilon {}", way.setting.words(), way.epsilon);
+    let named = way.quantity();
     for curve in curves {
         for (name, points) in [("test accuracy / %", &curve.accuracy), (named.as_str(), &curve.sharpness)] {
             for (size, moments) in points {

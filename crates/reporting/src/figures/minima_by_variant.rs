@@ -52,13 +52,14 @@ pub(crate) fn figure(collection: &Collection) -> Option<Figure> {
         panels::left_out(&panels),
         settings(minima.trainings.values().map(|run| run.provenance)),
     );
+    let sharpness_name = way.map_or_else(String::new, |way| way.quantity());
     Some(Figure {
         stem: "minima-by-variant".into(),
         title: if sharpness.is_empty() { "Test accuracy by variant" } else { "Test accuracy and sharpness by variant" }
             .into(),
         caption,
         drawing: panels::draw(&keys, &places.axis(), &panels),
-        numbers: numbers(groups, &[("test accuracy / %", &accuracy), ("sharpness", &sharpness)]),
+        numbers: numbers(groups, &[("test accuracy / %", &accuracy), (&sharpness_name, &sharpness)]),
     })
 }
 
