@@ -1,5 +1,6 @@
 //! What stands behind the figures: settings held equal, provenance, and what did not go as it should.
 
+use basin_records::study::Variant;
 use basin_records::{Outcome, Provenance};
 use serde::Serialize;
 
@@ -19,6 +20,26 @@ pub(crate) struct Entry {
 pub(crate) fn held_equal(collection: &Collection) -> Vec<Entry> {
     let settings = collection.study().map(|(_, study)| study.held_equal.as_slice()).unwrap_or_default();
     settings.iter().map(|setting| Entry { name: setting.name.clone(), value: setting.value.clone() }).collect()
+}
+
+/// What each variant sets otherwise; of a sweep that sets nothing but its value, the values.
+pub(crate) fn variants(collection: &Collection) -> Vec<Entry> {
+    let variants = collection.groups.variants();
+    let sets_value_alone = |variant: &Variant| variant.value.is_some() && variant.settings.len() < 2;
+    if let Some(swept) = collection.groups.swept().filter(|_| variants.iter().all(sets_value_alone)) {
+        let values: Vec<String> = variants.iter().filter_map(|variant| Some(variant.value?.to_string())).collect();
+        return vec![Entry { name: swept.to_owned(), value: number::enumerate(&values) }];
+    }
+    let settings = |variant: &Variant| match variant.settings.as_slice() {
+        [] => "as held equal".to_owned(),
+        settings => {
+            let told: Vec<String> =
+                settings.iter().map(|setting| format!("{}: {}", setting.name, setting.value)).collect();
+            told.join("; ")
+        }
+    };
+    let entry = |variant: &Variant| Entry { name: variant.name.clone(), value: settings(variant) };
+    variants.iter().map(entry).collect()
 }
 
 /// Where the results come from, without anything that tells of the machine.
@@ -93,7 +114,7 @@ fn ends_of_training(collection: &Collection) -> Vec<String> {
     let told = |reason: &str| {
         let runs = trainings.iter().filter(|(_, measured)| measured.result.reason == reason).map(|(run, _)| {
             let seed = run.seed.map_or_else(String::new, |seed| format!(" seed {seed}"));
-            format!("batch {}{seed}", run.batch_size)
+            format!("{}{seed}", collection.groups.words(run.group))
         });
         format!("Training ended with “{reason}”: {}.", number::enumerate(&runs.collect::<Vec<_>>()))
     };

@@ -214,9 +214,10 @@ pub(crate) fn findings(records: &[Measured<'_, BatchHessian>]) -> Vec<String> {
 
 /// Whose batches these are: the minimum that they were measured at.
 pub(crate) fn subject(provenance: &Provenance) -> String {
+    let variant = provenance.variant.as_ref().map_or_else(String::new, |variant| format!(", {variant}"));
     match (provenance.batch_size, provenance.training_seed, &provenance.checkpoint) {
-        (Some(size), Some(seed), _) => format!("trained at batch size {size}, seed {seed}"),
-        (Some(size), None, _) => format!("trained at batch size {size}"),
+        (Some(size), Some(seed), _) => format!("trained at batch size {size}, seed {seed}{variant}"),
+        (Some(size), None, _) => format!("trained at batch size {size}{variant}"),
         (None, _, Some(checkpoint)) => checkpoint.path.clone(),
         (None, _, None) => "one checkpoint".into(),
     }

@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use basin_records::line::Endpoint;
 use basin_records::{
     BatchHessian, Error as RecordError, Keskar, Line, Outcome, Problem, Provenance, Record, Spectrum, Study, Training,
 };
 
-use crate::chart::palette::{self, Look};
 use crate::error::{Error, Result};
+use crate::groups::{Group, Groups};
 
 /// Every record found, in the order of their files' names.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Collection {
     pub(crate) records: Vec<Sourced>,
+    pub(crate) groups: Groups,
 }
 
 /// A record and the file that it stands in, relative to the directory.
@@ -42,7 +44,7 @@ impl<T> Copy for Measured<'_, T> {}
 /// A training run as the figures group by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RunId {
-    pub(crate) batch_size: u64,
+    pub(crate) group: Group,
     pub(crate) seed: Option<u64>,
 }
 
@@ -82,6 +84,7 @@ impl Collection {
         if collection.records.is_empty() {
             return Err(Error::Empty { path: directory.to_owned() });
         }
+        collection.groups = collection.found_groups();
         Ok(collection)
     }
 
@@ -125,7 +128,8 @@ impl Collection {
             .into_iter()
             .map(|measured| {
                 let settings = &measured.result.settings;
-                (RunId { batch_size: settings.batch_size, seed: Some(settings.seed) }, measured)
+                let group = self.groups.member(measured.provenance.variant.as_deref(), settings.batch_size);
+                (RunId { group, seed: Some(settings.seed) }, measured)
             })
             .collect()
     }
@@ -139,33 +143,39 @@ impl Collection {
             .collect()
     }
 
-    /// Every batch size that a record names, ascending.
-    pub(crate) fn batch_sizes(&self) -> Vec<u64> {
-        let named = self.records.iter().filter_map(|Sourced { record, .. }| record.provenance.batch_size);
-        let trained = self.trainings().into_keys().map(|run| run.batch_size);
-        named.chain(trained).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// One look per batch size, the same in all figures.
-    pub(crate) fn look(&self, batch_size: u64) -> Look {
-        palette::look(self.batch_sizes().iter().position(|&size| size == batch_size).unwrap_or(0))
-    }
-}
-
-/// Groups results by the run that their checkpoint comes from; those of unknown runs are left out.
-pub(crate) fn by_run<T>(results: Vec<Measured<'_, T>>) -> ByRun<'_, T> {
-    let mut runs: ByRun<'_, T> = BTreeMap::new();
-    for measured in results {
-        if let Some(batch_size) = measured.provenance.batch_size {
-            let run = RunId { batch_size, seed: measured.provenance.training_seed };
-            runs.entry(run).or_default().push(measured);
+    /// The results by the run that their checkpoint comes from; those of unknown runs are left out.
+    pub(crate) fn by_run<'a, T>(&self, results: Vec<Measured<'a, T>>) -> ByRun<'a, T> {
+        let mut runs: ByRun<'a, T> = BTreeMap::new();
+        for measured in results {
+            if let Some(group) = self.groups.of_record(measured.provenance) {
+                let run = RunId { group, seed: measured.provenance.training_seed };
+                runs.entry(run).or_default().push(measured);
+            }
         }
+        for along in runs.values_mut() {
+            // Stable, so that of two measurements of one checkpoint the later record stays last.
+            along.sort_by_key(|measured| progress(measured.provenance));
+        }
+        runs
     }
-    for along in runs.values_mut() {
-        // Stable, so that of two measurements of one checkpoint the later record stays last.
-        along.sort_by_key(|measured| progress(measured.provenance));
+
+    /// The group of a minimum that a line ends at, which names its checkpoint and not its variant.
+    pub(crate) fn group_of(&self, end: &Endpoint) -> Option<Group> {
+        let mut runs = self.study().into_iter().flat_map(|(_, study)| &study.runs);
+        let run = runs.find(|run| run.checkpoint == end.checkpoint.path);
+        Some(self.groups.member(run.and_then(|run| run.variant.as_deref()), end.batch_size?))
     }
-    runs
+
+    fn found_groups(&self) -> Groups {
+        let named = self.records.iter().map(|Sourced { record, .. }| {
+            let trained = match &record.outcome {
+                Outcome::Training(training) => Some(training.settings.batch_size),
+                _ => None,
+            };
+            (&record.provenance, trained)
+        });
+        Groups::of(self.study().map(|(_, study)| study), named)
+    }
 }
 
 /// How far the checkpoint was trained; one that does not say so is taken for the end of its run.

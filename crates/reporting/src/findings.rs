@@ -1,70 +1,134 @@
-//! What the numbers say of the smallest against the largest batch size and of mini-batches, and no more than they say.
+//! What the numbers say of the smallest against the largest batch size, of variants, of what was observed and of mini-batches, and
+//! no more than they say.
 
 use serde::Serialize;
 
 use crate::batch_hessian;
-use crate::collection::{Collection, by_run};
+use crate::collection::Collection;
+use crate::figures::findings_of_observables;
+use crate::groups::{Group, Groups};
+use crate::minima::{Minima, Way};
 use crate::number;
 use crate::statistics::Moments;
-use crate::tables::{final_accuracy, final_sharpness, settings_and_steps};
+use crate::variants;
 
 /// Sentences, and what has to be known to read them.
 #[derive(Serialize)]
 pub(crate) struct Findings {
     sentences: Vec<String>,
-    rule: &'static str,
+    rule: String,
 }
 
 /// Everything that the records suffice to say.
 pub(crate) fn all(collection: &Collection) -> Vec<Findings> {
+    let groups = &collection.groups;
+    let minima = Minima::of(collection);
+    let way = minima.first_way().filter(|_| !groups.variants().is_empty());
+    let of_one_way = way.map_or_else(String::new, |way| {
+        format!(" Sharpness is φ, {}; the tables have the other ways to measure it.", way.words())
+    });
     let of_batch_sizes = Findings {
-        sentences: between_batch_sizes(collection),
-        rule: "A difference is told where the intervals mean ± one standard deviation over seeds do not meet; a few seeds \
-               make that weak evidence.",
+        sentences: between_batch_sizes(&minima, groups),
+        rule: format!(
+            "A difference is told where the intervals mean ± one standard deviation over seeds do not meet; a few seeds \
+             make that weak evidence.{of_one_way}"
+        ),
+    };
+    let of_variants = Findings {
+        sentences: variants::against_first(&minima, groups),
+        rule: format!(
+            "In brackets are 95 % confidence intervals of the difference of the means by Welch, over seeds. A difference is told where its \
+             interval leaves out 0; of many such intervals one in twenty does so by chance.{of_one_way}"
+        ),
+    };
+    let of_values = Findings {
+        sentences: variants::along_values(&minima, groups),
+        rule: format!(
+            "Slopes are those of straight lines by least squares over all runs, ± their standard error; a slope is told \
+             where it is more than two of them from 0.{of_one_way}"
+        ),
+    };
+    let of_observables = Findings {
+        sentences: findings_of_observables(collection),
+        rule:
+            "Exponents are fitted by least squares to the logarithms of the means over seeds, ± the standard error of \
+               the fit."
+                .into(),
     };
     let of_mini_batches = Findings {
         sentences: batch_hessian::findings(&collection.batch_hessians()),
-        rule: "Standard errors of mini-batches are over the batches drawn at the same weights; they say nothing of other \
-               weights.",
+        rule:
+            "Standard errors of mini-batches are over the batches drawn at the same weights; they say nothing of other \
+               weights."
+                .into(),
     };
-    [of_batch_sizes, of_mini_batches].into_iter().filter(|findings| !findings.sentences.is_empty()).collect()
+    [of_variants, of_values, of_batch_sizes, of_observables, of_mini_batches]
+        .into_iter()
+        .filter(|findings| !findings.sentences.is_empty())
+        .collect()
 }
 
-/// One sentence per quantity that both ends of the batch sizes have.
-fn between_batch_sizes(collection: &Collection) -> Vec<String> {
-    let sizes = collection.batch_sizes();
-    let (Some(&small), Some(&large)) = (sizes.first(), sizes.last()) else {
-        return Vec::new();
+/// One sentence per quantity that both ends of the batch sizes have, for each variant.
+fn between_batch_sizes(minima: &Minima<'_>, groups: &Groups) -> Vec<String> {
+    let variants = groups.variants();
+    if variants.is_empty() {
+        let ends = Ends::of(groups, None);
+        return ends.map_or_else(Vec::new, |ends| ends.sentences(minima, &minima.ways()));
+    }
+    let ways: Vec<Way> = minima.first_way().into_iter().collect();
+    let ends: Vec<Ends> = (0..variants.len()).filter_map(|variant| Ends::of(groups, Some(variant))).collect();
+    if ends.len() > FEW {
+        return variants::between_batch_sizes(
+            minima,
+            groups,
+            &ends.iter().map(|ends| [ends.small, ends.large]).collect::<Vec<_>>(),
+        );
+    }
+    let told = |ends: &Ends| {
+        let name = groups.name(ends.small.variant);
+        ends.sentences(minima, &ways).into_iter().map(move |sentence| format!("{name}: {sentence}")).collect::<Vec<_>>()
     };
-    if small == large {
-        return Vec::new();
+    ends.iter().flat_map(told).collect()
+}
+
+/// Variants of which each has sentences of its own.
+const FEW: usize = 2;
+
+/// The smallest and the largest batch size of a variant.
+struct Ends {
+    small: Group,
+    large: Group,
+}
+
+impl Ends {
+    /// None of one batch size.
+    fn of(groups: &Groups, variant: Option<usize>) -> Option<Self> {
+        let sizes = groups.batch_sizes_of(variant);
+        let of = |batch_size| Group { variant, batch_size };
+        (sizes.len() > 1).then_some(Self { small: of(*sizes.first()?), large: of(*sizes.last()?) })
     }
-    let mut findings = Vec::new();
-    let (_, small_test) = final_accuracy(collection, small);
-    let (_, large_test) = final_accuracy(collection, large);
-    if let (Some(a), Some(b)) = (small_test, large_test) {
-        findings.push(accuracy(Side { batch_size: small, moments: a }, Side { batch_size: large, moments: b }));
+
+    fn sides(&self, of: impl Fn(Group) -> Vec<f64>) -> Option<[Side; 2]> {
+        let side = |group: Group| Some(Side { batch_size: group.batch_size, moments: Moments::of(&of(group))? });
+        Some([side(self.small)?, side(self.large)?])
     }
-    if let (Some(a), Some(b)) = (final_train_loss(collection, small), final_train_loss(collection, large)) {
-        findings.extend(unequal_losses(Side { batch_size: small, moments: a }, Side { batch_size: large, moments: b }));
-    }
-    let runs = by_run(collection.keskar());
-    let (settings, steps) = settings_and_steps(collection);
-    for setting in settings {
-        for &epsilon in &steps {
-            let a = final_sharpness(&runs, small, setting, epsilon);
-            let b = final_sharpness(&runs, large, setting, epsilon);
-            if let (Some(a), Some(b)) = (a, b) {
-                let place = format!("At ε = {} ({})", number::step(epsilon), setting.words());
-                findings.push(sharpness(
-                    &place,
-                    Side { batch_size: small, moments: a },
-                    Side { batch_size: large, moments: b },
-                ));
+
+    fn sentences(&self, minima: &Minima<'_>, ways: &[Way]) -> Vec<String> {
+        let mut findings = Vec::new();
+        if let Some([small, large]) = self.sides(|group| minima.test_accuracies(group)) {
+            findings.push(accuracy(small, large));
+        }
+        if let Some([small, large]) = self.sides(|group| minima.train_losses(group)) {
+            findings.extend(unequal_losses(small, large));
+        }
+        for &way in ways {
+            if let Some([small, large]) = self.sides(|group| minima.sharpness(group, way)) {
+                let place = format!("At ε = {} ({})", number::step(way.epsilon), way.setting.words());
+                findings.push(sharpness(&place, small, large));
             }
         }
+        findings
     }
-    findings
 }
 
 /// What was found at one batch size.
@@ -72,14 +136,6 @@ fn between_batch_sizes(collection: &Collection) -> Vec<String> {
 struct Side {
     batch_size: u64,
     moments: Moments,
-}
-
-/// The train losses at the end of the runs of one batch size.
-fn final_train_loss(collection: &Collection, batch_size: u64) -> Option<Moments> {
-    let runs = collection.trainings();
-    let ends = runs.iter().filter(|(run, _)| run.batch_size == batch_size);
-    let losses: Vec<f64> = ends.filter_map(|(_, m)| m.result.epochs.last()).map(|epoch| epoch.train_loss).collect();
-    Moments::of(&losses)
 }
 
 /// Sharpness at the end of training is no fair comparison where the losses differ, and the reader is told so.

@@ -14,11 +14,15 @@ mod error;
 mod figure;
 mod figures;
 mod findings;
+mod groups;
+mod leftovers;
+mod minima;
 mod number;
 mod observables;
 mod page;
 mod statistics;
 mod tables;
+mod variants;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +38,7 @@ use figure::Figure;
 ///
 /// Records are `DIR/*.json`, `DIR/*.jsonl`, the same in `DIR/records/`, and the files that `DIR/study.json` lists. A
 /// directory with a few records gives the figures that these suffice for. The paths written come back, the page first.
+/// Figures that the earlier page shows and this one does not are removed.
 ///
 /// # Errors
 /// When there is no record, one cannot be read, or the directory cannot be written.
@@ -57,6 +62,7 @@ pub fn draw(directory: &Path) -> Result<Vec<PathBuf>> {
     let collection = Collection::read(directory)?;
     let figures = figures::all(&collection);
     let tables = tables::all(&collection);
+    let earlier = leftovers::of_earlier_page(directory);
     let folder = directory.join("figures");
     fs::create_dir_all(&folder).map_err(|source| Error::Directory { path: folder.clone(), source })?;
 
@@ -75,6 +81,7 @@ pub fn draw(directory: &Path) -> Result<Vec<PathBuf>> {
     }
     // Last, so that a page never names a figure that is not there yet.
     file::replace(&page, page::html(&collection, &drawn, &tables)?.as_bytes())?;
+    leftovers::remove(earlier, &written);
     Ok(written)
 }
 

@@ -6,6 +6,7 @@ use basin_records::Training;
 use basin_records::training::Epoch;
 
 use crate::collection::{Measured, RunId};
+use crate::groups::Group;
 
 /// A figure that runs may have observed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,4 +90,15 @@ pub(crate) fn by_run(runs: &BTreeMap<RunId, Measured<'_, Training>>, key: &str) 
         epochs.filter_map(|epoch| Some((epoch.epoch as f64, *epoch.observed.get(key)?))).collect()
     };
     runs.iter().map(|(id, run)| (*id, curve(run))).filter(|(_, curve)| !curve.is_empty()).collect()
+}
+
+/// The values of a name in the first epoch of each run of a group.
+pub(crate) fn in_first_epoch(runs: &BTreeMap<RunId, Measured<'_, Training>>, group: Group, key: &str) -> Vec<f64> {
+    let of_group = runs.iter().filter(|(run, _)| run.group == group);
+    // Before it, at epoch 0, stand the initial weights.
+    let first = |training: &Training| {
+        let mut trained = training.epochs.iter().filter(|epoch| epoch.epoch > 0);
+        trained.find_map(|epoch| epoch.observed.get(key).copied())
+    };
+    of_group.filter_map(|(_, run)| first(run.result)).collect()
 }

@@ -31,6 +31,96 @@ impl Moments {
     }
 }
 
+/// A difference of two means with the 95 % confidence interval of Welch ("The generalization of 'Student's' problem when several
+/// different population variances are involved", 1947): d ± t √(s₁²/n₁ + s₂²/n₂), t with the degrees of freedom that he gives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Difference {
+    pub(crate) value: f64,
+    pub(crate) half_width: f64,
+}
+
+impl Difference {
+    /// `a` − `b`; none where a spread is unknown or both are 0.
+    pub(crate) fn of(a: &Moments, b: &Moments) -> Option<Self> {
+        let square = |moments: &Moments| Some(moments.std?.powi(2) / moments.count as f64);
+        let (ours, theirs) = (square(a)?, square(b)?);
+        let sum = ours + theirs;
+        let freedom = sum.powi(2) / (ours.powi(2) / (a.count - 1) as f64 + theirs.powi(2) / (b.count - 1) as f64);
+        let half_width = student_quantile(freedom)? * sum.sqrt();
+        Some(Self { value: a.mean - b.mean, half_width }).filter(|found| found.value.is_finite())
+    }
+
+    /// Whether the interval leaves out 0.
+    pub(crate) fn is_told(&self) -> bool {
+        self.value.abs() > self.half_width
+    }
+
+    /// The ends of the interval.
+    pub(crate) fn interval(&self) -> [f64; 2] {
+        [self.value - self.half_width, self.value + self.half_width]
+    }
+}
+
+/// The t that a Student variable stays within with probability 95 %, to rounding; none for no number of degrees of freedom.
+fn student_quantile(freedom: f64) -> Option<f64> {
+    (freedom.is_finite() && freedom > 0.0).then_some(())?;
+    let beyond = |t: f64| incomplete_beta(freedom / (freedom + t * t), freedom / 2.0, 0.5);
+    let (mut low, mut high) = (0.0, 1.0);
+    while beyond(high) > 0.05 {
+        high *= 2.0;
+    }
+    for _ in 0..HALVINGS {
+        let middle = (low + high) / 2.0;
+        if beyond(middle) > 0.05 { low = middle } else { high = middle }
+    }
+    Some((low + high) / 2.0)
+}
+
+/// The regularised incomplete beta function I_x(a, b), by its continued fraction (Abramowitz and Stegun, 26.5.8) from its last
+/// terms on.
+fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
+    // Past its middle the fraction converges slowly, and the other tail is taken.
+    if x > (a + 1.0) / (a + b + 2.0) {
+        return 1.0 - incomplete_beta(1.0 - x, b, a);
+    }
+    let term = |n: u32| {
+        let m = f64::from(n / 2);
+        match n % 2 {
+            0 => m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m)),
+            _ => -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0)),
+        }
+    };
+    let fraction = (1..=TERMS).rev().fold(1.0, |rest, n| 1.0 + term(n) / rest);
+    let logarithm = a * x.ln() + b * (-x).ln_1p() + libm::lgamma(a + b) - libm::lgamma(a) - libm::lgamma(b);
+    logarithm.exp() / (a * fraction)
+}
+
+/// y = intercept + slope · x, fitted by least squares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct StraightLine {
+    pub(crate) slope: f64,
+    /// Of the slope, from the points' distances to the line; unknown of two points.
+    pub(crate) stderr: Option<f64>,
+    intercept: f64,
+}
+
+impl StraightLine {
+    /// Of the points that are finite; none where these have fewer than two places.
+    pub(crate) fn fitted(points: impl Iterator<Item = (f64, f64)>) -> Option<Self> {
+        let points: Vec<(f64, f64)> = points.filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+        let count = points.len() as f64;
+        let mean = |part: fn(&(f64, f64)) -> f64| points.iter().map(part).sum::<f64>() / count;
+        let (mean_x, mean_y) = (mean(|point| point.0), mean(|point| point.1));
+        let squares: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
+        let products: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+        let slope = Some(products / squares).filter(|slope| slope.is_finite())?;
+        let apart = |(x, y): &(f64, f64)| (y - mean_y - slope * (x - mean_x)).powi(2);
+        let left: f64 = points.iter().map(apart).sum();
+        let stderr = (points.len() > 2).then(|| (left / (count - 2.0) / squares).sqrt());
+        Some(Self { slope, stderr, intercept: mean_y - slope * mean_x })
+    }
+}
+
 /// y = factor · x^exponent, fitted by least squares of the logarithms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct PowerLaw {
@@ -43,18 +133,8 @@ pub(crate) struct PowerLaw {
 impl PowerLaw {
     /// Of the points that have logarithms; none where these have fewer than two places.
     pub(crate) fn fitted(points: impl Iterator<Item = (f64, f64)>) -> Option<Self> {
-        let logarithms: Vec<(f64, f64)> =
-            points.map(|(x, y)| (x.ln(), y.ln())).filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
-        let count = logarithms.len() as f64;
-        let mean = |part: fn(&(f64, f64)) -> f64| logarithms.iter().map(part).sum::<f64>() / count;
-        let (mean_x, mean_y) = (mean(|point| point.0), mean(|point| point.1));
-        let squares: f64 = logarithms.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-        let products: f64 = logarithms.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-        let exponent = Some(products / squares).filter(|slope| slope.is_finite())?;
-        let apart = |(x, y): &(f64, f64)| (y - mean_y - exponent * (x - mean_x)).powi(2);
-        let left: f64 = logarithms.iter().map(apart).sum();
-        let stderr = (logarithms.len() > 2).then(|| (left / (count - 2.0) / squares).sqrt());
-        Some(Self { exponent, stderr, factor: (mean_y - exponent * mean_x).exp() })
+        let line = StraightLine::fitted(points.map(|(x, y)| (x.ln(), y.ln())))?;
+        Some(Self { exponent: line.slope, stderr: line.stderr, factor: line.intercept.exp() })
     }
 
     pub(crate) fn at(&self, x: f64) -> f64 {
@@ -74,8 +154,10 @@ pub(crate) struct FoldedNormal {
 
 /// ln(μ²/σ²) within which the fit is sought: batch sizes from 1 to 10¹² at which the mean outweighs the noise.
 const LOGARITHMS: (f64, f64) = (-27.6, 0.0);
-/// Halvings of that range, after which it is narrower than rounding matters for.
+/// Halvings of a range, after which it is narrower than rounding matters for.
 const HALVINGS: usize = 60;
+/// Of the continued fraction of the incomplete beta function, which with b = 1/2 needs far fewer.
+const TERMS: u32 = 200;
 
 impl FoldedNormal {
     /// Nearest to the points (B, E|g|) in the logarithm; none of fewer than three, or where one is not positive.
@@ -115,7 +197,45 @@ impl FoldedNormal {
 
 #[cfg(test)]
 mod tests {
-    use super::{FoldedNormal, Moments, PowerLaw};
+    use super::{Difference, FoldedNormal, Moments, PowerLaw, StraightLine, student_quantile};
+
+    /// In closed form at 1 and 2 degrees of freedom, tan(0.475 π) and 0.95 / √(2 · 0.975 · 0.025); the others by Simpson's rule on the
+    /// density.
+    #[test]
+    fn quantiles_are_those_of_student() {
+        for (freedom, expected) in [
+            (1.0, 12.706204736174696),
+            (2.0, 4.302652729749464),
+            (50.0 / 17.0, 3.2187586145),
+            (4.0, 2.7764451052),
+            (10.0, 2.2281388520),
+            (1000.0, 1.9623390808),
+        ] {
+            let found = student_quantile(freedom);
+            assert!(found.is_some_and(|found| (found / expected - 1.0).abs() < 1e-10), "{freedom}: {found:?}");
+        }
+        assert_eq!([0.0, f64::NAN].map(student_quantile), [None, None]);
+    }
+
+    /// Of 1, 2, 3 against 4, 6, 8: variances 1 and 4, so s² = 5/3 with (5/3)²/((1/3)²/2 + (4/3)²/2) = 50/17 degrees of freedom.
+    #[test]
+    fn a_difference_has_the_interval_of_welch() {
+        let moments = |values: &[f64]| Moments::of(values).unwrap_or(Moments { mean: f64::NAN, std: None, count: 0 });
+        let found = Difference::of(&moments(&[4.0, 6.0, 8.0]), &moments(&[1.0, 2.0, 3.0]));
+        let half_width = 3.2187586145 * (5.0_f64 / 3.0).sqrt();
+        assert!(found.is_some_and(|found| found.value == 4.0 && (found.half_width - half_width).abs() < 1e-9));
+        assert_eq!(found.map(|found| found.is_told()), Some(false));
+        assert_eq!(Difference::of(&moments(&[4.0, 6.0]), &moments(&[1.0])), None);
+        assert_eq!(Difference::of(&moments(&[4.0, 4.0]), &moments(&[1.0, 1.0])), None);
+        assert_eq!(Difference::of(&moments(&[4.0, f64::NAN]), &moments(&[1.0, 2.0])), None);
+    }
+
+    #[test]
+    fn a_straight_line_has_its_slope() {
+        let line = StraightLine::fitted([(0.0, 1.0), (1.0, 3.0), (2.0, 5.0), (f64::NAN, 9.0)].into_iter());
+        assert!(line.is_some_and(|line| line.slope == 2.0 && line.intercept == 1.0 && line.stderr == Some(0.0)));
+        assert_eq!(StraightLine::fitted([(1.0, 1.0), (1.0, 3.0)].into_iter()), None);
+    }
 
     #[test]
     fn a_folded_normal_is_found_again() {

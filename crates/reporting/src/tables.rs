@@ -1,13 +1,14 @@
 //! Accuracy and sharpness per batch size, mean ± standard deviation over seeds (tables 2 to 4 of Keskar et al.), and the
 //! minima side by side.
 
+use basin_records::Outcome;
 use basin_records::comparison::{Comparison, Correlation, Row, Scale};
-use basin_records::keskar::{Columns, Subspace, Summary};
+use basin_records::keskar::{Columns, Subspace};
 use basin_records::spectrum::Eigenvalue;
-use basin_records::{Keskar, Outcome};
 
-use crate::collection::{ByRun, Collection, by_run};
+use crate::collection::Collection;
 use crate::figure::{Numbers, Table, cell, distinct, settings};
+use crate::minima::{Minima, Way, same};
 use crate::number;
 use crate::statistics::Moments;
 
@@ -21,32 +22,28 @@ pub(crate) fn all(collection: &Collection) -> Vec<Table> {
     tables
 }
 
-/// Accuracy at the end of training in percent: train and test at one batch size.
-pub(crate) fn final_accuracy(collection: &Collection, batch_size: u64) -> (Option<Moments>, Option<Moments>) {
-    let runs = collection.trainings();
-    let last = runs.iter().filter(|(run, _)| run.batch_size == batch_size).filter_map(|(_, m)| m.result.epochs.last());
-    let train: Vec<f64> = last.clone().filter_map(|epoch| Some(100.0 * epoch.train_accuracy?)).collect();
-    let test: Vec<f64> = last.filter_map(|epoch| Some(100.0 * epoch.test_accuracy?)).collect();
-    (Moments::of(&train), Moments::of(&test))
-}
-
 fn accuracy(collection: &Collection) -> Option<Table> {
-    let runs = collection.trainings();
-    let sizes = distinct(runs.keys().map(|run| run.batch_size));
-    let mut numbers = Numbers::new(&["batch_size", "seeds", "train_mean", "train_std", "test_mean", "test_std"]);
+    let minima = Minima::of(collection);
+    let runs = &minima.trainings;
+    let groups = &collection.groups;
+    let columns = ["batch_size", "seeds", "train_mean", "train_std", "test_mean", "test_std"];
+    let mut numbers = Numbers::new(&groups.columns(&columns));
     let mut rows = Vec::new();
-    for size in sizes {
-        let (train, test) = final_accuracy(collection, size);
+    for group in distinct(runs.keys().map(|run| run.group)) {
+        let size = group.batch_size;
+        let train = Moments::of(&minima.train_accuracies(group));
+        let test = Moments::of(&minima.test_accuracies(group));
         let Some(count) = train.or(test).map(|moments| moments.count) else {
             continue;
         };
-        rows.push(vec![size.to_string(), count.to_string(), shown(train), shown(test)]);
+        let row = vec![size.to_string(), count.to_string(), shown(train), shown(test)];
+        rows.push(groups.row(group.variant, row));
         let mut row = vec![size.to_string(), count.to_string()];
         for moments in [train, test] {
             row.push(cell(moments.map(|moments| moments.mean)));
             row.push(cell(moments.and_then(|moments| moments.std)));
         }
-        numbers.push(row);
+        numbers.push(groups.cells(group.variant, row));
     }
     let caption = format!(
         "Accuracy in percent after the last epoch, mean ± standard deviation over seeds.{}",
@@ -56,90 +53,34 @@ fn accuracy(collection: &Collection) -> Option<Table> {
         stem: "table-accuracy".into(),
         title: "Accuracy".into(),
         caption,
-        header: ["batch size", "seeds", "train / %", "test / %"].map(String::from).to_vec(),
+        header: groups
+            .columns(&["batch size", "seeds", "train / %", "test / %"])
+            .into_iter()
+            .map(String::from)
+            .collect(),
         rows,
         numbers,
     })
 }
 
-/// One way to measure sharpness, over all seeds of a batch size.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Setting {
-    pub(crate) subspace: Subspace,
-    pub(crate) columns: Option<Columns>,
-    pub(crate) dimension: u64,
-}
-
-impl Setting {
-    fn of(summary: &Summary) -> Self {
-        Self { subspace: summary.subspace, columns: summary.columns, dimension: summary.dimension }
-    }
-
-    /// As in `full space` or `random manifold, dimension 100, gaussian columns`.
-    pub(crate) fn words(&self) -> String {
-        let columns = match self.columns {
-            Some(Columns::Gaussian) => ", gaussian columns",
-            Some(Columns::Uniform) => ", uniform columns",
-            Some(Columns::Orthonormal) => ", orthonormal columns",
-            _ => "",
-        };
-        match self.subspace {
-            Subspace::Full => "full space".into(),
-            Subspace::Manifold => format!("random manifold, dimension {}{columns}", self.dimension),
-        }
-    }
-}
-
-/// Sharpness at the end of training over the seeds of a batch size.
-pub(crate) fn final_sharpness(
-    runs: &ByRun<'_, Keskar>,
-    batch_size: u64,
-    setting: Setting,
-    epsilon: f64,
-) -> Option<Moments> {
-    let of_size = runs.iter().filter(|(run, _)| run.batch_size == batch_size);
-    let values: Vec<f64> = of_size
-        .filter_map(|(_, along)| {
-            let last = along.last()?.provenance.epoch;
-            // One checkpoint may have a record per ε or per subspace.
-            let at_the_end = along.iter().rev().take_while(|measured| measured.provenance.epoch == last);
-            at_the_end
-                .flat_map(|measured| &measured.result.summary)
-                .find(|summary| Setting::of(summary) == setting && same(summary.epsilon, epsilon))
-                .map(|summary| summary.mean)
-        })
-        .collect();
-    Moments::of(&values)
-}
-
-/// The settings and the ε of all Keskar records, ε descending.
-pub(crate) fn settings_and_steps(collection: &Collection) -> (Vec<Setting>, Vec<f64>) {
-    let records = collection.keskar();
-    let summaries: Vec<&Summary> = records.iter().flat_map(|measured| &measured.result.summary).collect();
-    let mut steps = distinct(summaries.iter().map(|summary| summary.epsilon));
-    steps.sort_by(|a, b| b.total_cmp(a));
-    (distinct(summaries.into_iter().map(Setting::of)), steps)
-}
-
-fn same(a: f64, b: f64) -> bool {
-    a.to_bits() == b.to_bits()
-}
-
 fn sharpness(collection: &Collection, subspace: Subspace) -> Option<Table> {
-    let (settings_found, steps) = settings_and_steps(collection);
-    let runs = by_run(collection.keskar());
-    let sizes = distinct(runs.keys().map(|run| run.batch_size));
+    let minima = Minima::of(collection);
+    let (settings_found, steps) = (minima.settings(), minima.steps());
+    let groups = &collection.groups;
+    let runs = &minima.keskar;
+    let found = distinct(runs.keys().map(|run| run.group));
     let name = match subspace {
         Subspace::Full => "full",
         Subspace::Manifold => "manifold",
     };
-    let mut numbers =
-        Numbers::new(&["batch_size", "subspace", "columns", "dimension", "epsilon", "seeds", "mean", "std"]);
+    let columns = ["batch_size", "subspace", "columns", "dimension", "epsilon", "seeds", "mean", "std"];
+    let mut numbers = Numbers::new(&groups.columns(&columns));
     let mut rows = Vec::new();
     for setting in settings_found.iter().filter(|setting| setting.subspace == subspace) {
-        for &size in &sizes {
-            let values: Vec<Option<Moments>> =
-                steps.iter().map(|&epsilon| final_sharpness(&runs, size, *setting, epsilon)).collect();
+        for &group in &found {
+            let size = group.batch_size;
+            let at = |&epsilon: &f64| Moments::of(&minima.sharpness(group, Way { setting: *setting, epsilon }));
+            let values: Vec<Option<Moments>> = steps.iter().map(at).collect();
             let Some(seeds) = values.iter().flatten().map(|moments| moments.count).max() else {
                 continue;
             };
@@ -148,10 +89,10 @@ fn sharpness(collection: &Collection, subspace: Subspace) -> Option<Table> {
                 row.push(format!("{} × {}", setting.dimension, cell(setting.columns.map(column_name))));
             }
             row.extend(values.iter().map(|moments| shown(*moments)));
-            rows.push(row);
+            rows.push(groups.row(group.variant, row));
             for (epsilon, moments) in steps.iter().zip(values) {
                 let Some(moments) = moments else { continue };
-                numbers.push(vec![
+                let cells = vec![
                     size.to_string(),
                     name.into(),
                     cell(setting.columns.map(column_name)),
@@ -160,14 +101,15 @@ fn sharpness(collection: &Collection, subspace: Subspace) -> Option<Table> {
                     moments.count.to_string(),
                     moments.mean.to_string(),
                     cell(moments.std),
-                ]);
+                ];
+                numbers.push(groups.cells(group.variant, cells));
             }
         }
     }
     if rows.is_empty() {
         return None;
     }
-    let mut header = vec!["batch size".to_owned(), "seeds".to_owned()];
+    let mut header: Vec<String> = groups.columns(&["batch size", "seeds"]).into_iter().map(String::from).collect();
     if subspace == Subspace::Manifold {
         header.push("columns of A".into());
     }
@@ -264,18 +206,22 @@ fn comparison_table(stem: String, comparison: &Comparison) -> Table {
         Some(Scale::ScaleDependent) => " *",
         None => " ?",
     };
-    let mut header = vec!["checkpoint".to_owned()];
+    let of_variants = comparison.rows.iter().any(|row| row.variant.is_some());
+    let variant = |row: &Row| of_variants.then(|| row.variant.clone().unwrap_or_default());
+    let mut header: Vec<String> = of_variants.then(|| "variant".to_owned()).into_iter().collect();
+    header.push("checkpoint".into());
     header.extend(columns.iter().map(|column| format!("{}{}", column.title, flag(&column.name))));
     let rows = comparison.rows.iter().map(|row| {
         let values = columns.iter().map(|column| (column.value)(row).map_or_else(|| "–".into(), number::significant));
-        std::iter::once(row.file.clone()).chain(values).collect()
+        variant(row).into_iter().chain([row.file.clone()]).chain(values).collect()
     });
     let rows = rows.collect();
-    let names: Vec<&str> = std::iter::once("file").chain(columns.iter().map(|column| column.title.as_str())).collect();
+    let names = of_variants.then_some("variant").into_iter().chain(["file"]);
+    let names: Vec<&str> = names.chain(columns.iter().map(|column| column.title.as_str())).collect();
     let mut numbers = Numbers::new(&names);
     for row in &comparison.rows {
         let values = columns.iter().map(|column| cell((column.value)(row)));
-        numbers.push(std::iter::once(row.file.clone()).chain(values).collect());
+        numbers.push(variant(row).into_iter().chain([row.file.clone()]).chain(values).collect());
     }
     Table {
         stem,

@@ -4,7 +4,7 @@ use super::drawing::Color;
 
 /// Text, frames and ticks.
 pub(crate) const INK: Color = Color(0x1A, 0x1A, 0x1A);
-/// What is secondary: legends' keys that stand for no batch size, reference lines.
+/// What is secondary: legends' keys that stand for no group of runs, reference lines.
 pub(crate) const MUTED: Color = Color(0x6B, 0x6B, 0x6B);
 /// Lines behind the data.
 pub(crate) const GRID: Color = Color(0xDD, 0xDD, 0xDD);
@@ -13,7 +13,7 @@ pub(crate) const AREA: Color = Color(0xB5, 0xB5, 0xB5);
 /// The background, and the inside of hollow markers.
 pub(crate) const PAPER: Color = Color(0xFF, 0xFF, 0xFF);
 
-/// How the data of one batch size look.
+/// How the data of one group of runs look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Look {
     pub(crate) color: Color,
@@ -53,7 +53,7 @@ const LOOKS: [Look; 6] = [
     Look { color: Color(0x56, 0xB4, 0xE9), marker: Marker::Hexagon, dash: Dash::Dashed },
 ];
 
-/// The look of the batch size with this number, counted from the smallest.
+/// The look of the batch size, counted from the smallest, or of the variant with this number.
 pub(crate) fn look(index: usize) -> Look {
     let mut look = LOOKS[index % LOOKS.len()];
     // Past the last colour dashes and markers move on, so that a look comes back only after many batch sizes.
@@ -63,6 +63,12 @@ pub(crate) fn look(index: usize) -> Look {
         look.dash = if look.dash == Dash::Solid { Dash::Dotted } else { Dash::Solid };
     }
     look
+}
+
+/// The look of what differs in two ways: one has the colour, the other the marker and the dash.
+pub(crate) fn paired(color: usize, shape: usize) -> Look {
+    // Where colours come back, they come with another marker.
+    Look { color: look(color).color, marker: look(shape + color / LOOKS.len()).marker, dash: look(shape).dash }
 }
 
 impl Dash {

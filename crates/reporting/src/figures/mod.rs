@@ -7,23 +7,30 @@ mod batch_densities;
 mod batch_eigenvalues;
 mod batch_learning_rates;
 mod batch_size_axis;
+mod by_swept_value;
 mod curves_of_seeds;
 mod density_curve;
 mod eigenvalues;
 mod minima_by_batch_size;
+mod minima_by_variant;
 mod observed_along_training;
 mod observed_by_batch_size;
+mod panels;
 mod parametric_line;
+mod places;
 mod sharpness_along_training;
 mod spectral_density;
 mod spectrum;
 mod training_curves;
 
 pub(crate) use eigenvalues::title_of;
+pub(crate) use observed_by_batch_size::findings as findings_of_observables;
 
 /// Every figure that the records suffice for.
 pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     let mut figures = Vec::new();
+    figures.extend(minima_by_variant::figure(collection));
+    figures.extend(by_swept_value::figures(collection));
     figures.extend(training_curves::figure(collection));
     figures.extend(sharpness_along_training::figure(collection));
     figures.extend(minima_by_batch_size::figure(collection));

@@ -13,6 +13,7 @@ use crate::chart::scale::Scale;
 use crate::chart::series;
 use crate::collection::{Collection, Measured, RunId};
 use crate::figure::{Figure, Numbers, cell, distinct, settings};
+use crate::groups::{Group, Groups};
 use crate::observables::{ALL, Observable, by_run};
 
 /// The level of the edge of stability, in a record.
@@ -31,70 +32,74 @@ fn figure(collection: &Collection, runs: &Runs<'_>, observable: &Observable) -> 
     let curves = by_run(runs, &key);
     curves.values().any(|curve| curve.len() > 1).then_some(())?;
     let level = if observable.against_rate { by_run(runs, TWO_OVER_RATE) } else { BTreeMap::new() };
+    let selection = collection.groups.selection(&distinct(curves.keys().map(|run| run.group)));
     let layer = observable.layer(&key).map_or_else(String::new, |layer| format!(", layer {layer} (all in the CSV)"));
     let compared = if level.is_empty() { "" } else { "; dotted 2/η, at which plain descent loses its stability" };
     let caption = format!(
-        "{} ({}){layer} along training: thick lines are means over seeds, thin ones single runs{compared}.{}",
+        "{} ({}){layer} along training: thick lines are means over seeds, thin ones single runs{compared}.{}{}",
         observable.title,
         observable.axis,
+        selection.statement,
         settings(runs.values().map(|run| run.provenance)),
     );
     Some(Figure {
         stem: observable.stem(),
         title: format!("{} along training", observable.title),
         caption,
-        drawing: draw(collection, observable, &curves, &level),
-        numbers: numbers(runs, observable),
+        drawing: draw(&collection.groups, observable, &curves, &level, &selection.groups),
+        numbers: numbers(&collection.groups, runs, observable),
     })
 }
 
 fn draw(
-    collection: &Collection,
+    groups: &Groups,
     observable: &Observable,
     curves: &BTreeMap<RunId, Curve>,
     level: &BTreeMap<RunId, Curve>,
+    shown: &[Group],
 ) -> Drawing {
     let mut drawing = Drawing::default();
-    let sizes = distinct(curves.keys().map(|run| run.batch_size));
-    let mut keys: Vec<Key> = sizes
+    let mut keys: Vec<Key> = shown
         .iter()
-        .map(|&size| {
-            let look = collection.look(size);
+        .map(|&group| {
+            let look = groups.look(group);
             let marker = Some((look.marker, true));
-            Key { words: format!("batch {size}"), color: look.color, line: Some(Dash::Solid), marker }
+            Key { words: groups.words(group), color: look.color, line: Some(Dash::Solid), marker }
         })
         .collect();
     if !level.is_empty() {
         keys.push(Key { words: "2/η".into(), color: MUTED, line: Some(Dash::Dotted), marker: None });
     }
     let region = legend::draw(&mut drawing, &keys);
-    let points = || curves.values().chain(level.values()).flatten();
+    let of_shown = curves.iter().chain(level).filter(|(run, _)| shown.contains(&run.group));
+    let points = || of_shown.clone().flat_map(|(_, curve)| curve);
     let x = Axis::new("epoch", Scale::linear(points().map(|point| point.0)));
     let values: Vec<f64> = points().map(|point| point.1).collect();
     let y = Axis::new(observable.axis, Scale::fitting(values.iter().copied()));
     let axes = Axes::draw(&mut drawing, region, &x, &y, None);
-    for &size in &sizes {
-        let look = collection.look(size);
-        let of_size = |curves: &BTreeMap<RunId, Curve>| -> Vec<Curve> {
-            curves.iter().filter(|(run, _)| run.batch_size == size).map(|(_, curve)| curve.clone()).collect()
+    for &group in shown {
+        let look = groups.look(group);
+        let of_group = |curves: &BTreeMap<RunId, Curve>| -> Vec<Curve> {
+            curves.iter().filter(|(run, _)| run.group == group).map(|(_, curve)| curve.clone()).collect()
         };
-        let edge = curves_of_seeds::mean(&of_size(level));
+        let edge = curves_of_seeds::mean(&of_group(level));
         let edge: Vec<_> = edge.iter().map(|&(x, y)| axes.point(x, y)).collect();
         series::line(&mut drawing, &edge, look.color, 3, Dash::Dotted, 1.0);
-        curves_of_seeds::draw(&mut drawing, &axes, &of_size(curves), look, Dash::Solid);
+        curves_of_seeds::draw(&mut drawing, &axes, &of_group(curves), look, Dash::Solid);
     }
     drawing
 }
 
 /// Everything of the name, all layers included.
-fn numbers(runs: &Runs<'_>, observable: &Observable) -> Numbers {
-    let mut numbers = Numbers::new(&["batch_size", "seed", "epoch", "name", "value"]);
+fn numbers(groups: &Groups, runs: &Runs<'_>, observable: &Observable) -> Numbers {
+    let mut numbers = Numbers::new(&groups.columns(&["batch_size", "seed", "epoch", "name", "value"]));
     for (run, measured) in runs {
         for epoch in &measured.result.epochs {
             let ours = |name: &str| name == observable.name || observable.layer(name).is_some();
             for (name, value) in epoch.observed.iter().filter(|(name, _)| ours(name)) {
-                let (size, seed) = (run.batch_size.to_string(), cell(run.seed));
-                numbers.push(vec![size, seed, epoch.epoch.to_string(), name.clone(), value.to_string()]);
+                let (size, seed) = (run.group.batch_size.to_string(), cell(run.seed));
+                let cells = vec![size, seed, epoch.epoch.to_string(), name.clone(), value.to_string()];
+                numbers.push(groups.cells(run.group.variant, cells));
             }
         }
     }

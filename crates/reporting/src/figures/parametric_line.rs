@@ -32,26 +32,27 @@ struct Curve {
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let lines = collection.lines();
     let stem = |index| numbered("line", index, lines.len());
-    lines.iter().enumerate().map(|(index, measured)| figure(stem(index), measured)).collect()
+    lines.iter().enumerate().map(|(index, measured)| figure(collection, stem(index), measured)).collect()
 }
 
-fn figure(stem: String, measured: &Measured<'_, Line>) -> Figure {
+fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) -> Figure {
     let section = Section::of(measured.result);
+    let [from, to] = [&section.from, &section.to].map(|end| name(collection, end));
     let lost = section.curves.iter().flat_map(|curve| &curve.values).filter(|value| !value.is_finite()).count();
     let gaps = if lost > 0 { format!(" {} not finite and left out.", are(lost, "value")) } else { String::new() };
     let caption = format!(
         "Loss (left axis) and accuracy (right axis) at (1 − α) θ₀ + α θ₁, train solid and test dashed, between {} \
          (α = 0) and {} (α = 1), which lie {} apart in parameter space.{gaps}{}",
-        minimum(&section.from),
-        minimum(&section.to),
+        minimum(&from, &section.from),
+        minimum(&to, &section.to),
         number::significant(section.distance),
         settings([&Provenance { training_seed: None, ..measured.provenance.clone() }]),
     );
     Figure {
         stem,
-        title: format!("The line between {} and {}", name(&section.from), name(&section.to)),
+        title: format!("The line between {from} and {to}"),
         caption,
-        drawing: draw(&section, measured.provenance.loss.as_deref()),
+        drawing: draw(&section, ends(collection, &section), measured.provenance.loss.as_deref()),
         numbers: section.numbers(),
     }
 }
@@ -60,13 +61,25 @@ fn are(count: usize, noun: &str) -> String {
     format!("{} {}", number::plural(count, noun), if count == 1 { "is" } else { "are" })
 }
 
-fn minimum(end: &Endpoint) -> String {
+fn minimum(name: &str, end: &Endpoint) -> String {
     let seed = end.training_seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
-    format!("the minimum of {}{seed}", name(end))
+    format!("the minimum of {name}{seed}")
 }
 
-fn name(end: &Endpoint) -> String {
-    end.batch_size.map_or_else(|| end.checkpoint.path.clone(), |size| format!("batch size {size}"))
+fn name(collection: &Collection, end: &Endpoint) -> String {
+    let group = collection.group_of(end);
+    group.map_or_else(|| end.checkpoint.path.clone(), |group| collection.groups.long_words(group))
+}
+
+/// The name of the horizontal axis, on which the batch sizes stand where they say which minimum is which.
+fn ends(collection: &Collection, section: &Section) -> String {
+    let groups = [&section.from, &section.to].map(|end| collection.group_of(end));
+    match groups {
+        [Some(from), Some(to)] if from.variant == to.variant || from.batch_size != to.batch_size => {
+            format!("α   (0: batch {}, 1: batch {})", from.batch_size, to.batch_size)
+        }
+        _ => "α   (0: first minimum, 1: second)".into(),
+    }
 }
 
 impl Section {
@@ -127,7 +140,7 @@ impl Section {
     }
 }
 
-fn draw(section: &Section, loss: Option<&str>) -> Drawing {
+fn draw(section: &Section, ends: String, loss: Option<&str>) -> Drawing {
     let mut drawing = Drawing::default();
     let keys: Vec<Key> = section
         .curves
@@ -140,10 +153,6 @@ fn draw(section: &Section, loss: Option<&str>) -> Drawing {
         })
         .collect();
     let region = legend::draw(&mut drawing, &keys);
-    let ends = match (section.from.batch_size, section.to.batch_size) {
-        (Some(from), Some(to)) => format!("α   (0: batch {from}, 1: batch {to})"),
-        _ => "α   (0: first minimum, 1: second)".into(),
-    };
     let unit = if loss == Some("cross-entropy") { " / nat" } else { "" };
     let x = Axis::new(ends, Scale::linear(section.alpha.iter().copied()));
     let left = Axis::new(format!("{}{unit}", loss.unwrap_or("loss")), Scale::fitting(section.values(false)));

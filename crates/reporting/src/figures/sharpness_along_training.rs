@@ -8,8 +8,9 @@ use crate::chart::drawing::{Drawing, Point};
 use crate::chart::legend::{self, Key};
 use crate::chart::scale::Scale;
 use crate::chart::series;
-use crate::collection::{Collection, Measured, RunId, by_run};
+use crate::collection::{Collection, Measured, RunId};
 use crate::figure::{Figure, Numbers, cell, distinct, settings};
+use crate::groups::{Group, Groups};
 use crate::number;
 
 /// What must be equal for two values of sharpness to lie on one curve.
@@ -35,29 +36,31 @@ struct Along {
 }
 
 pub(crate) fn figure(collection: &Collection) -> Option<Figure> {
-    let mut runs = by_run(collection.keskar());
+    let mut runs = collection.by_run(collection.keskar());
     runs.retain(|_, along| distinct(along.iter().map(|measured| measured.provenance.epoch)).len() > 1);
     let setting = preferred_setting(runs.values().flatten())?;
     let trajectories: Vec<Trajectory> = runs
         .iter()
         .map(|(&run, along)| Trajectory { run, points: along.iter().filter_map(|m| on_curve(m, setting)).collect() })
         .collect();
+    let selection = collection.groups.selection(&distinct(trajectories.iter().map(|trajectory| trajectory.run.group)));
     let space = match setting.subspace {
         Subspace::Full => "in the full space".to_owned(),
         Subspace::Manifold => format!("in random manifolds of dimension {}", setting.dimension),
     };
     let caption = format!(
         "Keskar sharpness {space} at ε = {} against the training loss at the same weights, one line per run; \
-         training moves from high loss (right) to low loss (left).{}",
+         training moves from high loss (right) to low loss (left).{}{}",
         number::step(setting.epsilon),
+        selection.statement,
         settings(runs.values().flatten().map(|measured| measured.provenance)),
     );
     Some(Figure {
         stem: "sharpness-along-training".into(),
         title: "Sharpness against loss along training".into(),
         caption,
-        drawing: draw(collection, &trajectories, setting, runs.values().flatten().next()),
-        numbers: numbers(&trajectories, setting),
+        drawing: draw(&collection.groups, &trajectories, &selection.groups, setting, runs.values().flatten().next()),
+        numbers: numbers(&collection.groups, &trajectories, setting),
     })
 }
 
@@ -82,22 +85,24 @@ fn on_curve(measured: &Measured<'_, Keskar>, setting: Setting) -> Option<Along> 
 }
 
 fn draw(
-    collection: &Collection,
+    groups: &Groups,
     trajectories: &[Trajectory],
+    shown: &[Group],
     setting: Setting,
     any: Option<&Measured<'_, Keskar>>,
 ) -> Drawing {
     let mut drawing = Drawing::default();
-    let region = legend::draw(&mut drawing, &keys(collection, trajectories));
-    let points = || trajectories.iter().flat_map(|trajectory| &trajectory.points);
+    let region = legend::draw(&mut drawing, &keys(groups, shown));
+    let of_shown = || trajectories.iter().filter(|trajectory| shown.contains(&trajectory.run.group));
+    let points = || of_shown().flat_map(|trajectory| &trajectory.points);
     let loss = any.and_then(|measured| measured.provenance.loss.as_deref()).unwrap_or("loss");
     let unit = if loss == "cross-entropy" { " / nat" } else { "" };
     let x = Axis::new(format!("training {loss}{unit}"), Scale::logarithmic(points().map(|point| point.loss)));
     let sharpness = points().map(|point| point.sharpness).collect::<Vec<_>>();
     let y = Axis::new(format!("sharpness φ / %, ε = {}", number::step(setting.epsilon)), Scale::fitting(sharpness));
     let axes = Axes::draw(&mut drawing, region, &x, &y, None);
-    for trajectory in trajectories {
-        let look = collection.look(trajectory.run.batch_size);
+    for trajectory in of_shown() {
+        let look = groups.look(trajectory.run.group);
         let along: Vec<Option<Point>> =
             trajectory.points.iter().map(|point| axes.point(point.loss, point.sharpness)).collect();
         series::line(&mut drawing, &along, look.color, 3, look.dash, 0.75);
@@ -108,34 +113,29 @@ fn draw(
     drawing
 }
 
-fn keys(collection: &Collection, trajectories: &[Trajectory]) -> Vec<Key> {
-    distinct(trajectories.iter().map(|trajectory| trajectory.run.batch_size))
-        .into_iter()
-        .map(|size| {
-            let look = collection.look(size);
-            Key {
-                words: format!("batch {size}"),
-                color: look.color,
-                line: Some(look.dash),
-                marker: Some((look.marker, true)),
-            }
-        })
-        .collect()
+fn keys(groups: &Groups, shown: &[Group]) -> Vec<Key> {
+    let key = |&group: &Group| {
+        let look = groups.look(group);
+        Key { words: groups.words(group), color: look.color, line: Some(look.dash), marker: Some((look.marker, true)) }
+    };
+    shown.iter().map(key).collect()
 }
 
-fn numbers(trajectories: &[Trajectory], setting: Setting) -> Numbers {
-    let mut numbers = Numbers::new(&["batch_size", "seed", "epoch", "epsilon", "train_loss", "sharpness", "std"]);
+fn numbers(groups: &Groups, trajectories: &[Trajectory], setting: Setting) -> Numbers {
+    let columns = ["batch_size", "seed", "epoch", "epsilon", "train_loss", "sharpness", "std"];
+    let mut numbers = Numbers::new(&groups.columns(&columns));
     for Trajectory { run, points } in trajectories {
         for point in points {
-            numbers.push(vec![
-                run.batch_size.to_string(),
+            let cells = vec![
+                run.group.batch_size.to_string(),
                 cell(run.seed),
                 cell(point.epoch),
                 setting.epsilon.to_string(),
                 point.loss.to_string(),
                 point.sharpness.to_string(),
                 cell(point.std),
-            ]);
+            ];
+            numbers.push(groups.cells(run.group.variant, cells));
         }
     }
     numbers

@@ -5,6 +5,7 @@ use basin_records::{Provenance, Spectrum};
 
 use super::density_curve::DensityCurve;
 use super::eigenvalues::title_of;
+use super::spectrum::subject;
 use crate::chart::axes::{Axes, Axis, Region};
 use crate::chart::drawing::Drawing;
 use crate::chart::legend::{self, Key};
@@ -23,19 +24,21 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     spectra.retain(|measured| measured.result.density.is_some());
     let figure = |(index, measured): (usize, &Measured<'_, Spectrum>)| {
         let stem = numbered("spectral-density", index, spectra.len());
-        let look = measured.provenance.batch_size.map_or_else(|| look(0), |size| collection.look(size));
-        Some(figure(stem, measured, measured.result.density.as_deref()?, look))
+        let group = collection.groups.of_record(measured.provenance);
+        let look = group.map_or_else(|| look(0), |group| collection.groups.look(group));
+        Some(figure(
+            stem,
+            measured,
+            measured.result.density.as_deref()?,
+            subject(collection, measured.provenance),
+            look,
+        ))
     };
     spectra.iter().enumerate().filter_map(figure).collect()
 }
 
-fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, look: Look) -> Figure {
+fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, of: String, look: Look) -> Figure {
     let Measured { provenance, result } = measured;
-    let of = match (provenance.batch_size, &provenance.checkpoint) {
-        (Some(size), _) => format!("batch size {size}"),
-        (None, Some(checkpoint)) => checkpoint.path.clone(),
-        (None, None) => "one checkpoint".into(),
-    };
     let band = if density.stderr.is_empty() { "" } else { "; the band is one standard error to each side" };
     let atoms = match density.atoms {
         0 => String::new(),

@@ -20,14 +20,15 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let chosen = chosen(collection);
     let figure = |(index, measured): (usize, &Measured<'_, Spectrum>)| {
         let stem = numbered("spectrum", index, chosen.len());
-        let look = measured.provenance.batch_size.map_or_else(|| look(0), |size| collection.look(size));
-        figure(stem, measured, look)
+        let group = collection.groups.of_record(measured.provenance);
+        let look = group.map_or_else(|| look(0), |group| collection.groups.look(group));
+        figure(stem, measured, subject(collection, measured.provenance), look)
     };
     chosen.iter().enumerate().map(figure).collect()
 }
 
-/// One spectrum per batch size and matrix, that of the lowest seed at the end of training; those of unknown batch size
-/// all. Two eigenvalues of a batch size make no picture of their own: they stand among the others' in `eigenvalues`.
+/// One spectrum per group and matrix, that of the lowest seed at the end of training; those of unknown batch size
+/// all. Two eigenvalues of a group make no picture of their own: they stand among the others' in `eigenvalues`.
 fn chosen(collection: &Collection) -> Vec<Measured<'_, Spectrum>> {
     let mut spectra = collection.spectra();
     spectra.retain(|measured| {
@@ -35,23 +36,28 @@ fn chosen(collection: &Collection) -> Vec<Measured<'_, Spectrum>> {
         count > 2 || (count > 0 && measured.provenance.batch_size.is_none())
     });
     spectra.sort_by_key(|measured| {
-        let Provenance { batch_size, training_seed, .. } = measured.provenance;
-        (*batch_size, *training_seed, std::cmp::Reverse(progress(measured.provenance)))
+        let group = collection.groups.of_record(measured.provenance);
+        (group, measured.provenance.training_seed, std::cmp::Reverse(progress(measured.provenance)))
     });
     let mut seen = BTreeSet::new();
     spectra.retain(|measured| {
-        measured.provenance.batch_size.is_none_or(|size| seen.insert((size, measured.result.matrix.name())))
+        let group = collection.groups.of_record(measured.provenance);
+        group.is_none_or(|group| seen.insert((group, measured.result.matrix.name())))
     });
     spectra
 }
 
-fn figure(stem: String, measured: &Measured<'_, Spectrum>, look: Look) -> Figure {
-    let Measured { provenance, result } = measured;
-    let of = match (provenance.batch_size, &provenance.checkpoint) {
-        (Some(size), _) => format!("batch size {size}"),
+/// Whose spectrum it is: the group's of its minimum.
+pub(super) fn subject(collection: &Collection, provenance: &Provenance) -> String {
+    match (collection.groups.of_record(provenance), &provenance.checkpoint) {
+        (Some(group), _) => collection.groups.long_words(group),
         (None, Some(checkpoint)) => checkpoint.path.clone(),
         (None, None) => "one checkpoint".into(),
-    };
+    }
+}
+
+fn figure(stem: String, measured: &Measured<'_, Spectrum>, of: String, look: Look) -> Figure {
+    let Measured { provenance, result } = measured;
     let caption = format!(
         "The {} extreme eigenvalues sought of the {} for {of}, by rank. {}{}",
         result.eigenvalues.len(),

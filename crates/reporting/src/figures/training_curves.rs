@@ -13,6 +13,7 @@ use crate::chart::palette::{Dash, MUTED};
 use crate::chart::scale::Scale;
 use crate::collection::{Collection, Measured, RunId};
 use crate::figure::{Figure, Numbers, cell, distinct, settings};
+use crate::groups::{Group, Groups};
 use crate::number;
 
 struct Split {
@@ -67,22 +68,24 @@ pub(crate) fn figure(collection: &Collection) -> Option<Figure> {
     let mut epochs = runs.values().flat_map(|run| &run.result.epochs).peekable();
     epochs.peek()?;
     let quantity = if epochs.any(|epoch| epoch.train_accuracy.is_some()) { Quantity::Accuracy } else { Quantity::Loss };
-    let sizes = distinct(runs.keys().map(|run| run.batch_size));
+    let selection = collection.groups.selection(&distinct(runs.keys().map(|run| run.group)));
+    let sizes = distinct(selection.groups.iter().map(|group| group.batch_size));
     let seeds = distinct(runs.keys().map(|run| run.seed)).len();
     let caption = format!(
         "{} after each epoch at batch {}, on the training split (solid) and the test split (dashed): \
-         thick lines are means over {}, taken where every seed has a value; thin lines are single runs.{}",
+         thick lines are means over {}, taken where every seed has a value; thin lines are single runs.{}{}",
         title(quantity),
         sizes_phrase(&sizes),
         number::plural(seeds, "seed"),
+        selection.statement,
         settings(runs.values().map(|run| run.provenance)),
     );
     Some(Figure {
         stem: format!("{}-curves", quantity.name()),
         title: format!("Training and test {}", quantity.name()),
         caption,
-        drawing: draw(collection, &runs, &sizes, quantity),
-        numbers: numbers(&runs),
+        drawing: draw(&collection.groups, &runs, &selection.groups, quantity),
+        numbers: numbers(&collection.groups, &runs),
     })
 }
 
@@ -99,34 +102,35 @@ fn sizes_phrase(sizes: &[u64]) -> String {
 }
 
 fn draw(
-    collection: &Collection,
+    groups: &Groups,
     runs: &BTreeMap<RunId, Measured<'_, Training>>,
-    sizes: &[u64],
+    shown: &[Group],
     quantity: Quantity,
 ) -> Drawing {
     let mut drawing = Drawing::default();
-    let region = legend::draw(&mut drawing, &keys(collection, sizes));
+    let region = legend::draw(&mut drawing, &keys(groups, shown));
+    let of_shown = || runs.iter().filter(|(run, _)| shown.contains(&run.group));
     let curves: Vec<Curve> =
-        SPLITS.iter().flat_map(|split| runs.values().map(|run| curve(run.result, split, quantity))).collect();
+        SPLITS.iter().flat_map(|split| of_shown().map(|(_, run)| curve(run.result, split, quantity))).collect();
     let x = Axis::new("epoch", Scale::linear(curves.iter().flatten().map(|point| point.0)));
     let y = quantity.axis(curves.iter().flatten().map(|point| point.1));
     let axes = Axes::draw(&mut drawing, region, &x, &y, None);
-    for &size in sizes {
-        let look = collection.look(size);
+    for &group in shown {
+        let look = groups.look(group);
         for split in &SPLITS {
-            let of_size = runs.iter().filter(|(run, _)| run.batch_size == size);
-            let seeds: Vec<Curve> = of_size.map(|(_, run)| curve(run.result, split, quantity)).collect();
+            let of_group = runs.iter().filter(|(run, _)| run.group == group);
+            let seeds: Vec<Curve> = of_group.map(|(_, run)| curve(run.result, split, quantity)).collect();
             curves_of_seeds::draw(&mut drawing, &axes, &seeds, look, split.dash);
         }
     }
     drawing
 }
 
-fn keys(collection: &Collection, sizes: &[u64]) -> Vec<Key> {
-    let by_size = sizes.iter().map(|&size| {
-        let look = collection.look(size);
+fn keys(groups: &Groups, shown: &[Group]) -> Vec<Key> {
+    let by_group = shown.iter().map(|&group| {
+        let look = groups.look(group);
         Key {
-            words: format!("batch {size}"),
+            words: groups.words(group),
             color: look.color,
             line: Some(Dash::Solid),
             marker: Some((look.marker, true)),
@@ -134,15 +138,15 @@ fn keys(collection: &Collection, sizes: &[u64]) -> Vec<Key> {
     });
     let by_split =
         SPLITS.iter().map(|split| Key { words: split.name.into(), color: MUTED, line: Some(split.dash), marker: None });
-    by_size.chain(by_split).collect()
+    by_group.chain(by_split).collect()
 }
 
 fn curve(training: &Training, split: &Split, quantity: Quantity) -> Curve {
     training.epochs.iter().map(|epoch| (epoch.epoch as f64, quantity.of(split, epoch))).collect()
 }
 
-fn numbers(runs: &BTreeMap<RunId, Measured<'_, Training>>) -> Numbers {
-    let mut numbers = Numbers::new(&[
+fn numbers(groups: &Groups, runs: &BTreeMap<RunId, Measured<'_, Training>>) -> Numbers {
+    let mut numbers = Numbers::new(&groups.columns(&[
         "batch_size",
         "seed",
         "epoch",
@@ -151,11 +155,11 @@ fn numbers(runs: &BTreeMap<RunId, Measured<'_, Training>>) -> Numbers {
         "train_accuracy",
         "test_loss",
         "test_accuracy",
-    ]);
+    ]));
     for (run, measured) in runs {
         for epoch in &measured.result.epochs {
-            numbers.push(vec![
-                run.batch_size.to_string(),
+            let cells = vec![
+                run.group.batch_size.to_string(),
                 cell(run.seed),
                 epoch.epoch.to_string(),
                 epoch.step.to_string(),
@@ -163,7 +167,8 @@ fn numbers(runs: &BTreeMap<RunId, Measured<'_, Training>>) -> Numbers {
                 cell(epoch.train_accuracy),
                 cell(epoch.test_loss),
                 cell(epoch.test_accuracy),
-            ]);
+            ];
+            numbers.push(groups.cells(run.group.variant, cells));
         }
     }
     numbers

@@ -1,0 +1,227 @@
+//! What was found against the value that the variants sweep: the minima (for warm starts figure 5 of Keskar et al.), and what was
+//! observed in the first epoch (figure 9 of Gao and Zhong).
+
+use super::panels::{self, Panel, Series, Style};
+use crate::chart::axes::Axis;
+use crate::chart::legend::Key;
+use crate::chart::palette::{Look, look};
+use crate::chart::scale::Scale;
+use crate::collection::Collection;
+use crate::figure::{Figure, Numbers, cell, distinct, settings};
+use crate::groups::{Group, Groups};
+use crate::minima::Minima;
+use crate::number;
+use crate::observables::{ALL, Observable, in_first_epoch};
+use crate::statistics::Moments;
+
+/// Values from which there is a line.
+const FEWEST_VALUES: usize = 2;
+/// Ratio of the largest to the smallest value from which equal steps would crowd the small ones.
+const DECADE: f64 = 10.0;
+
+/// What a plot and a CSV file call it.
+const ACCURACY: &str = "test accuracy / %";
+
+/// A quantity of one batch size at each value, ascending.
+struct Line {
+    words: String,
+    batch_size: u64,
+    look: Look,
+    points: Vec<Point>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    variant: Option<usize>,
+    value: f64,
+    moments: Moments,
+}
+
+/// Test accuracy and sharpness of the minima, and the figures of what was observed.
+pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
+    let Some(swept) = collection.groups.swept() else { return Vec::new() };
+    let observed = ALL.iter().filter_map(|observable| observed(collection, swept, observable));
+    minima(collection, swept).into_iter().chain(observed).collect()
+}
+
+fn minima(collection: &Collection, swept: &str) -> Option<Figure> {
+    let groups = &collection.groups;
+    let minima = Minima::of(collection);
+    let way = minima.first_way();
+    let starts: Vec<u64> = groups.batch_sizes_of(None);
+    let after = if starts.is_empty() { "" } else { " after" };
+    let mut accuracy = lines(groups, after, &|group| minima.test_accuracies(group));
+    let before: Vec<Line> = starts.iter().map(|&size| before(groups, &minima, size, &accuracy)).collect();
+    accuracy.extend(before);
+    accuracy.retain(|line| line.points.len() >= FEWEST_VALUES);
+    let sharpness = lines(groups, after, &|group| way.map_or_else(Vec::new, |way| minima.sharpness(group, way)));
+    let quantities: Vec<(&str, &[Line])> = [(ACCURACY, accuracy.as_slice()), ("sharpness φ / %", &sharpness)]
+        .into_iter()
+        .filter(|(_, lines)| !lines.is_empty())
+        .collect();
+    (!quantities.is_empty()).then_some(())?;
+
+    let sharpness_name = way.map_or_else(String::new, |way| way.quantity());
+    let panels: Vec<Panel> = quantities.iter().map(|(name, lines)| panel(name, lines)).collect();
+    let mut keys: Vec<Key> = Vec::new();
+    for line in quantities.iter().flat_map(|(_, lines)| *lines) {
+        let key = panels::key(line.words.clone(), line.look, Style::Line);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    let of_start = match starts.as_slice() {
+        [] => "",
+        _ => {
+            " Lines “before” are the accuracy of the runs that the others started from, at that epoch; “after” is at the end \
+             of the run that went on from there."
+        }
+    };
+    let caption = format!(
+        "{} at the end of training against {swept}: means over seeds ± standard deviation.{of_start}{}{}{}",
+        match way.filter(|_| !sharpness.is_empty()) {
+            Some(way) => format!("Test accuracy and Keskar sharpness φ ({})", way.words()),
+            None => "Test accuracy".into(),
+        },
+        without_value(groups),
+        panels::left_out(&panels),
+        settings(minima.trainings.values().map(|run| run.provenance)),
+    );
+    Some(Figure {
+        stem: "minima-by-swept-value".into(),
+        title: format!("Test accuracy and sharpness against {swept}"),
+        caption,
+        drawing: panels::draw(&keys, &axis(groups, swept), &panels),
+        numbers: numbers(groups, &[(ACCURACY, accuracy.as_slice()), (&sharpness_name, &sharpness)]),
+    })
+}
+
+/// One line per batch size, over the variants that have a value.
+fn lines(groups: &Groups, word: &str, of: &dyn Fn(Group) -> Vec<f64>) -> Vec<Line> {
+    let with_value = |group: &&Group| groups.value(**group).is_some();
+    let sizes = distinct(groups.all().iter().filter(with_value).map(|group| group.batch_size));
+    let line = |batch_size: u64| {
+        let of_size = groups.all().iter().filter(|group| group.batch_size == batch_size);
+        let point = |&group: &Group| {
+            let (variant, value) = (group.variant, groups.value(group)?);
+            Some(Point { variant, value, moments: Moments::of(&of(group))? })
+        };
+        let mut points: Vec<Point> = of_size.filter_map(point).collect();
+        points.sort_by(|a, b| a.value.total_cmp(&b.value));
+        Line {
+            words: format!("batch {batch_size}{word}"),
+            batch_size,
+            look: groups.batch_size_look(batch_size),
+            points,
+        }
+    };
+    let mut lines: Vec<Line> = sizes.into_iter().map(line).collect();
+    lines.sort_by_key(|line| line.batch_size);
+    lines.retain(|line| line.points.len() >= FEWEST_VALUES);
+    lines
+}
+
+/// The accuracy of the starting runs of a batch size at each epoch that others started from.
+fn before(groups: &Groups, minima: &Minima<'_>, batch_size: u64, after: &[Line]) -> Line {
+    let start = Group { variant: None, batch_size };
+    let point = |value: f64| {
+        let epoch = Some(value).filter(|value| value.fract() == 0.0 && *value >= 0.0)? as u64;
+        Some(Point { variant: None, value, moments: Moments::of(&minima.test_accuracies_at(start, epoch))? })
+    };
+    Line {
+        words: format!("batch {batch_size} before"),
+        batch_size,
+        look: if after.iter().any(|line| line.batch_size == batch_size) {
+            look(groups.batch_sizes().len())
+        } else {
+            groups.batch_size_look(batch_size)
+        },
+        points: values(groups).into_iter().filter_map(point).collect(),
+    }
+}
+
+fn observed(collection: &Collection, swept: &str, observable: &Observable) -> Option<Figure> {
+    let groups = &collection.groups;
+    let runs = collection.trainings();
+    let key = runs.values().flat_map(|run| &run.result.epochs).find_map(|epoch| observable.key(epoch))?;
+    let of_name = |name: &str| lines(groups, "", &|group| in_first_epoch(&runs, group, name));
+    let shown = of_name(&key);
+    (!shown.is_empty()).then_some(())?;
+    let layer =
+        observable.layer(&key).map_or_else(String::new, |layer| format!(" of layer {layer}; all layers in the CSV"));
+    let panels = [panel(observable.axis, &shown)];
+    let keys: Vec<Key> = shown.iter().map(|line| panels::key(line.words.clone(), line.look, Style::Line)).collect();
+    let caption = format!(
+        "{} ({}{layer}) in the first epoch against {swept}: means over seeds ± standard deviation.{}{}{}",
+        observable.title,
+        observable.axis,
+        without_value(groups),
+        panels::left_out(&panels),
+        settings(runs.values().map(|run| run.provenance)),
+    );
+    let epochs = runs.values().flat_map(|run| &run.result.epochs).flat_map(|epoch| epoch.observed.keys());
+    let names = distinct(epochs.filter(|name| *name == observable.name || observable.layer(name).is_some()));
+    let of_names: Vec<(&str, Vec<Line>)> = names.into_iter().map(|name| (name.as_str(), of_name(name))).collect();
+    let quantities: Vec<(&str, &[Line])> = of_names.iter().map(|(name, lines)| (*name, lines.as_slice())).collect();
+    Some(Figure {
+        stem: format!("{}-by-swept-value", observable.stem()),
+        title: format!("{} against {swept}", observable.title),
+        caption,
+        drawing: panels::draw(&keys, &axis(groups, swept), &panels),
+        numbers: numbers(groups, &quantities),
+    })
+}
+
+fn panel(name: &str, lines: &[Line]) -> Panel {
+    let series = |line: &Line| Series {
+        look: line.look,
+        style: Style::Line,
+        points: line.points.iter().map(|point| (point.value, point.moments)).collect(),
+    };
+    let scale: fn(Vec<f64>) -> Scale = if name == ACCURACY { Scale::linear } else { Scale::fitting };
+    Panel { name: name.into(), scale, series: lines.iter().map(series).collect() }
+}
+
+/// The values of all variants, ascending.
+fn values(groups: &Groups) -> Vec<f64> {
+    let mut values = distinct(groups.all().iter().filter_map(|&group| groups.value(group)));
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// Logarithmic where the values are positive and crowd in its low part; epochs that runs started from never are.
+fn axis(groups: &Groups, swept: &str) -> Axis {
+    let values = values(groups);
+    let ends = values.first().zip(values.last());
+    let crowded = ends.is_some_and(|(&low, &high)| low > 0.0 && high / low > DECADE);
+    let scale = if crowded && groups.batch_sizes_of(None).is_empty() {
+        Scale::logarithmic(values)
+    } else {
+        Scale::linear(values)
+    };
+    Axis::new(swept, scale)
+}
+
+/// A sentence on the variants that have no place on the axis, where there are any.
+fn without_value(groups: &Groups) -> String {
+    let without = |group: &&Group| group.variant.is_some() && groups.value(**group).is_none();
+    let names = distinct(groups.all().iter().filter(without).map(|group| groups.name(group.variant)));
+    match names.as_slice() {
+        [] => String::new(),
+        _ => format!(" Without a value, and so in the tables alone: {}.", number::enumerate(&names)),
+    }
+}
+
+fn numbers(groups: &Groups, quantities: &[(&str, &[Line])]) -> Numbers {
+    let columns = ["value", "batch_size", "quantity", "seeds", "mean", "std"];
+    let mut numbers = Numbers::new(&groups.columns(&columns));
+    for (name, line) in quantities.iter().flat_map(|(name, lines)| lines.iter().map(move |line| (name, line))) {
+        for Point { variant, value, moments } in &line.points {
+            let (size, count, mean) =
+                (line.batch_size.to_string(), moments.count.to_string(), moments.mean.to_string());
+            let cells = vec![value.to_string(), size, (*name).to_owned(), count, mean, cell(moments.std)];
+            numbers.push(groups.cells(*variant, cells));
+        }
+    }
+    numbers
+}

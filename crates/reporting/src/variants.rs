@@ -1,0 +1,183 @@
+//! What variants change: each against the first one, and along the values of a sweep.
+
+use crate::groups::{Group, Groups};
+use crate::minima::Minima;
+use crate::number;
+use crate::statistics::{Difference, Moments, StraightLine};
+
+/// Standard errors from 0 at which a slope is told.
+const STANDARD_ERRORS: f64 = 2.0;
+
+/// What is compared.
+struct Quantity<'a> {
+    name: &'static str,
+    /// The name at the start of a sentence.
+    title: &'static str,
+    /// Behind a difference, with a space before it.
+    unit: &'static str,
+    of: Box<dyn Fn(Group) -> Vec<f64> + 'a>,
+}
+
+/// Test accuracy, and sharpness where it was measured.
+fn quantities<'a>(minima: &'a Minima<'_>) -> Vec<Quantity<'a>> {
+    let accuracy = Quantity {
+        name: "test accuracy",
+        title: "Test accuracy",
+        unit: " percentage points",
+        of: Box::new(|group| minima.test_accuracies(group)),
+    };
+    let sharpness = minima.first_way().map(|way| Quantity {
+        name: "sharpness",
+        title: "Sharpness",
+        unit: "",
+        of: Box::new(move |group| minima.sharpness(group, way)),
+    });
+    std::iter::once(accuracy).chain(sharpness).collect()
+}
+
+/// One sentence for each quantity of each variant but the first, over the batch sizes; of a sweep the slopes say more.
+pub(crate) fn against_first(minima: &Minima<'_>, groups: &Groups) -> Vec<String> {
+    if groups.swept().is_some() {
+        return Vec::new();
+    }
+    let quantities = quantities(minima);
+    let others = 1..groups.variants().len();
+    let told = |variant: usize| quantities.iter().filter_map(move |quantity| sentence(quantity, groups, variant));
+    let mut sentences: Vec<String> = others.clone().flat_map(told).collect();
+    let unequal = |group: &&Group| lie_apart(&minima.train_losses(first(**group)), &minima.train_losses(**group));
+    let of_others = groups.all().iter().filter(|group| group.variant.is_some_and(|variant| others.contains(&variant)));
+    let unequal: Vec<String> = of_others.filter(unequal).map(|group| groups.words(*group)).collect();
+    if !unequal.is_empty() {
+        sentences.push(format!(
+            "Training ended at another loss than that of {} with {}; part of a difference in sharpness is then one in loss.",
+            groups.name(Some(0)),
+            number::enumerate(&unequal),
+        ));
+    }
+    sentences
+}
+
+/// The runs of the first variant that others are compared with.
+fn first(group: Group) -> Group {
+    Group { variant: Some(0), ..group }
+}
+
+/// `Test accuracy, augmented minus baseline: +0.52 percentage points at batch size 144 (95 % interval 0.11 to 0.93); no difference can
+/// be told at batch size 16 (−0.2 to 0.3).`
+fn sentence(quantity: &Quantity<'_>, groups: &Groups, variant: usize) -> Option<String> {
+    let sizes = groups.batch_sizes_of(Some(variant));
+    let [mut told, mut open, mut unknown] = [Vec::new(), Vec::new(), Vec::new()];
+    for &batch_size in &sizes {
+        let group = Group { variant: Some(variant), batch_size };
+        let pair = Moments::of(&(quantity.of)(group)).zip(Moments::of(&(quantity.of)(first(group))));
+        let Some((a, b)) = pair else { continue };
+        let values = format!("{} against {}", number::with_spread(a.mean, a.std), number::with_spread(b.mean, b.std));
+        // Of several batch sizes figure and table have the means.
+        let [place, beside] = match sizes.len() {
+            1 => [String::new(), format!("; {values}")],
+            _ => [format!(" at batch size {batch_size}"), String::new()],
+        };
+        match Difference::of(&a, &b) {
+            None => unknown.push(format!("{place} ({values})").trim_start().to_owned()),
+            Some(found) if found.is_told() => {
+                let size = format!("{}{}", signed(found.value), quantity.unit);
+                told.push(format!("{size}{place} ({}{beside})", interval(found)));
+            }
+            Some(found) => open.push(format!("{place} ({}{beside})", interval(found)).trim_start().to_owned()),
+        }
+    }
+    let part = |words: &str, places: Vec<String>| {
+        (!places.is_empty()).then(|| format!("{words}{}", number::enumerate(&places)))
+    };
+    let parts: Vec<String> = [
+        part("", told),
+        part("no difference can be told ", open),
+        part("without a spread over seeds no difference can be told ", unknown),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let pair = format!("{}, {} minus {}", quantity.title, groups.name(Some(variant)), groups.name(Some(0)));
+    (!parts.is_empty()).then(|| format!("{pair}: {}.", parts.join("; ")))
+}
+
+fn signed(value: f64) -> String {
+    format!("{}{}", if value > 0.0 { "+" } else { "" }, number::significant(value))
+}
+
+fn interval(difference: Difference) -> String {
+    let [low, high] = difference.interval().map(number::significant);
+    format!("{low} to {high}")
+}
+
+fn lie_apart(a: &[f64], b: &[f64]) -> bool {
+    let difference = Moments::of(a).zip(Moments::of(b)).and_then(|(a, b)| Difference::of(&a, &b));
+    difference.is_some_and(|difference| difference.is_told())
+}
+
+/// One sentence per quantity on the largest against the smallest batch size, of `[smallest, largest]` for each variant.
+pub(crate) fn between_batch_sizes(minima: &Minima<'_>, groups: &Groups, ends: &[[Group; 2]]) -> Vec<String> {
+    let sentence = |quantity: &Quantity<'_>| {
+        let of = |[small, large]: &[Group; 2]| {
+            let at = |group: &Group| Moments::of(&(quantity.of)(*group));
+            Some((groups.name(small.variant), [*small, *large], at(small)?, at(large)?))
+        };
+        let found: Vec<_> = ends.iter().filter_map(of).collect();
+        let told = |verdict: fn(&Moments, &Moments) -> bool, words: &str| {
+            let those = found.iter().filter(|(_, _, small, large)| verdict(small, large));
+            let those: Vec<String> = those
+                .map(|(name, [at_small, at_large], small, large)| {
+                    let value = |moments: &Moments| number::with_spread(moments.mean, moments.std);
+                    let sizes = [at_large, at_small].map(|group| group.batch_size);
+                    format!("{name} (batch {}: {}, batch {}: {})", sizes[0], value(large), sizes[1], value(small))
+                })
+                .collect();
+            (!those.is_empty()).then(|| format!("{words} {}", number::enumerate(&those)))
+        };
+        let parts = [
+            told(|small, large| parts(small, large) && large.mean > small.mean, "higher for"),
+            told(|small, large| parts(small, large) && large.mean < small.mean, "lower for"),
+            told(|small, large| !parts(small, large), "no difference can be told for"),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| {
+            format!("{} at the largest against the smallest batch size: {}.", quantity.title, parts.join("; "))
+        })
+    };
+    quantities(minima).iter().filter_map(sentence).collect()
+}
+
+/// Whether the intervals mean ± standard deviation are known and do not meet.
+fn parts(small: &Moments, large: &Moments) -> bool {
+    small.overlaps(large) == Some(false)
+}
+
+/// One sentence per quantity and batch size on how it goes with the values of a sweep.
+pub(crate) fn along_values(minima: &Minima<'_>, groups: &Groups) -> Vec<String> {
+    let Some(swept) = groups.swept() else { return Vec::new() };
+    let mut sizes: Vec<u64> =
+        groups.all().iter().filter(|group| groups.value(**group).is_some()).map(|g| g.batch_size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let sentence = |quantity: &Quantity<'_>, size: u64| {
+        let of_size = groups.all().iter().filter(|group| group.batch_size == size);
+        let points = of_size.filter_map(|&group| Some((groups.value(group)?, (quantity.of)(group))));
+        let points = points.flat_map(|(value, found)| found.into_iter().map(move |y| (value, y)));
+        let line = StraightLine::fitted(points)?;
+        let slope = format!("{}{}", number::with_spread(line.slope, line.stderr), quantity.unit);
+        let verdict = match line.stderr {
+            Some(stderr) if line.slope.abs() > STANDARD_ERRORS * stderr => {
+                if line.slope > 0.0 {
+                    "rises"
+                } else {
+                    "falls"
+                }
+            }
+            _ => "shows no change that can be told",
+        };
+        let at = if sizes.len() > 1 { format!(" at batch size {size}") } else { String::new() };
+        Some(format!("As {swept} grows, {}{at} {verdict}: slope {slope} per unit.", quantity.name))
+    };
+    let quantities = quantities(minima);
+    quantities.iter().flat_map(|quantity| sizes.iter().filter_map(move |&size| sentence(quantity, size))).collect()
+}
