@@ -134,8 +134,14 @@ mod tests {
 
     #[test]
     fn uneven_keys_take_as_few_rows_as_can_be() {
-        let words = ["a", "b", &"long ".repeat(8), "c", "d", &"long ".repeat(8), "e", "f"].map(key);
-        let counts: Vec<usize> = rows(&words, 984.0).into_iter().map(<[Key]>::len).collect();
-        assert_eq!(counts, [2, 1, 2, 1, 2]);
+        let [short, long] = ["batch 16".to_owned(), "long ".repeat(9)];
+        let words = [&short, &short, &long, &long, &short, &short, &short].map(|words| key(words));
+        assert_eq!(per_row(&words, 984.0), 1);
+        let rows = rows(&words, 984.0);
+        assert_eq!(rows.concat(), words);
+        let width = |row: &[Key]| row.iter().map(needed).sum::<f64>() + BETWEEN * (row.len() - 1) as f64;
+        assert!(rows.iter().all(|row| width(row) <= 984.0));
+        let with_next = |pair: &[&[Key]]| width(&[pair[0], &pair[1][..1]].concat());
+        assert!(rows.windows(2).all(|pair| with_next(pair) > 984.0), "every row is full");
     }
 }
