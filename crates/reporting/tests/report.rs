@@ -82,6 +82,10 @@ fn what_was_observed_is_drawn_along_training_and_by_batch_size() {
     assert!(numbers.contains("gradient.fc2") && numbers.lines().count() == 1 + 4 * 3 * 2);
     assert!(read(directory.path(), "figures/observed-lambda-max.svg").contains("2/η"));
     assert_eq!(read(directory.path(), "figures/observed-gradient-by-batch-size.csv").lines().count(), 5);
+    // The gradient of fc1 falls with the epochs: what is drawn by layer is the last one.
+    let by_layer = read(directory.path(), "figures/observed-gradient-by-layer.csv");
+    let first: Vec<&str> = by_layer.lines().take(3).collect();
+    assert_eq!(first, ["batch_size,seed,layer,value", "8,0,fc1,0.35355339059327373", "8,0,fc2,7"]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn every(sizes: &[u64], stride: usize) -> Vec<Tick> {
 }
 
 /// Whether no label runs into the next one.
-fn apart(ticks: &[Tick], scale: Scale) -> bool {
+pub(super) fn apart(ticks: &[Tick], scale: Scale) -> bool {
     let reach = |tick: &Tick| {
         let (at, label) = (WIDTH * scale.position(tick.value)?, tick.label.as_ref()?);
         let half = (font::width(label) + BETWEEN) / 2.0;

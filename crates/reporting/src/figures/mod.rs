@@ -15,6 +15,7 @@ mod minima_by_batch_size;
 mod minima_by_variant;
 mod observed_along_training;
 mod observed_by_batch_size;
+mod observed_by_layer;
 mod panels;
 mod parametric_line;
 mod places;
@@ -36,6 +37,7 @@ pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     figures.extend(minima_by_batch_size::figure(collection));
     figures.extend(observed_along_training::figures(collection));
     figures.extend(observed_by_batch_size::figures(collection));
+    figures.extend(observed_by_layer::figures(collection));
     figures.extend(parametric_line::figures(collection));
     figures.extend(eigenvalues::figures(collection));
     figures.extend(spectrum::figures(collection));
