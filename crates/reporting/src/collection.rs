@@ -159,11 +159,14 @@ impl Collection {
         runs
     }
 
-    /// The group of a minimum that a line ends at, which names its checkpoint and not its variant.
-    pub(crate) fn group_of(&self, end: &Endpoint) -> Option<Group> {
+    /// The group of a minimum that a line ends at, which is known by its checkpoint, or as that of the whole line.
+    pub(crate) fn group_of(&self, line: &Provenance, end: &Endpoint) -> Option<Group> {
         let mut runs = self.study().into_iter().flat_map(|(_, study)| &study.runs);
-        let run = runs.find(|run| run.checkpoint == end.checkpoint.path);
-        Some(self.groups.member(run.and_then(|run| run.variant.as_deref()), end.batch_size?))
+        // The study's paths are relative to its directory, the line's as the user named them.
+        let path = Path::new(&end.checkpoint.path);
+        let run = runs.find(|run| !run.checkpoint.is_empty() && path.ends_with(&run.checkpoint));
+        let variant = run.map_or(line.variant.as_deref(), |run| run.variant.as_deref());
+        Some(self.groups.member(variant, end.batch_size?))
     }
 
     fn found_groups(&self) -> Groups {

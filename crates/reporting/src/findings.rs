@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::batch_hessian;
 use crate::collection::Collection;
-use crate::figures::findings_of_observables;
+use crate::figures::{findings_by_batch_size, findings_by_swept_value};
 use crate::groups::{Group, Groups};
 use crate::minima::{Minima, Way};
 use crate::number;
@@ -29,10 +29,9 @@ pub(crate) fn all(collection: &Collection) -> Vec<Findings> {
     });
     let of_batch_sizes = Findings {
         sentences: between_batch_sizes(&minima, groups),
-        rule: format!(
-            "A difference is told where the intervals mean ± one standard deviation over seeds do not meet; a few seeds \
-             make that weak evidence.{of_one_way}"
-        ),
+        rule: "A difference is told where the intervals mean ± one standard deviation over seeds do not meet; a few seeds \
+               make that weak evidence."
+            .into(),
     };
     let of_variants = Findings {
         sentences: variants::against_first(&minima, groups),
@@ -42,14 +41,14 @@ pub(crate) fn all(collection: &Collection) -> Vec<Findings> {
         ),
     };
     let of_values = Findings {
-        sentences: variants::along_values(&minima, groups),
+        sentences: [variants::along_values(&minima, groups), findings_by_swept_value(collection)].concat(),
         rule: format!(
             "Slopes are those of straight lines by least squares over all runs, ± their standard error; a slope is told \
              where it is more than two of them from 0.{of_one_way}"
         ),
     };
     let of_observables = Findings {
-        sentences: findings_of_observables(collection),
+        sentences: findings_by_batch_size(collection),
         rule:
             "Exponents are fitted by least squares to the logarithms of the means over seeds, ± the standard error of \
                the fit."

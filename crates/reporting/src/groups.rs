@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use basin_records::study::Variant;
 use basin_records::{Provenance, Study};
 
-use crate::chart::palette::{self, Look};
+use crate::chart::palette::{self, INK, Look};
 use crate::figure::distinct;
 use crate::number;
 
@@ -120,16 +120,18 @@ impl Groups {
             .map_or_else(|| "starting runs".into(), |variant| variant.name.clone())
     }
 
-    /// One look per group, the same in all figures along training: a colour per variant, a marker and a dash per batch size.
+    /// One look per group, the same in all figures along training: a colour per variant, none for starting runs, a marker and a
+    /// dash per batch size.
     pub(crate) fn look(&self, group: Group) -> Look {
         // Starting runs have batch sizes of their own.
         let alike = self.all.iter().filter(|other| other.variant.is_some() == group.variant.is_some());
         let sizes: BTreeSet<u64> = alike.map(|group| group.batch_size).collect();
         let place = sizes.iter().position(|&size| size == group.batch_size).unwrap_or(0);
-        match (self.variants.is_empty(), sizes.len()) {
-            (true, _) => palette::look(place),
-            (false, 1) => self.variant_look(group.variant),
-            (false, _) => palette::paired(self.place(group.variant), place),
+        match (self.variants.is_empty(), group.variant, sizes.len()) {
+            (true, _, _) => palette::look(place),
+            (false, None, _) => Look { color: INK, ..palette::look(place) },
+            (false, _, 1) => self.variant_look(group.variant),
+            (false, _, _) => palette::paired(self.place(group.variant), place),
         }
     }
 
@@ -146,9 +148,8 @@ impl Groups {
     /// The variants that curves are shown of have the first colours.
     fn place(&self, variant: Option<usize>) -> usize {
         let shown = self.selection(&self.all).groups.into_iter().map(|group| group.variant);
-        let (starts, shown): (Vec<_>, Vec<_>) = shown.partition(Option::is_none);
-        let order = distinct(shown.into_iter().chain(starts).chain(self.all.iter().map(|group| group.variant)));
-        order.iter().position(|&other| other == variant).unwrap_or(0)
+        let order = distinct(shown.chain(self.all.iter().map(|group| group.variant)).filter(Option::is_some));
+        order.iter().position(|&other| other == variant).unwrap_or(order.len())
     }
 
     /// Those of the groups that a figure along training can show: of a sweep the first, the middle and the last value; of batch

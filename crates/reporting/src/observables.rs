@@ -72,6 +72,11 @@ impl Observable {
         }
     }
 
+    /// The first such name of all runs.
+    pub(crate) fn first_key(&self, runs: &BTreeMap<RunId, Measured<'_, Training>>) -> Option<String> {
+        runs.values().flat_map(|run| &run.result.epochs).find_map(|epoch| self.key(epoch))
+    }
+
     /// The layer that a name in a record is of.
     pub(crate) fn layer<'a>(&self, key: &'a str) -> Option<&'a str> {
         key.strip_prefix(self.name)?.strip_prefix('.').filter(|_| self.of_layers)

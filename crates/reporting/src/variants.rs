@@ -1,5 +1,8 @@
 //! What variants change: each against the first one, and along the values of a sweep.
 
+use std::collections::BTreeSet;
+
+use crate::batch_hessian::sizes;
 use crate::groups::{Group, Groups};
 use crate::minima::Minima;
 use crate::number;
@@ -10,8 +13,6 @@ const STANDARD_ERRORS: f64 = 2.0;
 
 /// What is compared.
 struct Quantity<'a> {
-    name: &'static str,
-    /// The name at the start of a sentence.
     title: &'static str,
     /// Behind a difference, with a space before it.
     unit: &'static str,
@@ -21,13 +22,11 @@ struct Quantity<'a> {
 /// Test accuracy, and sharpness where it was measured.
 fn quantities<'a>(minima: &'a Minima<'_>) -> Vec<Quantity<'a>> {
     let accuracy = Quantity {
-        name: "test accuracy",
         title: "Test accuracy",
         unit: " percentage points",
         of: Box::new(|group| minima.test_accuracies(group)),
     };
     let sharpness = minima.first_way().map(|way| Quantity {
-        name: "sharpness",
         title: "Sharpness",
         unit: "",
         of: Box::new(move |group| minima.sharpness(group, way)),
@@ -45,8 +44,12 @@ pub(crate) fn against_first(minima: &Minima<'_>, groups: &Groups) -> Vec<String>
     let told = |variant: usize| quantities.iter().filter_map(move |quantity| sentence(quantity, groups, variant));
     let mut sentences: Vec<String> = others.clone().flat_map(told).collect();
     let unequal = |group: &&Group| lie_apart(&minima.train_losses(first(**group)), &minima.train_losses(**group));
-    let of_others = groups.all().iter().filter(|group| group.variant.is_some_and(|variant| others.contains(&variant)));
-    let unequal: Vec<String> = of_others.filter(unequal).map(|group| groups.words(*group)).collect();
+    let of_variant = |variant: usize| {
+        let of_variant = groups.all().iter().filter(|group| group.variant == Some(variant));
+        let found: Vec<u64> = of_variant.filter(unequal).map(|group| group.batch_size).collect();
+        (!found.is_empty()).then(|| format!("{} ({})", groups.name(Some(variant)), sizes(found.into_iter())))
+    };
+    let unequal: Vec<String> = others.filter_map(of_variant).collect();
     if !unequal.is_empty() {
         sentences.push(format!(
             "Training ended at another loss than that of {} with {}; part of a difference in sharpness is then one in loss.",
@@ -154,30 +157,38 @@ fn parts(small: &Moments, large: &Moments) -> bool {
 
 /// One sentence per quantity and batch size on how it goes with the values of a sweep.
 pub(crate) fn along_values(minima: &Minima<'_>, groups: &Groups) -> Vec<String> {
+    let told = |quantity: Quantity<'_>| trends(groups, quantity.title, quantity.unit, &quantity.of);
+    quantities(minima).into_iter().flat_map(told).collect()
+}
+
+/// How the values of groups go with what is swept, one sentence per batch size; none without a sweep.
+pub(crate) fn trends(groups: &Groups, title: &str, unit: &str, of: &dyn Fn(Group) -> Vec<f64>) -> Vec<String> {
     let Some(swept) = groups.swept() else { return Vec::new() };
-    let mut sizes: Vec<u64> =
-        groups.all().iter().filter(|group| groups.value(**group).is_some()).map(|g| g.batch_size).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    let sentence = |quantity: &Quantity<'_>, size: u64| {
-        let of_size = groups.all().iter().filter(|group| group.batch_size == size);
-        let points = of_size.filter_map(|&group| Some((groups.value(group)?, (quantity.of)(group))));
-        let points = points.flat_map(|(value, found)| found.into_iter().map(move |y| (value, y)));
-        let line = StraightLine::fitted(points)?;
-        let slope = format!("{}{}", number::with_spread(line.slope, line.stderr), quantity.unit);
-        let verdict = match line.stderr {
-            Some(stderr) if line.slope.abs() > STANDARD_ERRORS * stderr => {
-                if line.slope > 0.0 {
-                    "rises"
-                } else {
-                    "falls"
-                }
-            }
-            _ => "shows no change that can be told",
+    let with_value = groups.all().iter().filter(|group| groups.value(**group).is_some());
+    let sizes: BTreeSet<u64> = with_value.clone().map(|group| group.batch_size).collect();
+    let sentence = |&size: &u64| {
+        let of_size = with_value.clone().filter(|group| group.batch_size == size);
+        let mut found: Vec<(f64, Vec<f64>)> =
+            of_size.filter_map(|&group| Some((groups.value(group)?, of(group)))).collect();
+        found.retain(|(_, values)| !values.is_empty());
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let runs = found.iter().flat_map(|(value, values)| values.iter().map(|y| (*value, *y)));
+        let line = StraightLine::fitted(runs)?;
+        let told = line.stderr.is_some_and(|stderr| line.slope.abs() > STANDARD_ERRORS * stderr);
+        let verdict = match (told, line.slope > 0.0) {
+            (true, true) => "rises",
+            (true, false) => "falls",
+            (false, _) => "shows no change that can be told",
         };
+        let end = |end: Option<&(f64, Vec<f64>)>| {
+            let (value, values) = end?;
+            let moments = Moments::of(values)?;
+            Some(format!("{} at {value}", number::with_spread(moments.mean, moments.std)))
+        };
+        let (first, last) = (end(found.first())?, end(found.last())?);
         let at = if sizes.len() > 1 { format!(" at batch size {size}") } else { String::new() };
-        Some(format!("As {swept} grows, {}{at} {verdict}: slope {slope} per unit.", quantity.name))
+        let slope = number::with_spread(line.slope, line.stderr);
+        Some(format!("{title}{at} {verdict} as {swept} grows: slope {slope}{unit} per unit, from {first} to {last}."))
     };
-    let quantities = quantities(minima);
-    quantities.iter().flat_map(|quantity| sizes.iter().filter_map(move |&size| sentence(quantity, size))).collect()
+    sizes.iter().filter_map(sentence).collect()
 }

@@ -196,8 +196,11 @@ fn a_sweep_is_drawn_against_its_value() {
     assert_eq!(observed[1], "half,0.5,8,gradient.fc1,2,94,1.4142135623730951");
     // Residuals ±1 at each value: slope 6 with standard error √(6/4 / (4 · 0.25)).
     assert!(
-        page.contains("As shifts grows, test accuracy rises: slope 6.0 ± 1.2 percentage points per unit."),
+        page.contains("Test accuracy rises as shifts grows: slope 6.0 ± 1.2 percentage points per unit, from 91.0 ± 1.4 at 0 to 97.0 ± 1.4 at 1."),
         "{page}"
+    );
+    assert!(
+        page.contains("Mean gradient of layer fc1 in the first epoch rises as shifts grows: slope 6.0 ± 1.2 per unit")
     );
     assert!(page.contains("<dt>shifts</dt><dd>0, 0.5 and 1</dd>"));
     assert!(page.contains("6 training runs, 3 values of shifts, batch size 8."));
@@ -227,7 +230,7 @@ fn warm_starts_show_the_accuracy_that_they_started_from() {
 fn a_single_run_at_each_value_has_a_slope_only_where_three_show_one() {
     let runs = [(Some("a"), 8, &[90.0][..]), (Some("b"), 8, &[95.0][..])];
     let (_directory, page) = page(&of_variants(&["a", "b"], &[0.0, 1.0], Some("shifts")), &runs);
-    assert!(page.contains("As shifts grows, test accuracy shows no change that can be told: slope 5.00"), "{page}");
+    assert!(page.contains("Test accuracy shows no change that can be told as shifts grows: slope 5.00"), "{page}");
 }
 
 #[test]
@@ -285,7 +288,7 @@ fn a_line_names_the_variants_of_its_ends() {
     };
     let study = Study { runs: vec![run("plain"), run("shifted")], ..of_variants(&["plain", "shifted"], &[], None) };
     let end = |variant: &str| Endpoint {
-        checkpoint: Checkpoint { path: format!("{variant}.safetensors"), blake3: None, parameters: 2 },
+        checkpoint: Checkpoint { path: format!("elsewhere/{variant}.safetensors"), blake3: None, parameters: 2 },
         batch_size: Some(8),
         training_seed: None,
     };

@@ -4,7 +4,7 @@
 use super::panels::{self, Panel, Series, Style};
 use crate::chart::axes::Axis;
 use crate::chart::legend::Key;
-use crate::chart::palette::{Look, look};
+use crate::chart::palette::Look;
 use crate::chart::scale::Scale;
 use crate::collection::Collection;
 use crate::figure::{Figure, Numbers, cell, distinct, settings};
@@ -13,6 +13,7 @@ use crate::minima::Minima;
 use crate::number;
 use crate::observables::{ALL, Observable, in_first_epoch};
 use crate::statistics::Moments;
+use crate::variants::trends;
 
 /// Values from which there is a line.
 const FEWEST_VALUES: usize = 2;
@@ -44,6 +45,18 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     minima(collection, swept).into_iter().chain(observed).collect()
 }
 
+/// How what was observed in the first epoch goes with the value, a sentence for each batch size.
+pub(crate) fn findings(collection: &Collection) -> Vec<String> {
+    let runs = collection.trainings();
+    let of = |observable: &Observable| {
+        let key = observable.first_key(&runs)?;
+        let layer = observable.layer(&key).map_or_else(String::new, |layer| format!(" of layer {layer}"));
+        let title = format!("{}{layer} in the first epoch", observable.title);
+        Some(trends(&collection.groups, &title, "", &|group| in_first_epoch(&runs, group, &key)))
+    };
+    ALL.iter().filter_map(of).flatten().collect()
+}
+
 fn minima(collection: &Collection, swept: &str) -> Option<Figure> {
     let groups = &collection.groups;
     let minima = Minima::of(collection);
@@ -51,8 +64,7 @@ fn minima(collection: &Collection, swept: &str) -> Option<Figure> {
     let starts: Vec<u64> = groups.batch_sizes_of(None);
     let after = if starts.is_empty() { "" } else { " after" };
     let mut accuracy = lines(groups, after, &|group| minima.test_accuracies(group));
-    let before: Vec<Line> = starts.iter().map(|&size| before(groups, &minima, size, &accuracy)).collect();
-    accuracy.extend(before);
+    accuracy.extend(starts.iter().map(|&size| before(groups, &minima, size)));
     accuracy.retain(|line| line.points.len() >= FEWEST_VALUES);
     let sharpness = lines(groups, after, &|group| way.map_or_else(Vec::new, |way| minima.sharpness(group, way)));
     let quantities: Vec<(&str, &[Line])> = [(ACCURACY, accuracy.as_slice()), ("sharpness φ / %", &sharpness)]
@@ -122,7 +134,7 @@ fn lines(groups: &Groups, word: &str, of: &dyn Fn(Group) -> Vec<f64>) -> Vec<Lin
 }
 
 /// The accuracy of the starting runs of a batch size at each epoch that others started from.
-fn before(groups: &Groups, minima: &Minima<'_>, batch_size: u64, after: &[Line]) -> Line {
+fn before(groups: &Groups, minima: &Minima<'_>, batch_size: u64) -> Line {
     let start = Group { variant: None, batch_size };
     let point = |value: f64| {
         let epoch = Some(value).filter(|value| value.fract() == 0.0 && *value >= 0.0)? as u64;
@@ -131,11 +143,7 @@ fn before(groups: &Groups, minima: &Minima<'_>, batch_size: u64, after: &[Line])
     Line {
         words: format!("batch {batch_size} before"),
         batch_size,
-        look: if after.iter().any(|line| line.batch_size == batch_size) {
-            look(groups.batch_sizes().len())
-        } else {
-            groups.batch_size_look(batch_size)
-        },
+        look: groups.look(start),
         points: values(groups).into_iter().filter_map(point).collect(),
     }
 }
@@ -143,7 +151,7 @@ fn before(groups: &Groups, minima: &Minima<'_>, batch_size: u64, after: &[Line])
 fn observed(collection: &Collection, swept: &str, observable: &Observable) -> Option<Figure> {
     let groups = &collection.groups;
     let runs = collection.trainings();
-    let key = runs.values().flat_map(|run| &run.result.epochs).find_map(|epoch| observable.key(epoch))?;
+    let key = observable.first_key(&runs)?;
     let of_name = |name: &str| lines(groups, "", &|group| in_first_epoch(&runs, group, name));
     let shown = of_name(&key);
     (!shown.is_empty()).then_some(())?;

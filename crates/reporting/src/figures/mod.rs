@@ -24,8 +24,9 @@ mod spectral_density;
 mod spectrum;
 mod training_curves;
 
+pub(crate) use by_swept_value::findings as findings_by_swept_value;
 pub(crate) use eigenvalues::title_of;
-pub(crate) use observed_by_batch_size::findings as findings_of_observables;
+pub(crate) use observed_by_batch_size::findings as findings_by_batch_size;
 
 /// Every figure that the records suffice for.
 pub(crate) fn all(collection: &Collection) -> Vec<Figure> {

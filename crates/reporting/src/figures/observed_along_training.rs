@@ -28,7 +28,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 }
 
 fn figure(collection: &Collection, runs: &Runs<'_>, observable: &Observable) -> Option<Figure> {
-    let key = runs.values().flat_map(|run| &run.result.epochs).find_map(|epoch| observable.key(epoch))?;
+    let key = observable.first_key(runs)?;
     let curves = by_run(runs, &key);
     curves.values().any(|curve| curve.len() > 1).then_some(())?;
     let level = if observable.against_rate { by_run(runs, TWO_OVER_RATE) } else { BTreeMap::new() };

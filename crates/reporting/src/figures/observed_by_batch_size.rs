@@ -62,8 +62,7 @@ pub(crate) fn findings(collection: &Collection) -> Vec<String> {
 fn found(collection: &Collection, runs: &Runs<'_>) -> Vec<Found> {
     let of = |observable: &'static Observable| {
         let (predicted, paper) = observable.predicted_power?;
-        let mut first = runs.values().flat_map(|run| run.result.epochs.iter().find(|epoch| !epoch.observed.is_empty()));
-        let key = first.find_map(|epoch| observable.key(epoch))?;
+        let key = observable.first_key(runs)?;
         let variants = distinct(runs.keys().map(|run| run.group.variant));
         let curve = |variant| Curve::of(observable, points(runs, &collection.groups, variant, &key), variant);
         let curves: Vec<Curve> = variants.into_iter().filter_map(curve).collect();

@@ -37,7 +37,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 
 fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) -> Figure {
     let section = Section::of(measured.result);
-    let [from, to] = [&section.from, &section.to].map(|end| name(collection, end));
+    let [from, to] = [&section.from, &section.to].map(|end| name(collection, measured.provenance, end));
     let lost = section.curves.iter().flat_map(|curve| &curve.values).filter(|value| !value.is_finite()).count();
     let gaps = if lost > 0 { format!(" {} not finite and left out.", are(lost, "value")) } else { String::new() };
     let caption = format!(
@@ -52,7 +52,7 @@ fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) 
         stem,
         title: format!("The line between {from} and {to}"),
         caption,
-        drawing: draw(&section, ends(collection, &section), measured.provenance.loss.as_deref()),
+        drawing: draw(&section, ends(collection, measured.provenance, &section), measured.provenance.loss.as_deref()),
         numbers: section.numbers(),
     }
 }
@@ -66,14 +66,14 @@ fn minimum(name: &str, end: &Endpoint) -> String {
     format!("the minimum of {name}{seed}")
 }
 
-fn name(collection: &Collection, end: &Endpoint) -> String {
-    let group = collection.group_of(end);
+fn name(collection: &Collection, line: &Provenance, end: &Endpoint) -> String {
+    let group = collection.group_of(line, end);
     group.map_or_else(|| end.checkpoint.path.clone(), |group| collection.groups.long_words(group))
 }
 
 /// The name of the horizontal axis, on which the batch sizes stand where they say which minimum is which.
-fn ends(collection: &Collection, section: &Section) -> String {
-    let groups = [&section.from, &section.to].map(|end| collection.group_of(end));
+fn ends(collection: &Collection, line: &Provenance, section: &Section) -> String {
+    let groups = [&section.from, &section.to].map(|end| collection.group_of(line, end));
     match groups {
         [Some(from), Some(to)] if from.variant == to.variant || from.batch_size != to.batch_size => {
             format!("α   (0: batch {}, 1: batch {})", from.batch_size, to.batch_size)
