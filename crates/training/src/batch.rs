@@ -5,13 +5,16 @@
 //! statistics move with one part after the other, as in algorithm 1 of Hoffer, Hubara and Soudry ("Train longer, generalize
 //! better", 2017).
 
-use basin_objective::models::{BatchNorm, Model};
+use std::ops::Range;
+
+use basin_objective::models::TrainingProgram;
 use basin_objective::{LossSpec, Network, Objective, Result, Samples, batch_statistics};
 use basin_tape::losses::Loss;
-use basin_tape::{Linearization, Point, Program, Sum, Tape, vector};
+use basin_tape::{Linearization, Point, Sum, Tape, vector};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
+use crate::adversarial::Adversary;
 use crate::augmentation::Augmentation;
 use crate::optimizers::Batch;
 use crate::variance_test::GradientMoments;
@@ -22,12 +25,29 @@ const STATISTICS_MOMENTUM: f64 = 0.1;
 /// The samples of a step, in parts that are worked on one after the other.
 pub(crate) struct TrainingBatch<'a> {
     network: &'a Network<'a>,
-    program: &'a Program,
+    training: &'a TrainingProgram,
     loss: Box<dyn Loss>,
     positions: &'a [u32],
-    parts: Vec<&'a [u32]>,
+    /// Places in `positions`.
+    parts: Vec<Range<usize>>,
     weight: f64,
     drawn: Drawn,
+    /// The inputs of the samples where an adversary has moved them.
+    moved: Option<Tensor>,
+}
+
+/// What is computed with at a time.
+struct Part {
+    inputs: Tensor,
+    masks: Vec<Tensor>,
+    targets: Tensor,
+}
+
+impl Part {
+    /// What a training program takes.
+    fn batch<'p>(&'p self, inputs: &'p Tensor) -> Vec<&'p Tensor> {
+        [inputs].into_iter().chain(&self.masks).collect()
+    }
 }
 
 /// How the samples of an epoch are changed.
@@ -52,7 +72,7 @@ impl<'a> TrainingBatch<'a> {
     /// The samples of `network` at `positions`, in parts of at most `part` samples that are as equal as possible.
     pub(crate) fn new(
         network: &'a Network<'a>,
-        model: &'a Model,
+        training: &'a TrainingProgram,
         loss: LossSpec,
         positions: &'a [u32],
         part: usize,
@@ -62,13 +82,28 @@ impl<'a> TrainingBatch<'a> {
         let bound = |k: usize| k * samples / count;
         Ok(Self {
             network,
-            program: model.program(BatchNorm::Batch),
+            training,
             loss: loss.build(),
             positions,
-            parts: (0..count).map(|k| &positions[bound(k)..bound(k + 1)]).collect(),
+            parts: (0..count).map(|k| bound(k)..bound(k + 1)).collect(),
             weight: network.weight_of(positions)?,
             drawn,
+            moved: None,
         })
+    }
+
+    /// The same batch with its samples where an adversary moves them at a point of the parameter space; they stay there when
+    /// the batch is asked for at others.
+    pub(crate) fn against(mut self, adversary: &Adversary, theta: &Tensor, buffers: &Tensor) -> Result<Self> {
+        let point = self.training.program().at(theta, buffers)?;
+        let moved = self.parts.iter().map(|part| {
+            let part = self.part(part)?;
+            adversary.settings.moved(&part.inputs, |inputs| {
+                Ok(adversary.program.gradient(self.loss.as_ref(), &point, &part.batch(inputs), &part.targets)?)
+            })
+        });
+        self.moved = Some(Tensor::cat(&moved.collect::<Result<Vec<_>>>()?, 0)?);
+        Ok(self)
     }
 
     /// What the mean loss divides by.
@@ -78,7 +113,7 @@ impl<'a> TrainingBatch<'a> {
 
     /// The batch at a point of the parameter space.
     pub(crate) fn at<'b>(&'b self, theta: &Tensor, buffers: &Tensor) -> Result<BatchAt<'b>> {
-        let point = self.program.at(theta, buffers)?;
+        let point = self.training.program().at(theta, buffers)?;
         let kept = match self.parts.as_slice() {
             [whole] => Some(self.linearize(&point, whole)?),
             _ => None,
@@ -86,13 +121,24 @@ impl<'a> TrainingBatch<'a> {
         Ok(BatchAt { batch: self, point, kept })
     }
 
-    fn linearize(&self, point: &Point, positions: &[u32]) -> Result<Linearization<'_>> {
-        let Samples { mut inputs, targets, .. } = self.network.select(positions)?;
+    fn linearize(&self, point: &Point, places: &Range<usize>) -> Result<Linearization<'_>> {
+        let part = self.part(places)?;
+        let (program, loss) = (self.training.program(), self.loss.as_ref());
+        Ok(Linearization::new(program, loss, point, &part.batch(&part.inputs), &part.targets)?)
+    }
+
+    /// The samples at some places of the batch as this step sees them, the same whatever parts they are asked for in.
+    fn part(&self, places: &Range<usize>) -> Result<Part> {
+        let positions = &self.positions[places.clone()];
+        let Samples { inputs, targets, .. } = self.network.select(positions)?;
         let Drawn { augmentation, seed, epoch } = self.drawn;
-        if !augmentation.is_none() {
-            inputs = augmentation.apply(&inputs, positions, seed, epoch)?;
-        }
-        Ok(Linearization::new(self.program, self.loss.as_ref(), point, &[&inputs], &targets)?)
+        let inputs = match &self.moved {
+            Some(moved) => moved.narrow(0, places.start, places.len())?,
+            None if augmentation.is_none() => inputs,
+            None => augmentation.apply(&inputs, positions, seed, epoch)?,
+        };
+        let masks = self.training.masks(positions, seed, epoch, (self.network.dtype(), self.network.device()))?;
+        Ok(Part { inputs, masks, targets })
     }
 }
 
@@ -159,18 +205,18 @@ impl BatchAt<'_> {
     pub(crate) fn gradient_moments(&self, mean: &Tensor) -> Result<GradientMoments> {
         let TrainingBatch { network, positions, weight, .. } = self.batch;
         let mut counted = Vec::with_capacity(positions.len());
-        for position in *positions {
+        for (place, position) in positions.iter().enumerate() {
             if network.weight_of(&[*position])? > 0.0 {
-                counted.push(*position);
+                counted.push(place);
             }
         }
         let scale = counted.len() as f64 / weight;
         // A gradient is ‖scale · g − ḡ‖ = scale · ‖g − ḡ/scale‖ away from the mean: no vector has to be scaled.
         let mean = mean.to_dtype(DType::F64)?;
         let scaled_mean = (&mean / scale)?;
-        let moments = |position: &u32| {
-            let gradient =
-                self.batch.linearize(&self.point, &[*position])?.gradient()?.joined()?.to_dtype(DType::F64)?;
+        let moments = |&place: &usize| {
+            let sample = self.batch.linearize(&self.point, &(place..place + 1))?;
+            let gradient = sample.gradient()?.joined()?.to_dtype(DType::F64)?;
             let deviation = vector::total(&(&gradient - &scaled_mean)?.sqr()?)?;
             Ok((deviation * scale.powi(2), vector::total(&(gradient * &mean)?)? * scale))
         };
