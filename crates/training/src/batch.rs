@@ -276,17 +276,21 @@ fn updated_statistics(tape: &Tape, buffers: &Tensor) -> Result<Tensor> {
 #[expect(clippy::unwrap_used, reason = "a failed test should say where")]
 mod tests {
     use basin_objective::data::{DataSpec, Dataset, Split};
+    use basin_objective::models::{BatchNorm, Dropout, Model, ModelSpec};
     use basin_objective::weights;
     use basin_objective::{NetworkOptions, SampledNetwork, SampledObjective};
     use candle_core::Device;
 
     use super::*;
+    use crate::adversarial::Adversarial;
 
     /// Rounding of sums over hundreds of terms in f64, relative to the largest one.
     const TOLERANCE: f64 = 1e-12;
 
     struct Problem {
         model: Model,
+        training: TrainingProgram,
+        adversary: Option<Adversary>,
         data: Dataset,
         loss: LossSpec,
         theta: Tensor,
@@ -295,14 +299,21 @@ mod tests {
 
     impl Problem {
         fn new(model: &str, data: &str) -> Self {
+            Self::with(model, data, Dropout::None, Adversarial::default())
+        }
+
+        fn with(model: &str, data: &str, dropout: Dropout, adversarial: Adversarial) -> Self {
             let data: DataSpec = data.parse().unwrap();
             let data = Dataset::load(&data, Split::Train).unwrap().take(40).unwrap();
             let loss = LossSpec::default_for(&data);
-            let spec = model.parse().unwrap();
-            let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data).unwrap()).unwrap();
+            let (spec, outputs): (ModelSpec, _) = (model.parse().unwrap(), loss.outputs(&data).unwrap());
+            let model = Model::new(&spec, data.sample_shape(), outputs).unwrap();
+            let training = || TrainingProgram::new(&spec, data.sample_shape(), outputs, dropout).unwrap();
+            let adversary = adversarial.is_on().then(|| Adversary::new(adversarial, &model, training()).unwrap());
+            let training = training();
             let theta = model.initial_parameters(1, DType::F64).unwrap();
             let buffers = model.initial_buffers(DType::F64).unwrap();
-            Self { model, data, loss, theta, buffers }
+            Self { model, training, adversary, data, loss, theta, buffers }
         }
 
         fn options(batch_norm: BatchNorm) -> NetworkOptions {
@@ -312,8 +323,11 @@ mod tests {
         fn with_batch<T>(&self, positions: &[u32], part: usize, then: impl FnOnce(&BatchAt) -> T) -> T {
             let options = Self::options(BatchNorm::Stored);
             let network = Network::new(&self.model, &self.buffers, self.loss, &self.data, options).unwrap();
-            let batch =
-                TrainingBatch::new(&network, &self.model, self.loss, positions, part, Drawn::default()).unwrap();
+            let drawn = Drawn { seed: 5, epoch: 2, ..Drawn::default() };
+            let mut batch = TrainingBatch::new(&network, &self.training, self.loss, positions, part, drawn).unwrap();
+            if let Some(adversary) = &self.adversary {
+                batch = batch.against(adversary, &self.theta, &self.buffers).unwrap();
+            }
             then(&batch.at(&self.theta, &self.buffers).unwrap())
         }
 
@@ -384,15 +398,15 @@ mod tests {
         ] {
             let batch = TrainingBatch::new(
                 &network,
-                &problem.model,
+                &problem.training,
                 problem.loss,
                 &positions[..samples],
                 part,
                 Drawn::default(),
             )
             .unwrap();
-            assert_eq!(batch.parts.iter().map(|part| part.len()).collect::<Vec<_>>(), sizes);
-            assert_eq!(batch.parts.concat(), positions[..samples]);
+            assert_eq!(batch.parts.iter().map(Range::len).collect::<Vec<_>>(), sizes);
+            assert!(batch.parts.into_iter().flatten().eq(0..samples));
         }
     }
 
@@ -461,6 +475,83 @@ mod tests {
                 assert_close(&[found.variance], &[(squared - n * squared_norm) / (n - 1.0)]);
                 assert_close(&[found.along_mean], &[(inner - n * squared_norm.powi(2)) / (n - 1.0)]);
             }
+        }
+    }
+
+    const DROPPED: Dropout = Dropout::Rate(0.4);
+    const ADVERSARIAL: Adversarial = Adversarial { radius: 0.1, steps: 3 };
+
+    #[test]
+    fn parts_see_the_masks_and_the_moved_samples_of_the_whole() {
+        let positions: Vec<u32> = (3..40).rev().collect();
+        let gpt = "gpt:width=8,depth=1,heads=2";
+        for problem in [
+            Problem::with("mlp:64-8-6-10:tanh", "digits", DROPPED, ADVERSARIAL),
+            Problem::with(gpt, "synthetic:tokens:samples=50,length=6,vocabulary=5", DROPPED, Adversarial::default()),
+        ] {
+            let v = problem.model.initial_parameters(7, DType::F64).unwrap();
+            let products = |part| {
+                problem.with_batch(&positions, part, |at| {
+                    let Gradient { loss, gradient, .. } = at.gradient(&problem.buffers).unwrap();
+                    let moments = at.gradient_moments(&gradient).unwrap();
+                    let products = [gradient, at.hessian(&v).unwrap(), at.gauss_newton(&v).unwrap()];
+                    (at.losses().unwrap(), [loss, moments.variance], products.map(|product| elements(&product)))
+                })
+            };
+            let (losses, figures, whole) = products(37);
+            let plain = Problem::new(problem.model.name(), &problem.data.spec.to_string());
+            let plain = elements(&plain.gradient(&positions, 37).gradient);
+            assert!(whole[0].iter().zip(&plain).any(|(a, b)| (a - b).abs() > 1e-3), "masks change the gradient");
+            for part in [36, 10, 1] {
+                let found = products(part);
+                assert_close(&found.0, &losses);
+                assert_close(&found.1, &figures);
+                found.2.iter().zip(&whole).for_each(|(found, whole)| assert_close(found, whole));
+            }
+        }
+    }
+
+    #[test]
+    fn an_adversary_raises_the_loss_within_its_box() {
+        let positions: Vec<u32> = (0..40).collect();
+        for (model, data, dropout) in [
+            ("mlp:64-8-10:relu", "digits", Dropout::None),
+            ("mlp:64-8-10:tanh:bn", "digits", DROPPED),
+            ("wrn10-1", "synthetic:images:samples=50,channels=2,size=8", DROPPED),
+        ] {
+            let clean = Problem::with(model, data, dropout, Adversarial::default()).gradient(&positions, 40);
+            for steps in [1, 5] {
+                let adversarial = Adversarial { radius: 0.03, steps };
+                let problem = Problem::with(model, data, dropout, adversarial);
+                let (moved, there) = problem.with_batch(&positions, 40, |at| {
+                    (at.batch.moved.clone().unwrap(), at.gradient(&problem.buffers).unwrap())
+                });
+                let x = problem.data.inputs.to_dtype(DType::F64).unwrap();
+                let farthest = (moved - x).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+                assert!(farthest > 0.01 && farthest <= 0.03 + 1e-15, "{model}: {farthest}");
+                assert!(there.loss > clean.loss, "{model}, {steps} steps: {} from {}", there.loss, clean.loss);
+            }
+        }
+    }
+
+    /// The loss of a step is one function of the weights: that of the samples as they were moved where it began.
+    #[test]
+    fn samples_stay_where_they_were_moved_when_a_step_looks_elsewhere() {
+        let positions: Vec<u32> = (0..40).collect();
+        let problem = Problem::with("mlp:64-8-10:tanh", "digits", Dropout::None, ADVERSARIAL);
+        let elsewhere = problem.model.initial_parameters(2, DType::F64).unwrap();
+        for part in [40, 9] {
+            let (moved, (loss, gradient)) = problem.with_batch(&positions, part, |at| {
+                let Gradient { loss, gradient, .. } = at.gradient(&problem.buffers).unwrap();
+                let step = StepAt { at, buffers: &problem.buffers, loss, gradient: &gradient };
+                (at.batch.moved.clone().unwrap(), step.at(&elsewhere).unwrap())
+            });
+            let data = Dataset::from_tensors("moved", moved, problem.data.targets.clone()).unwrap();
+            let options = Problem::options(BatchNorm::Stored);
+            let network = Network::new(&problem.model, &problem.buffers, problem.loss, &data, options).unwrap();
+            let (expected_loss, expected) = network.gradient(&elsewhere).unwrap();
+            assert_close(&[loss], &[expected_loss]);
+            assert_close(&elements(&gradient), &elements(&expected));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use basin_objective::Error;
+use basin_objective::models::Dropout;
 use basin_records::study::{Run, Setting, Study as StudyRecord};
 use basin_records::{Comparison, Outcome, Provenance, Record, file};
 use basin_training::{Error as TrainingError, Schedule};
@@ -110,10 +111,16 @@ fn interventions(training: &TrainingSection) -> Vec<(&'static str, String)> {
         Some(epochs) => format!("the share {} of each batch, in the first {epochs} epochs", training.discard.share),
         None => format!("the share {} of each batch", training.discard.share),
     };
+    let adversarial = match (training.adversarial.radius, training.adversarial.steps) {
+        (radius, 1) => format!("each number moved by {radius}"),
+        (radius, steps) => format!("each number moved by at most {radius} in {steps} steps"),
+    };
     let all = [
         ("augmentation", training.augmentation.to_string(), !training.augmentation.is_none()),
         ("discarded", discarded, training.discard.share > 0.0),
         ("label noise", training.label_noise.to_string(), training.label_noise > 0.0),
+        ("dropout", training.dropout.to_string(), training.dropout != Dropout::None),
+        ("adversarial samples", adversarial, training.adversarial.is_on()),
     ];
     all.into_iter().filter(|(.., on)| *on).map(|(name, value, _)| (name, value)).collect()
 }
