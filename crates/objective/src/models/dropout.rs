@@ -37,6 +37,11 @@ pub enum Dropout {
 }
 
 impl Dropout {
+    /// Whether nothing is zeroed.
+    pub fn is_none(self) -> bool {
+        self == Self::None
+    }
+
     /// The rate at a place whose published rate this is; absent where nothing is dropped.
     pub(super) fn rate(self, published: Option<f64>) -> Option<f64> {
         match self {

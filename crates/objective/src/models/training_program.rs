@@ -41,7 +41,7 @@ impl TrainingProgram {
     pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: impl Into<Outputs>, dropout: Dropout) -> Result<Self> {
         dropout.check()?;
         let Written { program, sites, .. } = written(spec, input_shape, outputs.into(), (BatchNorm::Batch, dropout))?;
-        if sites.is_empty() && dropout != Dropout::None {
+        if sites.is_empty() && !dropout.is_none() {
             return Err(dropout.misplaced(&spec.to_string()));
         }
         Ok(Self { program, sites })

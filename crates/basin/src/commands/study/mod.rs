@@ -7,7 +7,6 @@ use std::fs;
 use std::path::Path;
 
 use basin_objective::Error;
-use basin_objective::models::Dropout;
 use basin_records::study::{Run, Setting, Study as StudyRecord};
 use basin_records::{Comparison, Outcome, Provenance, Record, file};
 use basin_training::{Error as TrainingError, Schedule};
@@ -119,7 +118,7 @@ fn interventions(training: &TrainingSection) -> Vec<(&'static str, String)> {
         ("augmentation", training.augmentation.to_string(), !training.augmentation.is_none()),
         ("discarded", discarded, training.discard.share > 0.0),
         ("label noise", training.label_noise.to_string(), training.label_noise > 0.0),
-        ("dropout", training.dropout.to_string(), training.dropout != Dropout::None),
+        ("dropout", training.dropout.to_string(), !training.dropout.is_none()),
         ("adversarial samples", adversarial, training.adversarial.is_on()),
     ];
     all.into_iter().filter(|(.., on)| *on).map(|(name, value, _)| (name, value)).collect()
