@@ -14,6 +14,8 @@ mod batch_hessian;
 mod damaged_files;
 #[path = "end_to_end/interruption.rs"]
 mod interruption;
+#[path = "end_to_end/interventions.rs"]
+mod interventions;
 #[path = "end_to_end/measures.rs"]
 mod measures;
 #[path = "end_to_end/observables.rs"]

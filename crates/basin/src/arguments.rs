@@ -7,6 +7,7 @@ mod spectrum;
 use std::path::PathBuf;
 
 use basin_objective::Error;
+use basin_objective::models::Dropout;
 use basin_training::{Augmentation, BatchSchedule, Observable, Scaling};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -415,6 +416,17 @@ pub(crate) struct TrainingSettings {
     /// Replace each training label with this chance by a class drawn evenly.
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     pub(crate) label_noise: Option<f64>,
+    /// Zero activations with this chance in training: a rate such as 0.5, published for the rates of the model's paper, or
+    /// none.
+    #[arg(long, value_name = "none|published|RATE", allow_hyphen_values = true)]
+    pub(crate) dropout: Option<Dropout>,
+    /// Train on samples that are moved to where their losses are larger, each number by at most RADIUS, as in
+    /// --adversarial 0.1.
+    #[arg(long, value_name = "RADIUS", allow_hyphen_values = true)]
+    pub(crate) adversarial: Option<f64>,
+    /// Gradient steps that find where; 1 when absent.
+    #[arg(long, value_name = "N")]
+    pub(crate) adversarial_steps: Option<usize>,
     /// Largest number of epochs.
     #[arg(long)]
     pub(crate) epochs: Option<u64>,

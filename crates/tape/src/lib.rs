@@ -29,6 +29,7 @@
 //! ```
 
 mod error;
+mod input_gradient;
 mod kernels;
 mod layout;
 mod linearization;
@@ -44,6 +45,7 @@ pub mod vector;
 mod derivative_check;
 
 pub use error::{Error, Result};
+pub use input_gradient::InputGradient;
 pub use layout::{Entry, Layout};
 pub use linearization::Linearization;
 pub use op::{Adjoints, Node, Op, Reads, Tangents};

@@ -54,7 +54,9 @@ pub struct Program {
     pub(crate) parameters: Layout,
     pub(crate) buffers: Layout,
     pub(crate) output: Value,
-    /// Whether a value depends on a parameter.
+    /// Whether a value depends on what the program is differentiated in: its parameters, but for an [`InputGradient`].
+    ///
+    /// [`InputGradient`]: crate::InputGradient
     pub(crate) active: Vec<bool>,
     /// The last step that reads a value.
     pub(crate) last_use: Vec<usize>,
@@ -352,18 +354,24 @@ impl ProgramBuilder {
     ///
     /// # Errors
     /// When the output does not depend on one of the parameters, whose gradient would silently be zero.
-    pub fn finish(mut self, output: Value) -> Result<Program> {
+    pub fn finish(self, output: Value) -> Result<Program> {
+        let program = self.finish_in(output, |source| matches!(source, Source::Parameter(_)));
+        program.require_reached_parameters()?;
+        Ok(program)
+    }
+
+    /// The program whose output is `output`, differentiated in the given values that are `variable`.
+    pub(crate) fn finish_in(mut self, output: Value, variable: impl Fn(&Source) -> bool) -> Program {
         self.pool_before_relu(output);
         let mut active = vec![false; self.sources.len()];
         let mut last_use: Vec<usize> = (0..self.sources.len()).collect();
         for (step, source) in self.sources.iter().enumerate() {
             match source {
-                Source::Parameter(_) => active[step] = true,
                 Source::Op { inputs, .. } => {
                     active[step] = inputs.iter().any(|x| active[x.0]);
                     inputs.iter().for_each(|x| last_use[x.0] = step);
                 }
-                Source::Input(_) | Source::Buffer(_) => {}
+                given => active[step] = variable(given),
             }
         }
         last_use[output.0] = self.sources.len();
@@ -387,7 +395,7 @@ impl ProgramBuilder {
             }
         }
         read[output.0].value = true;
-        let program = Program {
+        Program {
             sources: self.sources,
             parameters: self.parameters,
             buffers: self.buffers,
@@ -397,9 +405,7 @@ impl ProgramBuilder {
             read,
             statistics: self.statistics,
             inputs: self.inputs,
-        };
-        program.require_reached_parameters()?;
-        Ok(program)
+        }
     }
 }
 

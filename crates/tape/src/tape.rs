@@ -104,7 +104,7 @@ impl<'p> Tape<'p> {
         inputs.iter().map(|x| self.program.active[x.0]).collect()
     }
 
-    /// The operations that depend on parameters, in the order in which they ran.
+    /// The operations that depend on what the program is differentiated in, in the order in which they ran.
     fn active_operations(&self) -> impl DoubleEndedIterator<Item = (usize, &dyn Op, &[Value])> {
         self.program.sources.iter().enumerate().filter_map(|(step, source)| match source {
             Source::Op { op, inputs } if self.program.active[step] => Some((step, op.as_ref(), inputs.as_slice())),

@@ -5,13 +5,16 @@
 //! statistics move with one part after the other, as in algorithm 1 of Hoffer, Hubara and Soudry ("Train longer, generalize
 //! better", 2017).
 
-use basin_objective::models::{BatchNorm, Model};
+use std::ops::Range;
+
+use basin_objective::models::TrainingProgram;
 use basin_objective::{LossSpec, Network, Objective, Result, Samples, batch_statistics};
 use basin_tape::losses::Loss;
-use basin_tape::{Linearization, Point, Program, Sum, Tape, vector};
+use basin_tape::{Linearization, Point, Sum, Tape, vector};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
+use crate::adversarial::Adversary;
 use crate::augmentation::Augmentation;
 use crate::optimizers::Batch;
 use crate::variance_test::GradientMoments;
@@ -22,12 +25,29 @@ const STATISTICS_MOMENTUM: f64 = 0.1;
 /// The samples of a step, in parts that are worked on one after the other.
 pub(crate) struct TrainingBatch<'a> {
     network: &'a Network<'a>,
-    program: &'a Program,
+    training: &'a TrainingProgram,
     loss: Box<dyn Loss>,
     positions: &'a [u32],
-    parts: Vec<&'a [u32]>,
+    /// Places in `positions`.
+    parts: Vec<Range<usize>>,
     weight: f64,
     drawn: Drawn,
+    /// The inputs of the samples where an adversary has moved them.
+    moved: Option<Tensor>,
+}
+
+/// What is computed with at a time.
+struct Part {
+    inputs: Tensor,
+    masks: Vec<Tensor>,
+    targets: Tensor,
+}
+
+impl Part {
+    /// What a training program takes.
+    fn batch<'p>(&'p self, inputs: &'p Tensor) -> Vec<&'p Tensor> {
+        [inputs].into_iter().chain(&self.masks).collect()
+    }
 }
 
 /// How the samples of an epoch are changed.
@@ -52,7 +72,7 @@ impl<'a> TrainingBatch<'a> {
     /// The samples of `network` at `positions`, in parts of at most `part` samples that are as equal as possible.
     pub(crate) fn new(
         network: &'a Network<'a>,
-        model: &'a Model,
+        training: &'a TrainingProgram,
         loss: LossSpec,
         positions: &'a [u32],
         part: usize,
@@ -62,13 +82,28 @@ impl<'a> TrainingBatch<'a> {
         let bound = |k: usize| k * samples / count;
         Ok(Self {
             network,
-            program: model.program(BatchNorm::Batch),
+            training,
             loss: loss.build(),
             positions,
-            parts: (0..count).map(|k| &positions[bound(k)..bound(k + 1)]).collect(),
+            parts: (0..count).map(|k| bound(k)..bound(k + 1)).collect(),
             weight: network.weight_of(positions)?,
             drawn,
+            moved: None,
         })
+    }
+
+    /// The same batch with its samples where an adversary moves them at a point of the parameter space; they stay there when
+    /// the batch is asked for at others.
+    pub(crate) fn against(mut self, adversary: &Adversary, theta: &Tensor, buffers: &Tensor) -> Result<Self> {
+        let point = self.training.program().at(theta, buffers)?;
+        let moved = self.parts.iter().map(|part| {
+            let part = self.part(part)?;
+            adversary.settings.moved(&part.inputs, |inputs| {
+                Ok(adversary.program.gradient(self.loss.as_ref(), &point, &part.batch(inputs), &part.targets)?)
+            })
+        });
+        self.moved = Some(Tensor::cat(&moved.collect::<Result<Vec<_>>>()?, 0)?);
+        Ok(self)
     }
 
     /// What the mean loss divides by.
@@ -78,7 +113,7 @@ impl<'a> TrainingBatch<'a> {
 
     /// The batch at a point of the parameter space.
     pub(crate) fn at<'b>(&'b self, theta: &Tensor, buffers: &Tensor) -> Result<BatchAt<'b>> {
-        let point = self.program.at(theta, buffers)?;
+        let point = self.training.program().at(theta, buffers)?;
         let kept = match self.parts.as_slice() {
             [whole] => Some(self.linearize(&point, whole)?),
             _ => None,
@@ -86,13 +121,24 @@ impl<'a> TrainingBatch<'a> {
         Ok(BatchAt { batch: self, point, kept })
     }
 
-    fn linearize(&self, point: &Point, positions: &[u32]) -> Result<Linearization<'_>> {
-        let Samples { mut inputs, targets, .. } = self.network.select(positions)?;
+    fn linearize(&self, point: &Point, places: &Range<usize>) -> Result<Linearization<'_>> {
+        let part = self.part(places)?;
+        let (program, loss) = (self.training.program(), self.loss.as_ref());
+        Ok(Linearization::new(program, loss, point, &part.batch(&part.inputs), &part.targets)?)
+    }
+
+    /// The samples at some places of the batch as this step sees them, the same whatever parts they are asked for in.
+    fn part(&self, places: &Range<usize>) -> Result<Part> {
+        let positions = &self.positions[places.clone()];
+        let Samples { inputs, targets, .. } = self.network.select(positions)?;
         let Drawn { augmentation, seed, epoch } = self.drawn;
-        if !augmentation.is_none() {
-            inputs = augmentation.apply(&inputs, positions, seed, epoch)?;
-        }
-        Ok(Linearization::new(self.program, self.loss.as_ref(), point, &[&inputs], &targets)?)
+        let inputs = match &self.moved {
+            Some(moved) => moved.narrow(0, places.start, places.len())?,
+            None if augmentation.is_none() => inputs,
+            None => augmentation.apply(&inputs, positions, seed, epoch)?,
+        };
+        let masks = self.training.masks(positions, seed, epoch, (self.network.dtype(), self.network.device()))?;
+        Ok(Part { inputs, masks, targets })
     }
 }
 
@@ -159,18 +205,18 @@ impl BatchAt<'_> {
     pub(crate) fn gradient_moments(&self, mean: &Tensor) -> Result<GradientMoments> {
         let TrainingBatch { network, positions, weight, .. } = self.batch;
         let mut counted = Vec::with_capacity(positions.len());
-        for position in *positions {
+        for (place, position) in positions.iter().enumerate() {
             if network.weight_of(&[*position])? > 0.0 {
-                counted.push(*position);
+                counted.push(place);
             }
         }
         let scale = counted.len() as f64 / weight;
         // A gradient is ‖scale · g − ḡ‖ = scale · ‖g − ḡ/scale‖ away from the mean: no vector has to be scaled.
         let mean = mean.to_dtype(DType::F64)?;
         let scaled_mean = (&mean / scale)?;
-        let moments = |position: &u32| {
-            let gradient =
-                self.batch.linearize(&self.point, &[*position])?.gradient()?.joined()?.to_dtype(DType::F64)?;
+        let moments = |&place: &usize| {
+            let sample = self.batch.linearize(&self.point, &(place..place + 1))?;
+            let gradient = sample.gradient()?.joined()?.to_dtype(DType::F64)?;
             let deviation = vector::total(&(&gradient - &scaled_mean)?.sqr()?)?;
             Ok((deviation * scale.powi(2), vector::total(&(gradient * &mean)?)? * scale))
         };
@@ -230,17 +276,21 @@ fn updated_statistics(tape: &Tape, buffers: &Tensor) -> Result<Tensor> {
 #[expect(clippy::unwrap_used, reason = "a failed test should say where")]
 mod tests {
     use basin_objective::data::{DataSpec, Dataset, Split};
+    use basin_objective::models::{BatchNorm, Dropout, Model, ModelSpec};
     use basin_objective::weights;
     use basin_objective::{NetworkOptions, SampledNetwork, SampledObjective};
     use candle_core::Device;
 
     use super::*;
+    use crate::adversarial::Adversarial;
 
     /// Rounding of sums over hundreds of terms in f64, relative to the largest one.
     const TOLERANCE: f64 = 1e-12;
 
     struct Problem {
         model: Model,
+        training: TrainingProgram,
+        adversary: Option<Adversary>,
         data: Dataset,
         loss: LossSpec,
         theta: Tensor,
@@ -249,14 +299,21 @@ mod tests {
 
     impl Problem {
         fn new(model: &str, data: &str) -> Self {
+            Self::with(model, data, Dropout::None, Adversarial::default())
+        }
+
+        fn with(model: &str, data: &str, dropout: Dropout, adversarial: Adversarial) -> Self {
             let data: DataSpec = data.parse().unwrap();
             let data = Dataset::load(&data, Split::Train).unwrap().take(40).unwrap();
             let loss = LossSpec::default_for(&data);
-            let spec = model.parse().unwrap();
-            let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data).unwrap()).unwrap();
+            let (spec, outputs): (ModelSpec, _) = (model.parse().unwrap(), loss.outputs(&data).unwrap());
+            let model = Model::new(&spec, data.sample_shape(), outputs).unwrap();
+            let training = || TrainingProgram::new(&spec, data.sample_shape(), outputs, dropout).unwrap();
+            let adversary = adversarial.is_on().then(|| Adversary::new(adversarial, &model, training()).unwrap());
+            let training = training();
             let theta = model.initial_parameters(1, DType::F64).unwrap();
             let buffers = model.initial_buffers(DType::F64).unwrap();
-            Self { model, data, loss, theta, buffers }
+            Self { model, training, adversary, data, loss, theta, buffers }
         }
 
         fn options(batch_norm: BatchNorm) -> NetworkOptions {
@@ -266,8 +323,11 @@ mod tests {
         fn with_batch<T>(&self, positions: &[u32], part: usize, then: impl FnOnce(&BatchAt) -> T) -> T {
             let options = Self::options(BatchNorm::Stored);
             let network = Network::new(&self.model, &self.buffers, self.loss, &self.data, options).unwrap();
-            let batch =
-                TrainingBatch::new(&network, &self.model, self.loss, positions, part, Drawn::default()).unwrap();
+            let drawn = Drawn { seed: 5, epoch: 2, ..Drawn::default() };
+            let mut batch = TrainingBatch::new(&network, &self.training, self.loss, positions, part, drawn).unwrap();
+            if let Some(adversary) = &self.adversary {
+                batch = batch.against(adversary, &self.theta, &self.buffers).unwrap();
+            }
             then(&batch.at(&self.theta, &self.buffers).unwrap())
         }
 
@@ -338,15 +398,15 @@ mod tests {
         ] {
             let batch = TrainingBatch::new(
                 &network,
-                &problem.model,
+                &problem.training,
                 problem.loss,
                 &positions[..samples],
                 part,
                 Drawn::default(),
             )
             .unwrap();
-            assert_eq!(batch.parts.iter().map(|part| part.len()).collect::<Vec<_>>(), sizes);
-            assert_eq!(batch.parts.concat(), positions[..samples]);
+            assert_eq!(batch.parts.iter().map(Range::len).collect::<Vec<_>>(), sizes);
+            assert!(batch.parts.into_iter().flatten().eq(0..samples));
         }
     }
 
@@ -415,6 +475,83 @@ mod tests {
                 assert_close(&[found.variance], &[(squared - n * squared_norm) / (n - 1.0)]);
                 assert_close(&[found.along_mean], &[(inner - n * squared_norm.powi(2)) / (n - 1.0)]);
             }
+        }
+    }
+
+    const DROPPED: Dropout = Dropout::Rate(0.4);
+    const ADVERSARIAL: Adversarial = Adversarial { radius: 0.1, steps: 3 };
+
+    #[test]
+    fn parts_see_the_masks_and_the_moved_samples_of_the_whole() {
+        let positions: Vec<u32> = (3..40).rev().collect();
+        let gpt = "gpt:width=8,depth=1,heads=2";
+        for problem in [
+            Problem::with("mlp:64-8-6-10:tanh", "digits", DROPPED, ADVERSARIAL),
+            Problem::with(gpt, "synthetic:tokens:samples=50,length=6,vocabulary=5", DROPPED, Adversarial::default()),
+        ] {
+            let v = problem.model.initial_parameters(7, DType::F64).unwrap();
+            let products = |part| {
+                problem.with_batch(&positions, part, |at| {
+                    let Gradient { loss, gradient, .. } = at.gradient(&problem.buffers).unwrap();
+                    let moments = at.gradient_moments(&gradient).unwrap();
+                    let products = [gradient, at.hessian(&v).unwrap(), at.gauss_newton(&v).unwrap()];
+                    (at.losses().unwrap(), [loss, moments.variance], products.map(|product| elements(&product)))
+                })
+            };
+            let (losses, figures, whole) = products(37);
+            let plain = Problem::new(problem.model.name(), &problem.data.spec.to_string());
+            let plain = elements(&plain.gradient(&positions, 37).gradient);
+            assert!(whole[0].iter().zip(&plain).any(|(a, b)| (a - b).abs() > 1e-3), "masks change the gradient");
+            for part in [36, 10, 1] {
+                let found = products(part);
+                assert_close(&found.0, &losses);
+                assert_close(&found.1, &figures);
+                found.2.iter().zip(&whole).for_each(|(found, whole)| assert_close(found, whole));
+            }
+        }
+    }
+
+    #[test]
+    fn an_adversary_raises_the_loss_within_its_box() {
+        let positions: Vec<u32> = (0..40).collect();
+        for (model, data, dropout) in [
+            ("mlp:64-8-10:relu", "digits", Dropout::None),
+            ("mlp:64-8-10:tanh:bn", "digits", DROPPED),
+            ("wrn10-1", "synthetic:images:samples=50,channels=2,size=8", DROPPED),
+        ] {
+            let clean = Problem::with(model, data, dropout, Adversarial::default()).gradient(&positions, 40);
+            for steps in [1, 5] {
+                let adversarial = Adversarial { radius: 0.03, steps };
+                let problem = Problem::with(model, data, dropout, adversarial);
+                let (moved, there) = problem.with_batch(&positions, 40, |at| {
+                    (at.batch.moved.clone().unwrap(), at.gradient(&problem.buffers).unwrap())
+                });
+                let x = problem.data.inputs.to_dtype(DType::F64).unwrap();
+                let farthest = (moved - x).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+                assert!(farthest > 0.01 && farthest <= 0.03 + 1e-15, "{model}: {farthest}");
+                assert!(there.loss > clean.loss, "{model}, {steps} steps: {} from {}", there.loss, clean.loss);
+            }
+        }
+    }
+
+    /// The loss of a step is one function of the weights: that of the samples as they were moved where it began.
+    #[test]
+    fn samples_stay_where_they_were_moved_when_a_step_looks_elsewhere() {
+        let positions: Vec<u32> = (0..40).collect();
+        let problem = Problem::with("mlp:64-8-10:tanh", "digits", Dropout::None, ADVERSARIAL);
+        let elsewhere = problem.model.initial_parameters(2, DType::F64).unwrap();
+        for part in [40, 9] {
+            let (moved, (loss, gradient)) = problem.with_batch(&positions, part, |at| {
+                let Gradient { loss, gradient, .. } = at.gradient(&problem.buffers).unwrap();
+                let step = StepAt { at, buffers: &problem.buffers, loss, gradient: &gradient };
+                (at.batch.moved.clone().unwrap(), step.at(&elsewhere).unwrap())
+            });
+            let data = Dataset::from_tensors("moved", moved, problem.data.targets.clone()).unwrap();
+            let options = Problem::options(BatchNorm::Stored);
+            let network = Network::new(&problem.model, &problem.buffers, problem.loss, &data, options).unwrap();
+            let (expected_loss, expected) = network.gradient(&elsewhere).unwrap();
+            assert_close(&[loss], &[expected_loss]);
+            assert_close(&elements(&gradient), &elements(&expected));
         }
     }
 }

@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod adversarial;
 mod augmentation;
 mod batch;
 mod batch_schedule;
@@ -36,6 +37,7 @@ mod state;
 mod trainer;
 mod variance_test;
 
+pub use adversarial::Adversarial;
 pub use augmentation::Augmentation;
 pub use batch_schedule::{BatchSchedule, Stage};
 pub use checkpoint::CheckpointMetadata;

@@ -3,19 +3,23 @@
 use std::path::Path;
 
 use basin_objective::data::{DataSpec, Dataset, Split};
-use basin_objective::models::{BatchNorm, Model, ModelSpec};
+use basin_objective::models::{BatchNorm, Model, ModelSpec, TrainingProgram};
 use basin_objective::weights::Weights;
 use basin_objective::{Error as ObjectiveError, LossSpec, Network, NetworkOptions};
 use basin_tape::Layout;
 use candle_core::{DType, Device, Tensor};
 
 use crate::Result;
+use crate::adversarial::Adversary;
 use crate::batch_schedule::BatchSchedule;
 use crate::settings::Settings;
 
 /// What is trained on what.
 pub(crate) struct Problem {
     pub(crate) model: Model,
+    pub(crate) training: TrainingProgram,
+    /// Who moves the samples of a batch, where somebody does.
+    pub(crate) adversary: Option<Adversary>,
     pub(crate) loss: LossSpec,
     pub(crate) train: Dataset,
     pub(crate) test: Option<Dataset>,
@@ -35,12 +39,19 @@ impl Problem {
         }
         check_batches(settings, train.samples())?;
         let loss = settings.loss()?.unwrap_or_else(|| LossSpec::default_for(&train));
-        let model = Model::new(&spec, train.sample_shape(), loss.outputs(&train)?)?;
+        let outputs = loss.outputs(&train)?;
+        let model = Model::new(&spec, train.sample_shape(), outputs)?;
+        let training = || TrainingProgram::new(&spec, train.sample_shape(), outputs, settings.dropout);
+        let adversary = match settings.adversarial {
+            adversarial if adversarial.is_on() => Some(Adversary::new(adversarial, &model, training()?)?),
+            _ => None,
+        };
+        let training = training()?;
         check_batch_norm(&model, settings)?;
         let test = Dataset::load_if_any(&data, Split::Test)?;
         settings.augmentation.check(train.sample_shape())?;
         let start = Start::new(&model, settings)?;
-        Ok(Self { model, loss, train, test, start })
+        Ok(Self { model, training, adversary, loss, train, test, start })
     }
 
     pub(crate) fn network(

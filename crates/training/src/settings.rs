@@ -1,10 +1,12 @@
 //! Everything that determines a training run.
 
+use basin_objective::models::Dropout;
 use basin_objective::{Error, LossSpec};
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::adversarial::Adversarial;
 use crate::augmentation::Augmentation;
 use crate::batch_schedule::BatchSchedule;
 use crate::discard::Discard;
@@ -31,6 +33,10 @@ pub struct Settings {
     pub discard: Discard,
     /// The chance with which a training label is replaced by a class drawn evenly.
     pub label_noise: f64,
+    /// The chance with which activations are zeroed.
+    pub dropout: Dropout,
+    /// How far samples are moved to where their losses are larger.
+    pub adversarial: Adversarial,
     /// The checkpoint whose weights the run starts from, instead of drawn ones.
     pub start: Option<String>,
     /// Samples of one optimizer step; the last one of an epoch may hold fewer.
@@ -73,6 +79,8 @@ impl Default for Settings {
             augmentation: Augmentation::default(),
             discard: Discard::default(),
             label_noise: 0.0,
+            dropout: Dropout::None,
+            adversarial: Adversarial::default(),
             start: None,
             batch_size: 64,
             batch_schedule: BatchSchedule::Constant,
@@ -113,6 +121,8 @@ impl Settings {
             return Err(Error::input(format!("the {name} is 0"), "give at least 1").into());
         }
         self.discard.check()?;
+        self.dropout.check()?;
+        self.adversarial.check()?;
         self.schedule.check()?;
         self.batch_schedule.check(self.batch_size)?;
         self.check_division()?;

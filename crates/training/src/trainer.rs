@@ -326,7 +326,7 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// The samples at `positions`, in the parts that a step is computed in.
+    /// The samples at `positions`, in the parts that a step is computed in, as they are changed for it.
     fn batch<'b>(&self, state: &State, train: &'b Network, positions: &'b [u32]) -> Result<TrainingBatch<'b>>
     where
         Self: 'b,
@@ -334,7 +334,12 @@ impl Trainer<'_> {
         let Settings { ghost_batch, micro_batch, augmentation, seed, .. } = *self.settings;
         let part = ghost_batch.or(micro_batch).unwrap_or(positions.len());
         let drawn = Drawn { augmentation, seed, epoch: state.epoch };
-        Ok(TrainingBatch::new(train, &self.problem.model, self.problem.loss, positions, part, drawn)?)
+        let Problem { training, adversary, loss, .. } = self.problem;
+        let batch = TrainingBatch::new(train, training, *loss, positions, part, drawn)?;
+        match adversary {
+            Some(adversary) => Ok(batch.against(adversary, &state.theta.as_detached_tensor(), &state.buffers)?),
+            None => Ok(batch),
+        }
     }
 
     /// Which of the samples at `positions` are not discarded.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use basin_objective::Error;
 use basin_objective::weights::Weights;
 use basin_records::{Outcome, Provenance, Record};
-use basin_training::{CheckpointMetadata, Discard, Event, Run, Schedule, Settings};
+use basin_training::{Adversarial, CheckpointMetadata, Discard, Event, Run, Schedule, Settings};
 use candle_core::Device;
 
 use super::optimizer;
@@ -94,6 +94,11 @@ pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settin
             epochs: typed.discard_epochs.or(base.discard.epochs),
         },
         label_noise: typed.label_noise.unwrap_or(base.label_noise),
+        dropout: typed.dropout.unwrap_or(base.dropout),
+        adversarial: Adversarial {
+            radius: typed.adversarial.unwrap_or(base.adversarial.radius),
+            steps: typed.adversarial_steps.unwrap_or(base.adversarial.steps),
+        },
         observe: typed.observe.clone().unwrap_or(base.observe),
         observe_every: typed.observe_every.unwrap_or(base.observe_every),
         optimizer: optimizer::resolved(&typed.optimizer, base.optimizer)?,

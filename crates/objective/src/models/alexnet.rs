@@ -1,4 +1,5 @@
-//! AlexNet (Krizhevsky, 2014): five convolutions, three linear layers, under torchvision's names.
+//! AlexNet (Krizhevsky, 2014): five convolutions, three linear layers, dropout in front of the first two, under
+//! torchvision's names.
 //!
 //! For ImageNet as in torchvision. For CIFAR the first convolution is 3×3 of stride 2, the second 3×3, pools are 2×2, and
 //! what the last one leaves (2×2 of 32×32 pixels) goes into the linear layers as it is.
@@ -50,6 +51,7 @@ impl AlexNet {
         }
         x = layers.flatten(x);
         for name in ["classifier.1", "classifier.4"] {
+            x = layers.dropout(Some(0.5), x);
             x = layers.linear(name, 4096, x);
             x = layers.relu(x);
         }

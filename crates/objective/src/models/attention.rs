@@ -35,8 +35,9 @@ impl Blocks {
 }
 
 /// Self-attention by scaled products: each position's queries, keys and values, (positions, 3 width), become the values'
-/// average by softmax(q kᵀ/√d) for each head of width d, (positions, width). If causal, over earlier positions alone.
-pub(super) fn attend(layers: &mut Layers, heads: usize, causal: bool, x: Layer) -> Layer {
+/// average by softmax(q kᵀ/√d) for each head of width d, (positions, width). If causal, over earlier positions alone. The
+/// shares of softmax are a place of dropout where there is a published rate for them.
+pub(super) fn attend(layers: &mut Layers, heads: usize, causal: bool, dropout: Option<f64>, x: Layer) -> Layer {
     let (positions, width) = (x.shape[0], x.shape[1] / 3);
     let share = width / heads;
     let [queries, keys, values] = [0, 1, 2].map(|part| {
@@ -48,6 +49,7 @@ pub(super) fn attend(layers: &mut Layers, heads: usize, causal: bool, x: Layer) 
     let keys = layers.transpose(keys, 1, 2);
     let scores = layers.matmul(queries, keys);
     let shares = layers.softmax(causal, scores);
+    let shares = if dropout.is_some() { layers.dropout(dropout, shares) } else { shares };
     let averages = layers.matmul(shares, values);
     let by_position = layers.transpose(averages, 0, 1);
     layers.reshape(by_position, vec![positions, width])

@@ -3,7 +3,8 @@
 use super::layers::{Layer, Layers};
 use super::spec::Activation;
 
-/// Linear layers `fc1`, `fc2`, … with an activation between them and, if asked, batch norm `bn1`, … before it.
+/// Linear layers `fc1`, `fc2`, … with an activation between them and, if asked, batch norm `bn1`, … before it. Dropout
+/// has its place behind each activation.
 pub(super) fn stack(
     layers: &mut Layers,
     x: Layer,
@@ -19,6 +20,7 @@ pub(super) fn stack(
             x = layers.batch_norm(&format!("bn{}", i + 1), x);
         }
         x = layers.activation(activation, x);
+        x = layers.dropout(None, x);
     }
     layers.linear(&format!("fc{}", hidden.len() + 1), outputs, x)
 }

@@ -13,6 +13,10 @@ use crate::{Error, Outputs, Result};
 /// The largest vocabulary: keeps the number of weights countable whatever is typed.
 const MOST_TOKENS: usize = 1 << 24;
 
+/// The rate of dropout behind embeddings, attention and its shares, and perceptrons (Radford et al., "Improving language
+/// understanding by generative pre-training", 2018).
+const DROPOUT: Option<f64> = Some(0.1);
+
 /// A GPT: `gpt:vocabulary=65,context=64,width=128,depth=4,heads=4,bias=true`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gpt {
@@ -55,7 +59,8 @@ impl Gpt {
         layers.alias("lm_head.weight".to_owned(), "transformer.wte.weight".to_owned());
         let x = layers.embedding(tokens, x);
         let places = layers.first_rows(places, length);
-        let mut x = layers.add(x, places);
+        let x = layers.add(x, places);
+        let mut x = layers.dropout(DROPOUT, x);
         for i in 0..depth {
             x = self.block(layers, &format!("transformer.h.{i}"), x);
         }
@@ -74,13 +79,15 @@ impl Gpt {
         layers.constant(named("attn.bias"));
         let y = layers.layer_norm(&named("ln_1"), EPSILON, self.bias, x.clone());
         let y = layers.linear_drawn(&named("attn.c_attn"), 3 * width, normal, bias, y);
-        let y = attend(layers, heads, true, y);
+        let y = attend(layers, heads, true, DROPOUT, y);
         let y = layers.linear_drawn(&named("attn.c_proj"), width, added, bias, y);
+        let y = layers.dropout(DROPOUT, y);
         let x = layers.add(x, y);
         let y = layers.layer_norm(&named("ln_2"), EPSILON, self.bias, x.clone());
         let y = layers.linear_drawn(&named("mlp.c_fc"), 4 * width, normal, bias, y);
         let y = layers.activation(Activation::Gelu, y);
         let y = layers.linear_drawn(&named("mlp.c_proj"), width, added, bias, y);
+        let y = layers.dropout(DROPOUT, y);
         layers.add(x, y)
     }
 

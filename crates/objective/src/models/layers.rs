@@ -7,6 +7,7 @@ use basin_tape::ops::{
 use basin_tape::{Program, ProgramBuilder, Value};
 
 use super::BatchNorm;
+use super::dropout::{Dropout, Site};
 use super::initial::{Draw, Fan, Initial};
 use super::spec::Activation;
 use crate::weights::ForeignNames;
@@ -33,6 +34,8 @@ pub(super) struct Written {
     pub(super) foreign: ForeignNames,
     /// How many tokens there are, where the samples are sequences of them.
     pub(super) vocabulary: Option<usize>,
+    /// The places of dropout, in the order of the program's inputs behind the samples.
+    pub(super) sites: Vec<Site>,
 }
 
 /// A convolution with a square kernel.
@@ -60,21 +63,25 @@ impl Convolution {
 pub(super) struct Layers {
     builder: ProgramBuilder,
     batch_norm: BatchNorm,
+    dropout: Dropout,
     parameters: Vec<Initial>,
     buffers: Vec<Initial>,
     foreign: ForeignNames,
     vocabulary: Option<usize>,
+    sites: Vec<Site>,
 }
 
 impl Layers {
-    pub(super) fn new(batch_norm: BatchNorm) -> Self {
+    pub(super) fn new(batch_norm: BatchNorm, dropout: Dropout) -> Self {
         Self {
             builder: ProgramBuilder::default(),
             batch_norm,
+            dropout,
             parameters: Vec::new(),
             buffers: Vec::new(),
             foreign: ForeignNames::default(),
             vocabulary: None,
+            sites: Vec::new(),
         }
     }
 
@@ -86,6 +93,7 @@ impl Layers {
             buffers: self.buffers,
             foreign: self.foreign,
             vocabulary: self.vocabulary,
+            sites: self.sites,
         })
     }
 
@@ -334,6 +342,15 @@ impl Layers {
             return vector;
         }
         self.builder.linear_map(Reshape { keep: 0, tail: shape.to_vec() }, vector)
+    }
+
+    /// A place of dropout with the rate of the model's paper, if there is one: x ∘ m with a mask m that is an input of the
+    /// program, or x where nothing is dropped.
+    pub(super) fn dropout(&mut self, published: Option<f64>, x: Layer) -> Layer {
+        let Some(rate) = self.dropout.rate(published) else { return x };
+        let mask = self.builder.input();
+        self.sites.push(Site { shape: x.shape.clone(), rate });
+        Layer { value: self.builder.mul(x.value, mask), shape: x.shape }
     }
 
     /// max(x, 0).

@@ -3,6 +3,7 @@
 mod alexnet;
 mod attention;
 mod convolutional;
+mod dropout;
 mod fully_connected;
 mod gpt;
 mod image_layout;
@@ -10,14 +11,17 @@ mod initial;
 mod layers;
 mod residual;
 mod spec;
+mod training_program;
 mod vgg;
 mod vision_transformer;
 mod wide_residual;
 
 pub use alexnet::AlexNet;
+pub use dropout::Dropout;
 pub use gpt::Gpt;
 pub use residual::{CifarResNet, ResNet};
 pub use spec::{Activation, ModelSpec};
+pub use training_program::TrainingProgram;
 pub use vgg::Vgg;
 pub use vision_transformer::VisionTransformer;
 pub use wide_residual::WideResNet;
@@ -79,12 +83,9 @@ impl Model {
     /// When the model cannot take such samples or give so many outputs.
     pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: impl Into<Outputs>) -> Result<Self> {
         let outputs = outputs.into();
-        let build = |mode| -> Result<Written> {
-            let mut layers = Layers::new(mode);
-            let output = spec.build(&mut layers, input_shape, outputs).map_err(|e| misfit(spec, input_shape, e))?;
-            layers.finish(output)
-        };
-        let Written { program: stored, output, parameters, buffers, foreign, vocabulary } = build(BatchNorm::Stored)?;
+        let build = |mode| written(spec, input_shape, outputs, (mode, Dropout::None));
+        let Written { program: stored, output, parameters, buffers, foreign, vocabulary, .. } =
+            build(BatchNorm::Stored)?;
         if stored.parameters().len() > MOST_PARAMETERS {
             return Err(Error::input(
                 format!("model `{spec}` has {} parameters, the most are {MOST_PARAMETERS}", stored.parameters().len()),
@@ -199,6 +200,11 @@ impl Model {
         }
     }
 
+    /// Whether samples are sequences of tokens.
+    pub fn takes_tokens(&self) -> bool {
+        self.vocabulary.is_some()
+    }
+
     /// Names, shapes and offsets of the parameters.
     pub fn parameters(&self) -> &Layout {
         self.stored.parameters()
@@ -262,6 +268,18 @@ impl Model {
     pub fn initial_buffers(&self, dtype: DType) -> Result<Tensor> {
         draw(self.buffers(), &self.initial_buffers, 0, dtype)
     }
+}
+
+/// A model as its layers are written for one kind of batch norm and dropout.
+fn written(
+    spec: &ModelSpec,
+    input_shape: &[usize],
+    outputs: Outputs,
+    (batch_norm, dropout): (BatchNorm, Dropout),
+) -> Result<Written> {
+    let mut layers = Layers::new(batch_norm, dropout);
+    let output = spec.build(&mut layers, input_shape, outputs).map_err(|e| misfit(spec, input_shape, e))?;
+    layers.finish(output)
 }
 
 /// A layer that cannot take what reaches it is a matter of the data, not of the engine.

@@ -1,7 +1,7 @@
 //! VGG networks (Simonyan and Zisserman, 2015): groups of 3×3 convolutions, a 2×2 max pool behind each.
 //!
 //! `features.N` counts convolutions, batch norms, relus and pools, as in torchvision. Behind them stand, for ImageNet,
-//! torchvision's pool to 7×7 and three linear layers `classifier.0`, `.3`, `.6`; for CIFAR one linear layer `classifier`,
+//! torchvision's pool to 7×7 and three linear layers `classifier.0`, `.3`, `.6` with dropout between them; for CIFAR one linear layer `classifier`,
 //! as in kuangliu's pytorch-cifar. VGG-9 is that of Li et al., "Visualizing the loss landscape of neural nets" (2018):
 //! pools round up, and a linear layer `fc.0`, normed by `fc.1`, stands in front of `classifier`.
 
@@ -71,6 +71,7 @@ impl Vgg {
                 for name in ["classifier.0", "classifier.3"] {
                     x = layers.linear_drawn(name, 4096, small, Some(Initial::zero), x);
                     x = layers.relu(x);
+                    x = layers.dropout(Some(0.5), x);
                 }
                 Ok(layers.linear_drawn("classifier.6", outputs, small, Some(Initial::zero), x))
             }

@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// torchvision's ε of the layer norms.
 const EPSILON: f64 = 1e-6;
 
+/// The rate of dropout behind embeddings and every linear layer but the one in front of attention, appendix B.1 of the paper.
+const DROPOUT: Option<f64> = Some(0.1);
+
 /// A vision transformer: `vit:patch=4,width=64,depth=4,heads=4,mlp=256`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VisionTransformer {
@@ -51,7 +54,8 @@ impl VisionTransformer {
         let class = layers.pad(class, 0, 0, patches);
         let start = layers.add(class, places);
         let x = layers.pad(x, 0, 1, 0);
-        let mut x = layers.add(x, start);
+        let x = layers.add(x, start);
+        let mut x = layers.dropout(DROPOUT, x);
         for i in 0..depth {
             x = self.block(layers, &format!("encoder.layers.encoder_layer_{i}"), heads, x);
         }
@@ -100,15 +104,18 @@ impl VisionTransformer {
         let y = layers.layer_norm(&named("ln_1"), EPSILON, true, x.clone());
         let projection = (named("self_attention.in_proj_weight"), named("self_attention.in_proj_bias"));
         let y = layers.linear_named(projection, 3 * width, Initial::xavier, Some(Initial::zero), y);
-        let y = attend(layers, heads, false, y);
+        let y = attend(layers, heads, false, None, y);
         let out = named("self_attention.out_proj");
         let y = layers.linear_drawn(&out, width, Initial::pytorch, Some(Initial::zero), y);
+        let y = layers.dropout(DROPOUT, y);
         let x = layers.add(x, y);
         let y = layers.layer_norm(&named("ln_2"), EPSILON, true, x.clone());
         let tiny = |_| Initial::Normal { std: 1e-6 };
         let y = layers.linear_drawn(&named("mlp.0"), self.mlp, Initial::xavier, Some(tiny), y);
         let y = layers.activation(Activation::Gelu, y);
+        let y = layers.dropout(DROPOUT, y);
         let y = layers.linear_drawn(&named("mlp.3"), width, Initial::xavier, Some(tiny), y);
+        let y = layers.dropout(DROPOUT, y);
         layers.add(x, y)
     }
 }

@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// Largest depth and width: more is a slip of the hand.
 const MOST: usize = 1000;
 
+/// The paper's rate of dropout between the convolutions of a block on CIFAR; on SVHN it is 0.4.
+const CIFAR_DROPOUT: f64 = 0.3;
+
 /// WRN-D-K.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WideResNet {
@@ -59,6 +62,7 @@ fn block(layers: &mut Layers, name: &str, channels: usize, stride: usize, x: Lay
     let y = layers.conv2d(&format!("{name}.conv1"), convolution(channels, 3, stride), normed.clone())?;
     let y = layers.batch_norm(&format!("{name}.bn2"), y);
     let y = layers.relu(y);
+    let y = layers.dropout(Some(CIFAR_DROPOUT), y);
     let y = layers.conv2d(&format!("{name}.conv2"), convolution(channels, 3, 1), y)?;
     let x = if same {
         x

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use basin_records::study::{Run, Setting, Study as StudyRecord, Variant as RecordedVariant};
 use basin_records::{Outcome, Provenance, Record};
-use basin_training::{Discard, Schedule};
+use basin_training::{Adversarial, Discard, Schedule};
 
 use super::settings::{StudySettings, TrainingSection};
 use super::units::Units;
@@ -79,6 +79,8 @@ fn described(study: &StudySettings, variant: &Variant) -> Vec<Setting> {
         setting("augmentation", training.augmentation.to_string()),
         setting("discarded", discarded(training)),
         setting("label noise", unless_zero(training.label_noise)),
+        setting("dropout", training.dropout.to_string()),
+        setting("adversarial samples", adversarial(training)),
     ]
 }
 
@@ -107,6 +109,14 @@ fn discarded(training: &TrainingSection) -> String {
         _ if share == 0.0 => NONE.into(),
         Some(epochs) => format!("the share {share} of each batch, in the first {epochs} epochs"),
         None => format!("the share {share} of each batch"),
+    }
+}
+
+fn adversarial(training: &TrainingSection) -> String {
+    match training.adversarial {
+        off if !off.is_on() => NONE.into(),
+        Adversarial { radius, steps: 1 } => format!("each number moved by {radius}"),
+        Adversarial { radius, steps } => format!("each number moved by at most {radius} in {steps} steps"),
     }
 }
 

@@ -4,10 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use basin_objective::Error;
+use basin_objective::models::Dropout;
 use basin_records::keskar::{Columns, Subspace};
 use basin_sharpness::KeskarOptions;
 use basin_sharpness::lanczos::Lanczos;
-use basin_training::{Augmentation, BatchSchedule, Discard, Observable, OptimizerSettings, Schedule, Settings};
+use basin_training::{
+    Adversarial, Augmentation, BatchSchedule, Discard, Observable, OptimizerSettings, Schedule, Settings,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
@@ -77,6 +80,8 @@ pub(super) struct TrainingSection {
     pub(super) augmentation: Augmentation,
     pub(super) discard: Discard,
     pub(super) label_noise: f64,
+    pub(super) dropout: Dropout,
+    pub(super) adversarial: Adversarial,
     pub(super) batch_schedule: BatchSchedule,
     pub(super) micro_batch: Option<usize>,
     pub(super) ghost_batch: Option<usize>,
@@ -105,6 +110,8 @@ impl From<Settings> for TrainingSection {
             augmentation: settings.augmentation,
             discard: settings.discard,
             label_noise: settings.label_noise,
+            dropout: settings.dropout,
+            adversarial: settings.adversarial,
             batch_schedule: settings.batch_schedule,
             micro_batch: settings.micro_batch,
             ghost_batch: settings.ghost_batch,
@@ -130,6 +137,8 @@ impl TrainingSection {
             augmentation: section.augmentation,
             discard: section.discard,
             label_noise: section.label_noise,
+            dropout: section.dropout,
+            adversarial: section.adversarial,
             batch_schedule: section.batch_schedule,
             micro_batch: section.micro_batch,
             ghost_batch: section.ghost_batch,
