@@ -83,7 +83,7 @@ impl Found {
         let power = |curve: &Curve| number::with_spread(curve.law.exponent, curve.law.stderr);
         let powers = each(groups, &self.curves, power);
         format!(
-            "goes with the batch size to the power {powers}; {} predict {} for gradients of mean 0",
+            "goes with the batch size to the power {powers} where {} predict {} for gradients of mean 0",
             self.paper,
             number::significant(self.predicted)
         )
