@@ -188,7 +188,7 @@ impl Groups {
             sizes = vec![sizes[0], sizes[sizes.len() - 1]];
             told.push("the smallest and the largest batch size".into());
         }
-        let room = (MOST.saturating_sub(starts.len()) / sizes.len()).max(1);
+        let room = (MOST.saturating_sub(starts.len()) / sizes.len().max(1)).max(1);
         if variants.len() > room {
             variants.truncate(room);
             told.push(format!("the first {room} variants"));
@@ -336,6 +336,18 @@ mod tests {
             statement.contains("(the smallest and the largest batch size and the first 4 variants)"),
             "{statement}"
         );
+    }
+
+    #[test]
+    fn starting_runs_alone_are_shown_whole() {
+        let study = Study {
+            variants: vec![Variant { name: "not trained yet".into(), value: None, settings: Vec::new() }],
+            ..Study::default()
+        };
+        let records: Vec<Provenance> =
+            (1..20).map(|size| Provenance { batch_size: Some(size), ..Provenance::default() }).collect();
+        let groups = Groups::of(Some(&study), records.iter().map(|provenance| (provenance, None)));
+        assert_eq!(groups.selection(groups.all()).groups.len(), 19);
     }
 
     #[test]
