@@ -11,6 +11,8 @@ use crate::number;
 
 /// More curves along training than this cannot be told apart.
 const MOST: usize = 8;
+/// Ratio of the largest to the smallest value above which equal steps crowd the small ones.
+const DECADE: f64 = 10.0;
 
 /// The runs of one variant and batch size. In order starting runs come first, then the variants as the study has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +87,20 @@ impl Groups {
     /// The variant's value of what is swept.
     pub(crate) fn value(&self, group: Group) -> Option<f64> {
         self.variants.get(group.variant?)?.value.filter(|value| value.is_finite())
+    }
+
+    /// All values of what is swept, ascending.
+    pub(crate) fn values(&self) -> Vec<f64> {
+        let mut values = distinct(self.all.iter().filter_map(|&group| self.value(group)));
+        values.sort_by(f64::total_cmp);
+        values
+    }
+
+    /// Whether the values are positive and would crowd on an axis of equal steps; epochs that runs started from are never read so.
+    pub(crate) fn values_differ_by_factors(&self) -> bool {
+        let values = self.values();
+        let ends = values.first().zip(values.last());
+        self.batch_sizes_of(None).is_empty() && ends.is_some_and(|(&low, &high)| low > 0.0 && high / low > DECADE)
     }
 
     /// Every batch size, ascending.
@@ -172,7 +188,7 @@ impl Groups {
             sizes = vec![sizes[0], sizes[sizes.len() - 1]];
             told.push("the smallest and the largest batch size".into());
         }
-        let room = (MOST.saturating_sub(starts.len()) / sizes.len()).max(1);
+        let room = (MOST.saturating_sub(starts.len()) / sizes.len().max(1)).max(1);
         if variants.len() > room {
             variants.truncate(room);
             told.push(format!("the first {room} variants"));
@@ -320,6 +336,18 @@ mod tests {
             statement.contains("(the smallest and the largest batch size and the first 4 variants)"),
             "{statement}"
         );
+    }
+
+    #[test]
+    fn starting_runs_alone_are_shown_whole() {
+        let study = Study {
+            variants: vec![Variant { name: "not trained yet".into(), value: None, settings: Vec::new() }],
+            ..Study::default()
+        };
+        let records: Vec<Provenance> =
+            (1..20).map(|size| Provenance { batch_size: Some(size), ..Provenance::default() }).collect();
+        let groups = Groups::of(Some(&study), records.iter().map(|provenance| (provenance, None)));
+        assert_eq!(groups.selection(groups.all()).groups.len(), 19);
     }
 
     #[test]

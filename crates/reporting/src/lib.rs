@@ -8,6 +8,7 @@
 
 mod background;
 mod batch_hessian;
+mod batch_sizes;
 mod chart;
 mod collection;
 mod error;

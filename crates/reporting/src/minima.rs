@@ -141,6 +141,16 @@ impl Way {
     }
 }
 
+/// What a figure of minima shows, for its title and, with the way to measure sharpness, for its caption.
+pub(crate) fn shown(accuracy: bool, way: Option<Way>) -> [String; 2] {
+    let sharpness = way.map(|way| format!("Keskar sharpness φ ({})", way.words()));
+    match (accuracy, sharpness) {
+        (true, Some(sharpness)) => ["Test accuracy and sharpness".into(), format!("Test accuracy and {sharpness}")],
+        (false, Some(sharpness)) => ["Sharpness".into(), sharpness],
+        (_, None) => ["Test accuracy", "Test accuracy"].map(str::to_owned),
+    }
+}
+
 /// Whether two ε are the same number.
 pub(crate) fn same(a: f64, b: f64) -> bool {
     a.to_bits() == b.to_bits()

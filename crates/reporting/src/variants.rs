@@ -12,15 +12,15 @@ use crate::statistics::{Difference, Moments, StraightLine};
 const STANDARD_ERRORS: f64 = 2.0;
 
 /// What is compared.
-struct Quantity<'a> {
-    title: &'static str,
+pub(crate) struct Quantity<'a> {
+    pub(crate) title: &'static str,
     /// Behind a difference, with a space before it.
     unit: &'static str,
-    of: Box<dyn Fn(Group) -> Vec<f64> + 'a>,
+    pub(crate) of: Box<dyn Fn(Group) -> Vec<f64> + 'a>,
 }
 
 /// Test accuracy, and sharpness where it was measured.
-fn quantities<'a>(minima: &'a Minima<'_>) -> Vec<Quantity<'a>> {
+pub(crate) fn quantities<'a>(minima: &'a Minima<'_>) -> Vec<Quantity<'a>> {
     let accuracy = Quantity {
         title: "Test accuracy",
         unit: " percentage points",
@@ -78,15 +78,15 @@ fn sentence(quantity: &Quantity<'_>, groups: &Groups, variant: usize) -> Option<
         // Of several batch sizes figure and table have the means.
         let [place, beside] = match sizes.len() {
             1 => [String::new(), format!("; {values}")],
-            _ => [format!(" at batch size {batch_size}"), String::new()],
+            _ => [format!("at batch size {batch_size} "), String::new()],
         };
         match Difference::of(&a, &b) {
-            None => unknown.push(format!("{place} ({values})").trim_start().to_owned()),
+            None => unknown.push(format!("{place}({values})")),
             Some(found) if found.is_told() => {
                 let size = format!("{}{}", signed(found.value), quantity.unit);
-                told.push(format!("{size}{place} ({}{beside})", interval(found)));
+                told.push(format!("{size} {place}({}{beside})", interval(found)));
             }
-            Some(found) => open.push(format!("{place} ({}{beside})", interval(found)).trim_start().to_owned()),
+            Some(found) => open.push(format!("{place}({}{beside})", interval(found))),
         }
     }
     let part = |words: &str, places: Vec<String>| {
@@ -118,52 +118,17 @@ fn lie_apart(a: &[f64], b: &[f64]) -> bool {
     difference.is_some_and(|difference| difference.is_told())
 }
 
-/// One sentence per quantity on the largest against the smallest batch size, of `[smallest, largest]` for each variant.
-pub(crate) fn between_batch_sizes(minima: &Minima<'_>, groups: &Groups, ends: &[[Group; 2]]) -> Vec<String> {
-    let sentence = |quantity: &Quantity<'_>| {
-        let of = |[small, large]: &[Group; 2]| {
-            let at = |group: &Group| Moments::of(&(quantity.of)(*group));
-            Some((groups.name(small.variant), [*small, *large], at(small)?, at(large)?))
-        };
-        let found: Vec<_> = ends.iter().filter_map(of).collect();
-        let told = |verdict: fn(&Moments, &Moments) -> bool, words: &str| {
-            let those = found.iter().filter(|(_, _, small, large)| verdict(small, large));
-            let those: Vec<String> = those
-                .map(|(name, [at_small, at_large], small, large)| {
-                    let value = |moments: &Moments| number::with_spread(moments.mean, moments.std);
-                    let sizes = [at_large, at_small].map(|group| group.batch_size);
-                    format!("{name} (batch {}: {}, batch {}: {})", sizes[0], value(large), sizes[1], value(small))
-                })
-                .collect();
-            (!those.is_empty()).then(|| format!("{words} {}", number::enumerate(&those)))
-        };
-        let parts = [
-            told(|small, large| parts(small, large) && large.mean > small.mean, "higher for"),
-            told(|small, large| parts(small, large) && large.mean < small.mean, "lower for"),
-            told(|small, large| !parts(small, large), "no difference can be told for"),
-        ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        (!parts.is_empty()).then(|| {
-            format!("{} at the largest against the smallest batch size: {}.", quantity.title, parts.join("; "))
-        })
-    };
-    quantities(minima).iter().filter_map(sentence).collect()
-}
-
-/// Whether the intervals mean ± standard deviation are known and do not meet.
-fn parts(small: &Moments, large: &Moments) -> bool {
-    small.overlaps(large) == Some(false)
-}
-
 /// One sentence per quantity and batch size on how it goes with the values of a sweep.
 pub(crate) fn along_values(minima: &Minima<'_>, groups: &Groups) -> Vec<String> {
     let told = |quantity: Quantity<'_>| trends(groups, quantity.title, quantity.unit, &quantity.of);
     quantities(minima).into_iter().flat_map(told).collect()
 }
 
-/// How the values of groups go with what is swept, one sentence per batch size; none without a sweep.
+/// How the values of groups go with what is swept, or with its logarithm where it differs by factors, one sentence per batch size; none without a sweep.
 pub(crate) fn trends(groups: &Groups, title: &str, unit: &str, of: &dyn Fn(Group) -> Vec<f64>) -> Vec<String> {
     let Some(swept) = groups.swept() else { return Vec::new() };
+    let by_factors = groups.values_differ_by_factors();
+    let step = if by_factors { "factor of ten" } else { "unit" };
     let with_value = groups.all().iter().filter(|group| groups.value(**group).is_some());
     let sizes: BTreeSet<u64> = with_value.clone().map(|group| group.batch_size).collect();
     let sentence = |&size: &u64| {
@@ -172,7 +137,8 @@ pub(crate) fn trends(groups: &Groups, title: &str, unit: &str, of: &dyn Fn(Group
             of_size.filter_map(|&group| Some((groups.value(group)?, of(group)))).collect();
         found.retain(|(_, values)| !values.is_empty());
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let runs = found.iter().flat_map(|(value, values)| values.iter().map(|y| (*value, *y)));
+        let place = |value: f64| if by_factors { value.log10() } else { value };
+        let runs = found.iter().flat_map(|(value, values)| values.iter().map(move |y| (place(*value), *y)));
         let line = StraightLine::fitted(runs)?;
         let told = line.stderr.is_some_and(|stderr| line.slope.abs() > STANDARD_ERRORS * stderr);
         let verdict = match (told, line.slope > 0.0) {
@@ -188,7 +154,7 @@ pub(crate) fn trends(groups: &Groups, title: &str, unit: &str, of: &dyn Fn(Group
         let (first, last) = (end(found.first())?, end(found.last())?);
         let at = if sizes.len() > 1 { format!(" at batch size {size}") } else { String::new() };
         let slope = number::with_spread(line.slope, line.stderr);
-        Some(format!("{title}{at} {verdict} as {swept} grows: slope {slope}{unit} per unit, from {first} to {last}."))
+        Some(format!("{title}{at} {verdict} as {swept} grows: slope {slope}{unit} per {step}, from {first} to {last}."))
     };
     sizes.iter().filter_map(sentence).collect()
 }

@@ -234,6 +234,33 @@ fn a_single_run_at_each_value_has_a_slope_only_where_three_show_one() {
 }
 
 #[test]
+fn values_that_differ_by_factors_have_a_slope_per_factor_of_ten() {
+    let runs = [(Some("a"), 8, &[90.0][..]), (Some("b"), 8, &[92.0][..]), (Some("c"), 8, &[95.0][..])];
+    let (_directory, page) = page(&of_variants(&["a", "b", "c"], &[0.001, 0.01, 0.1], Some("learning_rate")), &runs);
+    // Residuals 1/6, −1/3, 1/6: standard error √(1/6 / 2).
+    let told = "Test accuracy rises as learning_rate grows: slope 2.50 ± 0.29 percentage points per factor of ten, from 90.0 at 0.001 \
+                to 95.0 at 0.1.";
+    assert!(page.contains(told), "{page}");
+}
+
+#[test]
+fn sharpness_alone_is_drawn_alone_and_what_is_no_number_is_told() {
+    let directory = tempdir().unwrap();
+    let study = of_variants(&["a", "b", "c"], &[0.0, 1.0, 2.0], Some("shifts"));
+    Record::new(Provenance::now(), Outcome::Study(study)).write(&directory.path().join("study.json")).unwrap();
+    for (variant, mean) in [("a", json!(1.0)), ("b", json!("NaN")), ("c", json!(3.0))] {
+        let summary = json!({"epsilon": 1e-3, "subspace": "full", "dimension": 5, "mean": mean, "draws": 1});
+        let record = json!({"schema": "basin/1", "kind": "keskar", "created": "", "basin": "", "variant": variant,
+            "batch_size": 8, "training_seed": 0, "result": {"measurements": [], "summary": [summary]}});
+        fs::write(directory.path().join(format!("{variant}.json")), record.to_string()).unwrap();
+    }
+    draw(directory.path()).unwrap();
+    let page = read(&directory, "index.html");
+    assert!(page.contains("<h3>Sharpness against shifts</h3>") && page.contains("1 value is not finite and left out."));
+    assert_eq!(rows(&directory, "minima-by-swept-value").len(), 3);
+}
+
+#[test]
 fn what_curves_leave_out_is_told_and_stands_in_the_tables() {
     let names: Vec<String> = (0..10).map(|index| format!("v{index}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -256,7 +283,7 @@ fn minima_and_exponents_have_a_line_per_variant() {
     assert_eq!(rows(&directory, "minima-by-batch-size").len(), 4 * 4 * 2);
     assert_eq!(rows(&directory, "observed-gradient-by-batch-size").len(), 4 * 4);
     let page = read(&directory, "index.html").replace('\u{a0}', " ");
-    let told = "Mean gradient of layer fc1 in the first epoch: it goes with the batch size to the power −0.4";
+    let told = "Mean gradient of layer fc1 in the first epoch goes with the batch size to the power −0.4";
     assert!(page.contains(told) && page.contains("(augmented)"));
     let svg = read(&directory, "figures/minima-by-batch-size.svg");
     assert!(svg.contains("without the easiest 30 %") && svg.contains("LARS"));

@@ -9,7 +9,7 @@ use crate::chart::scale::Scale;
 use crate::collection::Collection;
 use crate::figure::{Figure, Numbers, cell, distinct, settings};
 use crate::groups::{Group, Groups};
-use crate::minima::Minima;
+use crate::minima::{Minima, shown};
 use crate::number;
 use crate::observables::{ALL, Observable, in_first_epoch};
 use crate::statistics::Moments;
@@ -17,8 +17,6 @@ use crate::variants::trends;
 
 /// Values from which there is a line.
 const FEWEST_VALUES: usize = 2;
-/// Ratio of the largest to the smallest value from which equal steps would crowd the small ones.
-const DECADE: f64 = 10.0;
 
 /// What a plot and a CSV file call it.
 const ACCURACY: &str = "test accuracy / %";
@@ -89,19 +87,16 @@ fn minima(collection: &Collection, swept: &str) -> Option<Figure> {
              of the run that went on from there."
         }
     };
+    let [title, measured] = shown(!accuracy.is_empty(), way.filter(|_| !sharpness.is_empty()));
     let caption = format!(
-        "{} at the end of training against {swept}: means over seeds ± standard deviation.{of_start}{}{}{}",
-        match way.filter(|_| !sharpness.is_empty()) {
-            Some(way) => format!("Test accuracy and Keskar sharpness φ ({})", way.words()),
-            None => "Test accuracy".into(),
-        },
+        "{measured} at the end of training against {swept}: means over seeds ± standard deviation.{of_start}{}{}{}",
         without_value(groups),
         panels::left_out(&panels),
         settings(minima.trainings.values().map(|run| run.provenance)),
     );
     Some(Figure {
         stem: "minima-by-swept-value".into(),
-        title: format!("Test accuracy and sharpness against {swept}"),
+        title: format!("{title} against {swept}"),
         caption,
         drawing: panels::draw(&keys, &axis(groups, swept), &panels),
         numbers: numbers(groups, &[(ACCURACY, accuracy.as_slice()), (&sharpness_name, &sharpness)]),
@@ -144,7 +139,7 @@ fn before(groups: &Groups, minima: &Minima<'_>, batch_size: u64) -> Line {
         words: format!("batch {batch_size} before"),
         batch_size,
         look: groups.look(start),
-        points: values(groups).into_iter().filter_map(point).collect(),
+        points: groups.values().into_iter().filter_map(point).collect(),
     }
 }
 
@@ -153,12 +148,12 @@ fn observed(collection: &Collection, swept: &str, observable: &Observable) -> Op
     let runs = collection.trainings();
     let key = observable.first_key(&runs)?;
     let of_name = |name: &str| lines(groups, "", &|group| in_first_epoch(&runs, group, name));
-    let shown = of_name(&key);
-    (!shown.is_empty()).then_some(())?;
+    let drawn = of_name(&key);
+    (!drawn.is_empty()).then_some(())?;
     let layer =
         observable.layer(&key).map_or_else(String::new, |layer| format!(" of layer {layer}; all layers in the CSV"));
-    let panels = [panel(observable.axis, &shown)];
-    let keys: Vec<Key> = shown.iter().map(|line| panels::key(line.words.clone(), line.look, Style::Line)).collect();
+    let panels = [panel(observable.axis, &drawn)];
+    let keys: Vec<Key> = drawn.iter().map(|line| panels::key(line.words.clone(), line.look, Style::Line)).collect();
     let caption = format!(
         "{} ({}{layer}) in the first epoch against {swept}: means over seeds ± standard deviation.{}{}{}",
         observable.title,
@@ -190,23 +185,9 @@ fn panel(name: &str, lines: &[Line]) -> Panel {
     Panel { name: name.into(), scale, series: lines.iter().map(series).collect() }
 }
 
-/// The values of all variants, ascending.
-fn values(groups: &Groups) -> Vec<f64> {
-    let mut values = distinct(groups.all().iter().filter_map(|&group| groups.value(group)));
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-/// Logarithmic where the values are positive and crowd in its low part; epochs that runs started from never are.
 fn axis(groups: &Groups, swept: &str) -> Axis {
-    let values = values(groups);
-    let ends = values.first().zip(values.last());
-    let crowded = ends.is_some_and(|(&low, &high)| low > 0.0 && high / low > DECADE);
-    let scale = if crowded && groups.batch_sizes_of(None).is_empty() {
-        Scale::logarithmic(values)
-    } else {
-        Scale::linear(values)
-    };
+    let values = groups.values();
+    let scale = if groups.values_differ_by_factors() { Scale::logarithmic(values) } else { Scale::linear(values) };
     Axis::new(swept, scale)
 }
 

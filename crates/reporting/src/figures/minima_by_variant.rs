@@ -7,7 +7,7 @@ use crate::chart::scale::Scale;
 use crate::collection::Collection;
 use crate::figure::{Figure, Numbers, cell, distinct, settings};
 use crate::groups::{Group, Groups};
-use crate::minima::Minima;
+use crate::minima::{self, Minima};
 use crate::statistics::Moments;
 
 /// What was found of each group, in the study's order.
@@ -41,13 +41,9 @@ pub(crate) fn figure(collection: &Collection) -> Option<Figure> {
     let baseline = groups.name(Some(0));
     keys.push(panels::key(format!("mean of {baseline}"), groups.variant_look(Some(0)), Style::Level));
 
-    let quantities = match (accuracy.is_empty(), way.filter(|_| !sharpness.is_empty())) {
-        (false, Some(way)) => format!("Test accuracy (above) and Keskar sharpness φ (below; {})", way.words()),
-        (false, None) => "Test accuracy".into(),
-        (true, way) => format!("Keskar sharpness φ ({})", way.map_or_else(String::new, |way| way.words())),
-    };
+    let [title, measured] = minima::shown(!accuracy.is_empty(), way.filter(|_| !sharpness.is_empty()));
     let caption = format!(
-        "{quantities} at the end of training, of each variant at each batch size: means over seeds ± standard deviation. The \
+        "{measured} at the end of training, of each variant at each batch size: means over seeds ± standard deviation. The \
          dotted lines are the means of {baseline}, with which the others are compared.{}{}",
         panels::left_out(&panels),
         settings(minima.trainings.values().map(|run| run.provenance)),
@@ -55,8 +51,7 @@ pub(crate) fn figure(collection: &Collection) -> Option<Figure> {
     let sharpness_name = way.map_or_else(String::new, |way| way.quantity());
     Some(Figure {
         stem: "minima-by-variant".into(),
-        title: if sharpness.is_empty() { "Test accuracy by variant" } else { "Test accuracy and sharpness by variant" }
-            .into(),
+        title: format!("{title} by variant"),
         caption,
         drawing: panels::draw(&keys, &places.axis(), &panels),
         numbers: numbers(groups, &[("test accuracy / %", &accuracy), (&sharpness_name, &sharpness)]),

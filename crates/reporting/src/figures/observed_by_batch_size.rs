@@ -55,7 +55,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 
 /// A sentence for each of these figures.
 pub(crate) fn findings(collection: &Collection) -> Vec<String> {
-    let told = |found: &Found| format!("{} in the first epoch: {}.", found.subject(), found.powers(&collection.groups));
+    let told = |found: &Found| format!("{} in the first epoch {}.", found.subject(), found.powers(&collection.groups));
     found(collection, &collection.trainings()).iter().map(told).collect()
 }
 
@@ -83,7 +83,7 @@ impl Found {
         let power = |curve: &Curve| number::with_spread(curve.law.exponent, curve.law.stderr);
         let powers = each(groups, &self.curves, power);
         format!(
-            "it goes with the batch size to the power {powers}; {} predict {} for gradients of mean 0",
+            "goes with the batch size to the power {powers} where {} predict {} for gradients of mean 0",
             self.paper,
             number::significant(self.predicted)
         )
