@@ -394,7 +394,7 @@ fn the_predicted_memory_is_what_is_taken() {
     basin.done(&["train", "--model", "resnet20", "--data", data, "--epochs", "1", "--out", "run"]);
     let spectrum = [&["spectrum", CHECKPOINT, "--bottom", "0", "--tolerance", "0.5"][..], &MEASURED].concat();
     // What is predicted is what is in use; the allocator keeps as much more as chance leaves between, unless it is told not to.
-    let mut command = basin.command(&spectrum);
+    let mut command = basin.command(&with(&spectrum, &["--max-products", "3"]));
     let output = command.env("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0").output().unwrap();
     let stderr = Ended::of(&output, &command).stderr;
     let (predicted, taken) = (megabytes(&stderr, "memory: about"), megabytes(&stderr, "peak memory"));
