@@ -15,6 +15,7 @@ use basin_reporting::{Error, draw};
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
 
+mod paper;
 #[path = "../examples/synthetic_study/records.rs"]
 mod records;
 
@@ -227,28 +228,10 @@ fn report(results: &[BatchHessian]) -> TempDir {
     }
     for path in draw(directory.path()).unwrap() {
         if path.extension().is_some_and(|ending| ending == "svg") {
-            assert_on_paper(&fs::read_to_string(&path).unwrap(), &path);
+            paper::assert_on(&path);
         }
     }
     directory
-}
-
-fn assert_on_paper(svg: &str, path: &Path) {
-    let after = |text: &str, name: &str| -> Vec<String> {
-        let attribute = format!(" {name}=\"");
-        let starts = text.match_indices(&attribute).map(|(at, found)| at + found.len());
-        starts.map(|at| text[at..].split('"').next().unwrap().to_owned()).collect()
-    };
-    let size = |name| after(svg, name)[0].parse::<f64>().unwrap();
-    let points: Vec<(f64, f64)> = after(svg, "points")
-        .iter()
-        .flat_map(|points| points.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-        .map(|point| point.split_once(',').map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap())).unwrap())
-        .collect();
-    assert!(!points.is_empty(), "{}", path.display());
-    let inside = |(x, y): &(f64, f64)| (0.0..=size("width")).contains(x) && (0.0..=size("height")).contains(y);
-    assert!(points.iter().all(inside), "{}", path.display());
-    assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", path.display());
 }
 
 fn stems(directory: &TempDir) -> Vec<String> {
