@@ -58,7 +58,7 @@ fn of_many(minima: &Minima<'_>, groups: &Groups, ends: &[Ends]) -> Vec<String> {
             number::enumerate(&unequal)
         )
     });
-    quantities(minima).iter().filter_map(sentence).chain(caution).collect()
+    quantities(minima, groups).iter().filter_map(sentence).chain(caution).collect()
 }
 
 /// Variants of which each has sentences of its own.

@@ -22,7 +22,11 @@ pub(crate) fn all(collection: &Collection) -> Vec<Findings> {
     let minima = Minima::of(collection);
     let way = minima.first_way().filter(|_| !groups.variants().is_empty());
     let of_one_way = way.map_or_else(String::new, |way| {
-        format!(" Sharpness is φ, {}; the tables have the other ways to measure it.", way.words())
+        format!(
+            " Of sharpness, where it is positive, the logarithms are compared. It is φ, {}; the tables have the other ways to \
+             measure it.",
+            way.words()
+        )
     });
     let of_batch_sizes = Findings {
         sentences: batch_sizes::smallest_against_largest(&minima, groups),

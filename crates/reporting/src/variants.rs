@@ -13,23 +13,53 @@ const STANDARD_ERRORS: f64 = 2.0;
 
 /// What is compared.
 pub(crate) struct Quantity<'a> {
-    pub(crate) title: &'static str,
+    pub(crate) title: String,
     /// Behind a difference, with a space before it.
     unit: &'static str,
     pub(crate) of: Box<dyn Fn(Group) -> Vec<f64> + 'a>,
+    /// Whether all values are positive and spread by factors, so that their logarithms are compared.
+    by_factors: bool,
+}
+
+impl<'a> Quantity<'a> {
+    /// What was observed on the way, in units of its own.
+    pub(crate) fn observed(title: String, of: impl Fn(Group) -> Vec<f64> + 'a) -> Self {
+        Self { title, unit: "", of: Box::new(of), by_factors: false }
+    }
+
+    /// What is compared of the values of a group.
+    fn compared(&self, group: Group) -> Option<Moments> {
+        let values = (self.of)(group).into_iter();
+        Moments::of(&values.map(|value| if self.by_factors { value.ln() } else { value }).collect::<Vec<_>>())
+    }
+
+    /// A difference with its interval, as text.
+    fn told(&self, difference: Difference) -> [String; 2] {
+        let [low, high] = difference.interval();
+        if self.by_factors {
+            let [value, low, high] = [difference.value, low, high].map(|x| number::significant(x.exp()));
+            [format!("{value} times"), format!("{low} to {high}")]
+        } else {
+            let [value, low, high] = [difference.value, low, high].map(number::significant);
+            let sign = if difference.value > 0.0 { "+" } else { "" };
+            [format!("{sign}{value}{}", self.unit), format!("{low} to {high}")]
+        }
+    }
 }
 
 /// Test accuracy, and sharpness where it was measured.
-pub(crate) fn quantities<'a>(minima: &'a Minima<'_>) -> Vec<Quantity<'a>> {
+pub(crate) fn quantities<'a>(minima: &'a Minima<'_>, groups: &Groups) -> Vec<Quantity<'a>> {
     let accuracy = Quantity {
-        title: "Test accuracy",
+        title: "Test accuracy".into(),
         unit: " percentage points",
         of: Box::new(|group| minima.test_accuracies(group)),
+        by_factors: false,
     };
     let sharpness = minima.first_way().map(|way| Quantity {
-        title: "Sharpness",
+        title: "Sharpness".into(),
         unit: "",
         of: Box::new(move |group| minima.sharpness(group, way)),
+        by_factors: groups.all().iter().all(|&group| all_positive(&minima.sharpness(group, way))),
     });
     std::iter::once(accuracy).chain(sharpness).collect()
 }
@@ -39,7 +69,7 @@ pub(crate) fn against_first(minima: &Minima<'_>, groups: &Groups) -> Vec<String>
     if groups.swept().is_some() {
         return Vec::new();
     }
-    let quantities = quantities(minima);
+    let quantities = quantities(minima, groups);
     let others = 1..groups.variants().len();
     let told = |variant: usize| quantities.iter().filter_map(move |quantity| sentence(quantity, groups, variant));
     let mut sentences: Vec<String> = others.clone().flat_map(told).collect();
@@ -74,19 +104,21 @@ fn sentence(quantity: &Quantity<'_>, groups: &Groups, variant: usize) -> Option<
         let group = Group { variant: Some(variant), batch_size };
         let pair = Moments::of(&(quantity.of)(group)).zip(Moments::of(&(quantity.of)(first(group))));
         let Some((a, b)) = pair else { continue };
+        let compared = quantity.compared(group).zip(quantity.compared(first(group)));
         let values = format!("{} against {}", number::with_spread(a.mean, a.std), number::with_spread(b.mean, b.std));
         // Of several batch sizes figure and table have the means.
         let [place, beside] = match sizes.len() {
             1 => [String::new(), format!("; {values}")],
             _ => [format!("at batch size {batch_size} "), String::new()],
         };
-        match Difference::of(&a, &b) {
-            None => unknown.push(format!("{place}({values})")),
-            Some(found) if found.is_told() => {
-                let size = format!("{}{}", signed(found.value), quantity.unit);
-                told.push(format!("{size} {place}({}{beside})", interval(found)));
-            }
-            Some(found) => open.push(format!("{place}({}{beside})", interval(found))),
+        let Some(found) = compared.and_then(|(a, b)| Difference::of(&a, &b)) else {
+            unknown.push(format!("{place}({values})"));
+            continue;
+        };
+        let [size, interval] = quantity.told(found);
+        match found.is_told() {
+            true => told.push(format!("{size} {place}({interval}{beside})")),
+            false => open.push(format!("{place}({interval}{beside})")),
         }
     }
     let part = |words: &str, places: Vec<String>| {
@@ -100,17 +132,13 @@ fn sentence(quantity: &Quantity<'_>, groups: &Groups, variant: usize) -> Option<
     .into_iter()
     .flatten()
     .collect();
-    let pair = format!("{}, {} minus {}", quantity.title, groups.name(Some(variant)), groups.name(Some(0)));
+    let between = if quantity.by_factors { "over" } else { "minus" };
+    let pair = format!("{}, {} {between} {}", quantity.title, groups.name(Some(variant)), groups.name(Some(0)));
     (!parts.is_empty()).then(|| format!("{pair}: {}.", parts.join("; ")))
 }
 
-fn signed(value: f64) -> String {
-    format!("{}{}", if value > 0.0 { "+" } else { "" }, number::significant(value))
-}
-
-fn interval(difference: Difference) -> String {
-    let [low, high] = difference.interval().map(number::significant);
-    format!("{low} to {high}")
+fn all_positive(values: &[f64]) -> bool {
+    values.iter().all(|&value| value > 0.0 && value.is_finite())
 }
 
 fn lie_apart(a: &[f64], b: &[f64]) -> bool {
@@ -120,25 +148,27 @@ fn lie_apart(a: &[f64], b: &[f64]) -> bool {
 
 /// One sentence per quantity and batch size on how it goes with the values of a sweep.
 pub(crate) fn along_values(minima: &Minima<'_>, groups: &Groups) -> Vec<String> {
-    let told = |quantity: Quantity<'_>| trends(groups, quantity.title, quantity.unit, &quantity.of);
-    quantities(minima).into_iter().flat_map(told).collect()
+    quantities(minima, groups).into_iter().flat_map(|quantity| trends(groups, &quantity)).collect()
 }
 
-/// How the values of groups go with what is swept, or with its logarithm where it differs by factors, one sentence per batch size; none without a sweep.
-pub(crate) fn trends(groups: &Groups, title: &str, unit: &str, of: &dyn Fn(Group) -> Vec<f64>) -> Vec<String> {
+/// How a quantity goes with what is swept, or with its logarithm where that differs by factors, one sentence per batch size; none
+/// without a sweep.
+pub(crate) fn trends(groups: &Groups, quantity: &Quantity<'_>) -> Vec<String> {
     let Some(swept) = groups.swept() else { return Vec::new() };
-    let by_factors = groups.values_differ_by_factors();
-    let step = if by_factors { "factor of ten" } else { "unit" };
+    let Quantity { title, unit, by_factors, .. } = quantity;
+    let values_by_factors = groups.values_differ_by_factors();
+    let step = if values_by_factors { "factor of ten" } else { "unit" };
     let with_value = groups.all().iter().filter(|group| groups.value(**group).is_some());
     let sizes: BTreeSet<u64> = with_value.clone().map(|group| group.batch_size).collect();
     let sentence = |&size: &u64| {
         let of_size = with_value.clone().filter(|group| group.batch_size == size);
         let mut found: Vec<(f64, Vec<f64>)> =
-            of_size.filter_map(|&group| Some((groups.value(group)?, of(group)))).collect();
+            of_size.filter_map(|&group| Some((groups.value(group)?, (quantity.of)(group)))).collect();
         found.retain(|(_, values)| !values.is_empty());
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let place = |value: f64| if by_factors { value.log10() } else { value };
-        let runs = found.iter().flat_map(|(value, values)| values.iter().map(move |y| (place(*value), *y)));
+        let x = |value: f64| if values_by_factors { value.log10() } else { value };
+        let y = |value: f64| if *by_factors { value.ln() } else { value };
+        let runs = found.iter().flat_map(|(value, values)| values.iter().map(|each| (x(*value), y(*each))));
         let line = StraightLine::fitted(runs)?;
         let told = line.stderr.is_some_and(|stderr| line.slope.abs() > STANDARD_ERRORS * stderr);
         let verdict = match (told, line.slope > 0.0) {
@@ -153,8 +183,14 @@ pub(crate) fn trends(groups: &Groups, title: &str, unit: &str, of: &dyn Fn(Group
         };
         let (first, last) = (end(found.first())?, end(found.last())?);
         let at = if sizes.len() > 1 { format!(" at batch size {size}") } else { String::new() };
-        let slope = number::with_spread(line.slope, line.stderr);
-        Some(format!("{title}{at} {verdict} as {swept} grows: slope {slope}{unit} per {step}, from {first} to {last}."))
+        let slope = if *by_factors {
+            // What e^slope makes of the slope's error, to first order.
+            let factor = line.slope.exp();
+            format!("{} times", number::with_spread(factor, line.stderr.map(|stderr| factor * stderr)))
+        } else {
+            format!("slope {}{unit}", number::with_spread(line.slope, line.stderr))
+        };
+        Some(format!("{title}{at} {verdict} as {swept} grows: {slope} per {step}, from {first} to {last}."))
     };
     sizes.iter().filter_map(sentence).collect()
 }

@@ -13,7 +13,7 @@ use crate::minima::{Minima, shown};
 use crate::number;
 use crate::observables::{ALL, Observable, in_first_epoch};
 use crate::statistics::Moments;
-use crate::variants::trends;
+use crate::variants::{Quantity, trends};
 
 /// Values from which there is a line.
 const FEWEST_VALUES: usize = 2;
@@ -50,7 +50,7 @@ pub(crate) fn findings(collection: &Collection) -> Vec<String> {
         let key = observable.first_key(&runs)?;
         let layer = observable.layer(&key).map_or_else(String::new, |layer| format!(" of layer {layer}"));
         let title = format!("{}{layer} in the first epoch", observable.title);
-        Some(trends(&collection.groups, &title, "", &|group| in_first_epoch(&runs, group, &key)))
+        Some(trends(&collection.groups, &Quantity::observed(title, |group| in_first_epoch(&runs, group, &key))))
     };
     ALL.iter().filter_map(of).flatten().collect()
 }
