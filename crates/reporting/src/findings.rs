@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::batch_hessian;
 use crate::collection::Collection;
-use crate::figures::{findings_by_batch_size, findings_by_swept_value};
+use crate::figures::{findings_at_the_edge, findings_by_batch_size, findings_by_layer, findings_by_swept_value};
 use crate::minima::Minima;
 use crate::{batch_sizes, variants};
 
@@ -38,14 +38,15 @@ pub(crate) fn all(collection: &Collection) -> Vec<Findings> {
         sentences: variants::against_first(&minima, groups),
         rule: format!(
             "In brackets are 95 % confidence intervals of the difference of the means by Welch, over seeds. A difference is told where its \
-             interval leaves out 0; of many such intervals one in twenty does so by chance.{of_one_way}"
+             interval leaves out 0, or a factor its 1; of many such intervals one in twenty does so by chance.{of_one_way}"
         ),
     };
     let of_values = Findings {
         sentences: [variants::along_values(&minima, groups), findings_by_swept_value(collection)].concat(),
         rule: format!(
             "Slopes are those of straight lines by least squares over all runs, ± their standard error; a slope is told \
-             where it is more than two of them from 0.{of_one_way}"
+             where it is more than two of them from 0. The curvature of a loss such as cross-entropy fades with it: part of a trend in \
+             sharpness is one in loss where that has one.{of_one_way}"
         ),
     };
     let of_observables = Findings {
@@ -55,6 +56,16 @@ pub(crate) fn all(collection: &Collection) -> Vec<Findings> {
                the fit."
                 .into(),
     };
+    let of_edges = Findings {
+        sentences: findings_at_the_edge(collection),
+        rule:
+            "Means over these epochs of all seeds, ± their standard deviation; at 1 plain descent loses its stability."
+                .into(),
+    };
+    let of_layers = Findings {
+        sentences: findings_by_layer(collection),
+        rule: "The layers with the smallest and the largest mean over seeds, ± standard deviation.".into(),
+    };
     let of_mini_batches = Findings {
         sentences: batch_hessian::findings(&collection.batch_hessians()),
         rule:
@@ -62,7 +73,7 @@ pub(crate) fn all(collection: &Collection) -> Vec<Findings> {
                weights."
                 .into(),
     };
-    [of_variants, of_values, of_batch_sizes, of_observables, of_mini_batches]
+    [of_variants, of_values, of_batch_sizes, of_observables, of_edges, of_layers, of_mini_batches]
         .into_iter()
         .filter(|findings| !findings.sentences.is_empty())
         .collect()

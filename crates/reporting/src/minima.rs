@@ -53,6 +53,11 @@ impl<'a> Minima<'a> {
         self.last(group).map(|epoch| epoch.train_loss).collect()
     }
 
+    /// Optimizer steps to the end.
+    pub(crate) fn optimizer_steps(&self, group: Group) -> Vec<f64> {
+        self.last(group).map(|epoch| epoch.step as f64).collect()
+    }
+
     /// Test accuracy in percent on the way.
     pub(crate) fn test_accuracies_at(&self, group: Group, epoch: u64) -> Vec<f64> {
         let of_group = self.trainings.iter().filter(|(run, _)| run.group == group);

@@ -11,6 +11,9 @@ use crate::statistics::{Difference, Moments, StraightLine};
 /// Standard errors from 0 at which a slope is told.
 const STANDARD_ERRORS: f64 = 2.0;
 
+/// A share of steps that makes no difference.
+const SAME_STEPS: f64 = 0.01;
+
 /// What is compared.
 pub(crate) struct Quantity<'a> {
     pub(crate) title: String,
@@ -73,6 +76,7 @@ pub(crate) fn against_first(minima: &Minima<'_>, groups: &Groups) -> Vec<String>
     let others = 1..groups.variants().len();
     let told = |variant: usize| quantities.iter().filter_map(move |quantity| sentence(quantity, groups, variant));
     let mut sentences: Vec<String> = others.clone().flat_map(told).collect();
+    sentences.extend(others.clone().filter_map(|variant| steps(minima, groups, variant)));
     let unequal = |group: &&Group| lie_apart(&minima.train_losses(first(**group)), &minima.train_losses(**group));
     let of_variant = |variant: usize| {
         let of_variant = groups.all().iter().filter(|group| group.variant == Some(variant));
@@ -88,6 +92,20 @@ pub(crate) fn against_first(minima: &Minima<'_>, groups: &Groups) -> Vec<String>
         ));
     }
     sentences
+}
+
+/// How many steps a variant took of those of the first one, where these are others.
+fn steps(minima: &Minima<'_>, groups: &Groups, variant: usize) -> Option<String> {
+    let of_size = |&batch_size: &u64| {
+        let group = Group { variant: Some(variant), batch_size };
+        let [own, of_first] = [group, first(group)].map(|group| Moments::of(&minima.optimizer_steps(group)));
+        let share = own?.mean / of_first?.mean;
+        ((share - 1.0).abs() > SAME_STEPS)
+            .then(|| format!("{} times at batch size {batch_size}", number::significant(share)))
+    };
+    let found: Vec<String> = groups.batch_sizes_of(Some(variant)).iter().filter_map(of_size).collect();
+    let [own, first] = [Some(variant), Some(0)].map(|variant| groups.name(variant));
+    (!found.is_empty()).then(|| format!("Optimizer steps, {own} over {first}: {}.", number::enumerate(&found)))
 }
 
 /// The runs of the first variant that others are compared with.
@@ -148,7 +166,14 @@ fn lie_apart(a: &[f64], b: &[f64]) -> bool {
 
 /// One sentence per quantity and batch size on how it goes with the values of a sweep.
 pub(crate) fn along_values(minima: &Minima<'_>, groups: &Groups) -> Vec<String> {
-    quantities(minima, groups).into_iter().flat_map(|quantity| trends(groups, &quantity)).collect()
+    let train_loss = Quantity {
+        title: "Train loss".into(),
+        unit: "",
+        of: Box::new(|group| minima.train_losses(group)),
+        by_factors: groups.all().iter().all(|&group| all_positive(&minima.train_losses(group))),
+    };
+    let all = quantities(minima, groups).into_iter().chain([train_loss]);
+    all.flat_map(|quantity| trends(groups, &quantity)).collect()
 }
 
 /// How a quantity goes with what is swept, or with its logarithm where that differs by factors, one sentence per batch size; none

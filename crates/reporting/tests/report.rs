@@ -60,7 +60,8 @@ fn write_observed(directory: &Path, sizes: &[u64], epochs: u64) {
         let epoch = |epoch: u64| {
             let gradient = 3.0 / (batch_size as f64).sqrt() / epoch as f64;
             json!({"epoch": epoch, "step": epoch, "train_loss": 1.0, "learning_rate": 0.1, "batch_size": batch_size,
-                "observed": {"gradient.fc1": gradient, "gradient.fc2": 7.0, "lambda_max": 5.0, "two_over_rate": 20.0,
+                "observed": {"gradient.fc1": gradient, "gradient.fc2": 7.0, "lambda_max": 5.0,
+                    "radius.fc2": 4.0, "radius.fc10": 9.0, "two_over_rate": 20.0,
                     "keskar": "NaN", "unknown": 1.0}})
         };
         let epochs: Vec<_> = (1..=epochs).map(epoch).collect();
@@ -83,6 +84,12 @@ fn what_was_observed_is_drawn_along_training_and_by_batch_size() {
     assert!(numbers.contains("gradient.fc2") && numbers.lines().count() == 1 + 4 * 3 * 2);
     assert!(read(directory.path(), "figures/observed-lambda-max.svg").contains("2/η"));
     assert_eq!(read(directory.path(), "figures/observed-gradient-by-batch-size.csv").lines().count(), 5);
+    let told = [
+        "Largest eigenvalue in the last quarter of the epochs: 0.250 times 2/η (batch size 8)",
+        "Radius of curvature in the last epoch that has it: from 4.00 (fc2) to 9.00 (fc10) at batch size 8",
+    ];
+    let text = page.replace('\u{a0}', " ").replace("&#x2f;", "/");
+    told.into_iter().for_each(|told| assert!(text.contains(told), "{told}"));
     // The gradient of fc1 falls with the epochs: what is drawn by layer is the last one.
     let by_layer = read(directory.path(), "figures/observed-gradient-by-layer.csv");
     let first: Vec<&str> = by_layer.lines().take(3).collect();
@@ -97,7 +104,7 @@ fn little_that_was_observed_gives_no_figure_that_says_too_much() {
     let figures = fs::read_dir(directory.path().join("figures")).unwrap();
     let names = figures.map(|file| file.unwrap().file_name().into_string().unwrap());
     let observed: Vec<String> =
-        names.filter(|name| name.starts_with("observed") && !name.starts_with("observed-gradient-by-layer")).collect();
+        names.filter(|name| name.starts_with("observed") && !name.contains("-by-layer")).collect();
     assert_eq!(observed, [""; 0], "two batch sizes are no law, one epoch is no curve");
 }
 

@@ -121,6 +121,9 @@ fn listed(table: &Table) -> String {
     let name = table.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let settings = table.iter().filter(|(setting, _)| *setting != "name").map(|(setting, value)| match value {
         Value::Table(base) => format!("on {}", listed(base)),
+        // An ε of 1e-8 has eight digits otherwise.
+        Value::Float(value) if *value < 1e-4 && *value != 0.0 => format!("{} {value:e}", setting.replace('_', " ")),
+        Value::Float(value) => format!("{} {value}", setting.replace('_', " ")),
         value => format!("{} {value}", setting.replace('_', " ")),
     });
     [name].into_iter().chain(settings).collect::<Vec<_>>().join(", ")

@@ -26,7 +26,9 @@ mod training_curves;
 
 pub(crate) use by_swept_value::findings as findings_by_swept_value;
 pub(crate) use eigenvalues::title_of;
+pub(crate) use observed_along_training::findings as findings_at_the_edge;
 pub(crate) use observed_by_batch_size::findings as findings_by_batch_size;
+pub(crate) use observed_by_layer::findings as findings_by_layer;
 
 /// Every figure that the records suffice for.
 pub(crate) fn all(collection: &Collection) -> Vec<Figure> {

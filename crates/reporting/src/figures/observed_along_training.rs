@@ -14,7 +14,9 @@ use crate::chart::series;
 use crate::collection::{Collection, Measured, RunId};
 use crate::figure::{Figure, Numbers, cell, distinct, settings};
 use crate::groups::{Group, Groups};
+use crate::number;
 use crate::observables::{ALL, Observable, by_run};
+use crate::statistics::Moments;
 
 /// The level of the edge of stability, in a record.
 const TWO_OVER_RATE: &str = "two_over_rate";
@@ -25,6 +27,33 @@ type Runs<'a> = BTreeMap<RunId, Measured<'a, Training>>;
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let runs = collection.trainings();
     ALL.iter().filter_map(|observable| figure(collection, &runs, observable)).collect()
+}
+
+/// How near to 2/η what is compared with it stays at the end of training, one sentence for each.
+pub(crate) fn findings(collection: &Collection) -> Vec<String> {
+    let runs = collection.trainings();
+    let of = |observable: &Observable| {
+        let (values, edges) = (by_run(&runs, observable.name), by_run(&runs, TWO_OVER_RATE));
+        let of_group = |&group: &Group| {
+            let ratios = values.iter().filter(|(run, _)| run.group == group);
+            let ratios = ratios.flat_map(|(run, curve)| at_the_end(curve, edges.get(run)));
+            let found = Moments::of(&ratios.collect::<Vec<_>>())?;
+            let ratio = number::with_spread(found.mean, found.std);
+            Some(format!("{ratio} times 2/η ({})", collection.groups.long_words(group)))
+        };
+        let found: Vec<String> = collection.groups.all().iter().filter_map(of_group).collect();
+        (!found.is_empty())
+            .then(|| format!("{} in the last quarter of the epochs: {}.", observable.title, number::enumerate(&found)))
+    };
+    ALL.iter().filter(|observable| observable.against_rate).filter_map(of).collect()
+}
+
+/// A curve over another one in the last quarter of the epochs.
+fn at_the_end(curve: &Curve, edge: Option<&Curve>) -> Vec<f64> {
+    let last = curve.last().map_or(0.0, |(epoch, _)| *epoch);
+    let late = curve.iter().filter(|(epoch, _)| *epoch > 0.75 * last);
+    let over = |(epoch, value): &(f64, f64)| Some(value / edge?.iter().find(|(at, _)| at == epoch)?.1);
+    late.filter_map(over).collect()
 }
 
 fn figure(collection: &Collection, runs: &Runs<'_>, observable: &Observable) -> Option<Figure> {

@@ -13,6 +13,7 @@ use crate::chart::scale::{Scale, Tick};
 use crate::collection::{Collection, Measured, RunId};
 use crate::figure::{Figure, Numbers, cell, distinct, settings};
 use crate::groups::{Group, Groups};
+use crate::number;
 use crate::observables::{ALL, Observable};
 use crate::statistics::Moments;
 
@@ -27,19 +28,36 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     ALL.iter().filter_map(|observable| figure(&collection.groups, &runs, observable)).collect()
 }
 
+/// Between which layers' means each observable lies of which a profile over the layers is all there is to say.
+pub(crate) fn findings(collection: &Collection) -> Vec<String> {
+    let (groups, runs) = (&collection.groups, collection.trainings());
+    let of = |observable: &Observable| {
+        let layers = layers(&runs, observable);
+        (layers.len() >= FEWEST_LAYERS).then_some(())?;
+        let of_group = |&group: &Group| {
+            let profile = profile(&runs, observable, &layers, group);
+            let end = |&(place, moments): &(usize, Moments)| {
+                format!("{} ({})", number::with_spread(moments.mean, moments.std), layers[place])
+            };
+            let least = profile.iter().min_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
+            let most = profile.iter().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
+            Some(format!("from {} to {} at {}", end(least), end(most), groups.long_words(group)))
+        };
+        let found: Vec<String> = groups.all().iter().filter_map(of_group).collect();
+        Some(format!("{} in the last epoch that has it: {}.", observable.title, number::enumerate(&found)))
+    };
+    ALL.iter().filter(|observable| observable.predicted_power.is_none()).filter_map(of).collect()
+}
+
 fn figure(groups: &Groups, runs: &Runs<'_>, observable: &Observable) -> Option<Figure> {
     let layers = layers(runs, observable);
     (layers.len() >= FEWEST_LAYERS).then_some(())?;
     let selection = groups.selection(&distinct(runs.keys().map(|run| run.group)));
-    let profile = |group: Group| -> Vec<(f64, Moments)> {
-        let of_layer = |(place, layer): (usize, &String)| {
-            let values: Vec<f64> =
-                of_group(runs, group).filter_map(|run| last(run.result, observable, layer)).collect();
-            Some((place as f64, Moments::of(&values)?))
-        };
-        layers.iter().enumerate().filter_map(of_layer).collect()
+    let series = |&group: &Group| {
+        let profile = profile(runs, observable, &layers, group).into_iter();
+        let points = profile.map(|(place, moments)| (place as f64, moments)).collect();
+        Series { look: groups.look(group), style: Style::Line, points }
     };
-    let series = |&group: &Group| Series { look: groups.look(group), style: Style::Line, points: profile(group) };
     let panels = [Panel {
         name: observable.axis.into(),
         scale: logarithmic_if_positive,
@@ -67,8 +85,14 @@ fn figure(groups: &Groups, runs: &Runs<'_>, observable: &Observable) -> Option<F
     })
 }
 
-fn of_group<'a>(runs: &'a Runs<'a>, group: Group) -> impl Iterator<Item = &'a Measured<'a, Training>> {
-    runs.iter().filter(move |(run, _)| run.group == group).map(|(_, run)| run)
+/// The means over a group's runs of each layer that they have, by its place.
+fn profile(runs: &Runs<'_>, observable: &Observable, layers: &[String], group: Group) -> Vec<(usize, Moments)> {
+    let of_layer = |(place, layer): (usize, &String)| {
+        let of_group = runs.iter().filter(|(run, _)| run.group == group);
+        let values: Vec<f64> = of_group.filter_map(|(_, run)| last(run.result, observable, layer)).collect();
+        Some((place, Moments::of(&values)?))
+    };
+    layers.iter().enumerate().filter_map(of_layer).collect()
 }
 
 /// The layers that some epoch has, numbers in their names counted.
