@@ -6,27 +6,19 @@ use crate::number;
 use crate::statistics::Moments;
 use crate::variants::{Quantity, quantities};
 
-/// One sentence per quantity that both ends of the batch sizes have: for each variant, or of many variants at once.
+/// One sentence per quantity that both ends of the batch sizes have, over all variants.
 pub(crate) fn smallest_against_largest(minima: &Minima<'_>, groups: &Groups) -> Vec<String> {
     let variants = groups.variants();
     if variants.is_empty() {
         let ends = Ends::of(groups, None);
         return ends.map_or_else(Vec::new, |ends| ends.sentences(minima, &minima.ways()));
     }
-    let ways: Vec<Way> = minima.first_way().into_iter().collect();
     let ends: Vec<Ends> = (0..variants.len()).filter_map(|variant| Ends::of(groups, Some(variant))).collect();
-    if ends.len() > FEW {
-        return of_many(minima, groups, &ends);
-    }
-    let told = |ends: &Ends| {
-        let name = groups.name(ends.small.variant);
-        ends.sentences(minima, &ways).into_iter().map(move |sentence| format!("{name}: {sentence}")).collect::<Vec<_>>()
-    };
-    ends.iter().flat_map(told).collect()
+    of_variants(minima, groups, &ends)
 }
 
 /// One sentence per quantity, with the variants by what can be told of them.
-fn of_many(minima: &Minima<'_>, groups: &Groups, ends: &[Ends]) -> Vec<String> {
+fn of_variants(minima: &Minima<'_>, groups: &Groups, ends: &[Ends]) -> Vec<String> {
     let sentence = |quantity: &Quantity<'_>| {
         let found: Vec<(String, [Side; 2])> =
             ends.iter().filter_map(|ends| Some((groups.name(ends.small.variant), ends.sides(&quantity.of)?))).collect();
@@ -60,9 +52,6 @@ fn of_many(minima: &Minima<'_>, groups: &Groups, ends: &[Ends]) -> Vec<String> {
     });
     quantities(minima, groups).iter().filter_map(sentence).chain(caution).collect()
 }
-
-/// Variants of which each has sentences of its own.
-const FEW: usize = 2;
 
 /// The smallest and the largest batch size of a variant.
 struct Ends {

@@ -1,4 +1,6 @@
-//! The axis of mini-batch sizes, shared by the figures over them.
+//! The axes of batch sizes, shared by the figures over them.
+
+use std::collections::BTreeSet;
 
 use basin_records::BatchHessian;
 
@@ -11,6 +13,14 @@ use crate::number;
 /// About the width that a plot has for its labels, in pixels.
 const WIDTH: f64 = 800.0;
 const BETWEEN: f64 = 16.0;
+
+/// A logarithmic axis with a tick at each batch size, as many of them labelled as fit at even distances.
+pub(super) fn of_runs(sizes: impl Iterator<Item = u64>) -> Axis {
+    let sizes: Vec<u64> = sizes.collect::<BTreeSet<_>>().into_iter().collect();
+    let scale = Scale::logarithmic(sizes.iter().map(|&size| size as f64));
+    let fitting = (1..=sizes.len()).map(|stride| every(&sizes, stride)).find(|ticks| apart(ticks, scale));
+    Axis::new("batch size B", scale).with_ticks(fitting.unwrap_or_default())
+}
 
 /// A logarithmic axis with a tick at each batch size: N labelled, and as many others as fit at even distances.
 pub(super) fn axis(result: &BatchHessian) -> Axis {

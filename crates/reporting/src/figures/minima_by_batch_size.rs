@@ -1,5 +1,6 @@
 //! Test accuracy and Keskar sharpness of the minima against the batch size (figure 4 of Keskar et al.).
 
+use super::batch_size_axis;
 use super::panels::{self, Panel, Series, Style};
 use crate::chart::axes::{Axes, Axis};
 use crate::chart::drawing::{Drawing, Point};
@@ -108,7 +109,7 @@ fn draw_variants(groups: &Groups, curves: &[Curve]) -> Drawing {
         Panel { name: "sharpness φ / %".into(), scale: Scale::fitting, series: series(|curve| &curve.sharpness) },
     ];
     let sizes = curves.iter().flat_map(|curve| curve.accuracy.iter().chain(&curve.sharpness));
-    let x = Axis::new("batch size B", Scale::logarithmic(sizes.map(|(size, _)| *size as f64)));
+    let x = batch_size_axis::of_runs(sizes.map(|(size, _)| *size));
     panels::draw(&keys, &x, &panels)
 }
 
@@ -123,8 +124,7 @@ fn draw(accuracy: &Points, sharpness: &Points) -> Drawing {
     };
     let keys = [key("test accuracy", left, Dash::Solid), key("sharpness", right, Dash::Dashed)];
     let region = legend::draw(&mut drawing, &keys);
-    let sizes = accuracy.iter().chain(sharpness).map(|(size, _)| *size as f64);
-    let x = Axis::new("batch size B", Scale::logarithmic(sizes));
+    let x = batch_size_axis::of_runs(accuracy.iter().chain(sharpness).map(|(size, _)| *size));
     let y = Axis::new("test accuracy / %", Scale::linear(reach(accuracy)));
     let beside = Axis::new("sharpness φ", Scale::fitting(reach(sharpness)));
     let axes = Axes::draw(&mut drawing, region, &x, &y, Some(&beside));

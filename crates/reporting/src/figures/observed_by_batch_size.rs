@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use basin_records::Training;
 
+use super::batch_size_axis;
 use super::panels::spread;
 use crate::chart::axes::{Axes, Axis};
 use crate::chart::drawing::Drawing;
@@ -187,7 +188,7 @@ fn draw(groups: &Groups, found: &Found) -> Drawing {
         let std = moments.std.unwrap_or(0.0);
         [moments.mean - std, moments.mean, moments.mean + std]
     };
-    let x = Axis::new("batch size B", Scale::logarithmic(points().map(|(size, _)| *size as f64)));
+    let x = batch_size_axis::of_runs(points().map(|(size, _)| *size));
     let y = Axis::new(found.observable.axis, Scale::logarithmic(points().flat_map(ends)));
     let axes = Axes::draw(&mut drawing, region, &x, &y, None);
     for (index, curve) in found.curves.iter().enumerate() {
