@@ -43,3 +43,4 @@ goldens:
 sample-reports:
     cargo run --release -- report reports/digits
     cargo run --release -- report reports/batch-hessian
+    cargo run --release -- report reports/keskar-remedies
