@@ -84,7 +84,7 @@ pub(crate) enum Command {
 /// What is analysed, where and how; every analysing command takes these.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
-    /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu[:bn]; a checkpoint of basin names its own.
+    /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu or …:relu:bn; a checkpoint of basin names its own.
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, safetensors:FILE, npz:FILE, synthetic:…; a checkpoint of
@@ -385,7 +385,7 @@ pub(crate) struct Line {
 /// How a network is trained.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TrainingSettings {
-    /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu[:bn].
+    /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu or …:relu:bn.
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, safetensors:FILE, npz:FILE or synthetic:….
@@ -449,7 +449,7 @@ pub(crate) struct TrainingSettings {
     pub(crate) reference_batch_size: Option<usize>,
     /// What the batch size becomes: constant, first:epochs=1,batch-size=512,learning-rate=0.005,
     /// grow:epochs=20,factor=2,rate=0.75[,largest=N], norm-test:eta=0.1, inner-product-test:theta=0.5 or
-    /// augmented-test:theta=0.5,nu=1, tests with [,interval=1][,largest=N]; settings left out are these.
+    /// augmented-test:theta=0.5,nu=1, tests also with ,interval=1,largest=N; settings left out are these.
     #[arg(long)]
     pub(crate) batch_schedule: Option<BatchSchedule>,
     /// Samples whose gradient is computed at a time, to bound memory; the gradient is that of the batch.

@@ -40,12 +40,12 @@ impl dyn SampledObjective + '_ {
     /// What `then` makes of the objective of all samples.
     ///
     /// # Errors
-    /// As [`with_batch`](Self::with_batch).
+    /// As [`with_batch`](#method.with_batch).
     pub fn with_all<T>(&self, then: impl FnMut(&dyn Objective) -> Result<T>) -> Result<T> {
         self.with_batch(&(0..self.samples()).collect::<Vec<_>>(), then)
     }
 
-    /// Does `work` for each item, as far as [`side_by_side`](Self::side_by_side) allows for several at a time: up to
+    /// Does `work` for each item, as far as [`side_by_side`](SampledObjective::side_by_side) allows for several at a time: up to
     /// `at_once` of them, and so many that their batches, of the sizes that `samples` gives, hold no more than N samples
     /// together. What it gives stands in the order of the items, so that it does not depend on the number of threads.
     ///

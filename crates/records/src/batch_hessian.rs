@@ -86,7 +86,7 @@ pub struct Empirical {
     pub density: Option<Box<Density>>,
 }
 
-/// Adam near a stationary point: θ is moved by −η P⁻¹ m with P = √E[g_B²] + ε and the gradients' running mean m.
+/// Adam near a stationary point: θ is moved by −η P⁻¹ m with P = √E(g_B²) + ε and the gradients' running mean m.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Adam {
     /// β₁, the memory of the mean.
@@ -95,7 +95,7 @@ pub struct Adam {
     /// ε.
     #[serde(with = "float")]
     pub epsilon: f64,
-    /// Groups of samples from whose gradients E[g_B²] follows.
+    /// Groups of samples from whose gradients E(g_B²) follows.
     pub groups: u64,
 }
 

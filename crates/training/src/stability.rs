@@ -60,7 +60,7 @@ pub enum DescentRule {
         beta1: f64,
         /// ε.
         epsilon: f64,
-        /// E[g_B²] at the start, elementwise.
+        /// E(g_B²) at the start, elementwise.
         second_moment: Tensor,
     },
 }

@@ -12,7 +12,7 @@ use crate::probes::AT_ONCE;
 /// element with normal noise is known to 5 %.
 const GROUPS: usize = 1024;
 
-/// The elementwise second moment of batch gradients, E[g_B²] = g² + S²/𝔟 with the variance S² of single samples' gradients
+/// The elementwise second moment of batch gradients, E(g_B²) = g² + S²/𝔟 with the variance S² of single samples' gradients
 /// (with N − 1) and 1/𝔟 = 1/B − 1/N. It is what Adam's running mean of squared gradients tends to where θ stays and β₂ is near 1.
 ///
 /// All samples are divided at random into groups of about equal size. Over the division E (g_G − g)² = S² (1/|G| − 1/N), so that
@@ -68,7 +68,7 @@ impl SecondMoment {
         Ok((Self { squared_mean: mean.sqr()?, variance, groups }, work))
     }
 
-    /// E[g_B²] in f64, where 1/𝔟 is `inverse_batch`.
+    /// E(g_B²) in f64, where 1/𝔟 is `inverse_batch`.
     ///
     /// # Errors
     /// When the device fails.
@@ -81,7 +81,7 @@ impl SecondMoment {
         &self.variance
     }
 
-    /// The diagonal of P^{−1/2} with P = √E[g_B²] + ε.
+    /// The diagonal of P^{−1/2} with P = √E(g_B²) + ε.
     pub(super) fn scale(&self, adam: AdamOptions, inverse_batch: f64, dtype: DType) -> Result<Tensor> {
         Ok((self.at(inverse_batch)?.sqrt()? + adam.epsilon)?.sqrt()?.recip()?.to_dtype(dtype)?)
     }
