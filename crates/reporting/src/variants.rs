@@ -208,14 +208,11 @@ pub(crate) fn trends(groups: &Groups, quantity: &Quantity<'_>) -> Vec<String> {
         };
         let (first, last) = (end(found.first())?, end(found.last())?);
         let at = if sizes.len() > 1 { format!(" at batch size {size}") } else { String::new() };
-        let slope = if *by_factors {
-            // What e^slope makes of the slope's error, to first order.
-            let factor = line.slope.exp();
-            format!("{} times", number::with_spread(factor, line.stderr.map(|stderr| factor * stderr)))
-        } else {
-            format!("slope {}{unit}", number::with_spread(line.slope, line.stderr))
-        };
-        Some(format!("{title}{at} {verdict} as {swept} grows: {slope} per {step}, from {first} to {last}."))
+        let [of, unit] = if *by_factors { [" of the natural logarithm", ""] } else { ["", *unit] };
+        let slope = number::with_spread(line.slope, line.stderr);
+        Some(format!(
+            "{title}{at} {verdict} as {swept} grows: slope{of} {slope}{unit} per {step}, from {first} to {last}."
+        ))
     };
     sizes.iter().filter_map(sentence).collect()
 }
