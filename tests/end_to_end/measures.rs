@@ -404,3 +404,29 @@ fn the_predicted_memory_is_what_is_taken() {
     let stderr = basin.done(&with(&spectrum, &["--memory", "600MB"])).stderr;
     assert!(stderr.contains("the rest made anew"), "{stderr}");
 }
+
+#[test]
+fn paths_end_at_the_minima_and_tell_the_barrier_between_them() {
+    let basin = Basin::trained();
+    let other = basin.train("other", &["--seed", "1"]);
+    let line = |path: &str| {
+        let line =
+            ["landscape", "line", CHECKPOINT, &other, "--range=0,1", "--points", "5", "--path", path, "--json", "-q"];
+        basin.done(&line).json()
+    };
+    let (straight, curved) = (line("linear"), line("curved"));
+    let losses = |record: &serde_json::Value| -> Vec<f64> {
+        let losses = field(record, "result.train_loss").as_array().unwrap();
+        losses.iter().map(|loss| loss.as_f64().unwrap()).collect()
+    };
+    let (on_line, on_curve) = (losses(&straight), losses(&curved));
+    assert_eq!([on_line[0], on_line[4]], [on_curve[0], on_curve[4]]);
+    assert!((1..4).all(|i| on_line[i] != on_curve[i]), "{on_line:?} {on_curve:?}");
+    // Independent minima are parted by a barrier, and it is that of the points.
+    let height = field(&straight, "result.barriers.0.height").as_f64().unwrap();
+    let rise = |i: usize| on_line[i] - (1.0 - i as f64 / 4.0) * on_line[0] - i as f64 / 4.0 * on_line[4];
+    let largest = (1..4).map(rise).fold(0.0, f64::max);
+    assert!(height > 0.0 && (height - largest).abs() < 1e-9 * height, "{height} {largest}");
+    assert!(field(&straight, "result.barriers.1.instability").is_number());
+    assert_eq!(field(&curved, "result.path"), "curved");
+}

@@ -366,6 +366,23 @@ pub(crate) enum Landscape {
     Line(Line),
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PathArgument {
+    /// The straight line.
+    Linear,
+    /// A quarter of an ellipse about the origin.
+    Curved,
+}
+
+impl From<PathArgument> for basin_records::line::Path {
+    fn from(path: PathArgument) -> Self {
+        match path {
+            PathArgument::Linear => Self::Linear,
+            PathArgument::Curved => Self::Curved,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Line {
     /// The checkpoint at α = 0.
@@ -378,6 +395,9 @@ pub(crate) struct Line {
     /// Number of points, both ends included.
     #[arg(long, default_value_t = 61)]
     pub(crate) points: usize,
+    /// The straight line (1 − α) A + α B, or Keskar's curve cos(απ/2) A + sin(απ/2) B.
+    #[arg(long, value_enum, default_value_t = PathArgument::Linear)]
+    pub(crate) path: PathArgument,
     #[command(flatten)]
     pub(crate) common: Common,
 }

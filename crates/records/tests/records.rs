@@ -96,6 +96,8 @@ fn line() -> Outcome {
         from: end(Some(16)),
         to: end(None),
         distance: 2.5,
+        path: Default::default(),
+        barriers: Vec::new(),
         batch_norm: None,
         alpha: vec![-1.0, 2.0],
         train_loss: vec![f64::NAN, f64::NEG_INFINITY],

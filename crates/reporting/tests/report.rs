@@ -151,6 +151,8 @@ fn one_record_alone_gives_its_figure_and_words_in_it_are_escaped() {
         from: end("<b>&.safetensors"),
         to: end("b.safetensors"),
         distance: 1.0,
+        path: Default::default(),
+        barriers: Vec::new(),
         batch_norm: None,
         alpha: vec![0.0, 0.25, 0.5, 0.75, 1.0],
         train_loss: vec![1.0, 2.0, f64::NAN, 3.0, f64::INFINITY],

@@ -335,6 +335,8 @@ fn a_line_names_the_variants_of_its_ends() {
         to: end("shifted"),
         distance: 1.0,
         batch_norm: None,
+        path: Default::default(),
+        barriers: Vec::new(),
         alpha: vec![0.0, 1.0],
         train_loss: vec![1.0, 2.0],
         train_accuracy: vec![],

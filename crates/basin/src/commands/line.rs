@@ -1,10 +1,10 @@
-//! `basin landscape line`: loss and accuracy on the straight line between two checkpoints.
+//! `basin landscape line`: loss and accuracy on a path between two checkpoints.
 
 use std::time::Instant;
 
 use basin_objective::data::{Dataset, Split};
 use basin_objective::{Error, Evaluation, Objective};
-use basin_records::line::Endpoint;
+use basin_records::line::{Barrier, Endpoint, Path};
 use basin_records::{Line as LineRecord, Outcome, Record};
 use basin_tape::vector;
 use candle_core::{DType, Tensor};
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Line) -> anyhow::Result<Ended> {
     }
     let a = Subject::load(&arguments.a, &arguments.common)?;
     let b = Subject::load(&arguments.b, &arguments.common)?;
-    let record = measure(&a, &b, &alphas, arguments.common.machine.quiet)?;
+    let record = measure(&a, &b, arguments.path.into(), &alphas, arguments.common.machine.quiet)?;
     emit(&arguments.common, &record, || readable(&record))?;
     Ok(Ended::Done)
 }
@@ -56,9 +56,9 @@ pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Er
     Ok((0..count).map(|i| if i + 1 == count { last } else { first + step * i as f64 }).collect())
 }
 
-/// Loss and accuracy, train and test, at (1 − α) A + α B, as a record. The statistics of batch norm are computed anew at
+/// Loss and accuracy, train and test, on a path from A to B, as a record. The statistics of batch norm are computed anew at
 /// each point on the training samples: those of the ends belong to other weights, and would turn negative beyond them.
-pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> anyhow::Result<Record> {
+pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quiet: bool) -> anyhow::Result<Record> {
     let started = Instant::now();
     if a.model.name() != b.model.name() {
         let message =
@@ -77,7 +77,7 @@ pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> 
     let (mut on_train, mut on_test) = (Vec::new(), Vec::new());
     for (i, &alpha) in alphas.iter().enumerate() {
         interruption::check()?;
-        let theta = between(&a.theta, &b.theta, alpha)?;
+        let theta = between(&a.theta, &b.theta, path.weights(alpha))?;
         let buffers = train.recomputed_statistics(&theta)?;
         train.set_buffers(&buffers)?;
         on_train.push(train.evaluate(&theta)?);
@@ -87,16 +87,23 @@ pub(super) fn measure(a: &Subject, b: &Subject, alphas: &[f64], quiet: bool) -> 
         }
         progress.set(i as u64 + 1, format!("α = {alpha:.3}"));
     }
+    let [(train_loss, train_accuracy), (test_loss, test_accuracy)] =
+        [on_train, on_test].map(|evaluations| (losses(&evaluations), accuracies(&evaluations)));
+    let barriers = [("train", &train_loss, &train_accuracy), ("test", &test_loss, &test_accuracy)];
+    let barriers =
+        barriers.into_iter().filter_map(|(split, loss, accuracy)| Barrier::of(split, alphas, loss, accuracy));
     let line = LineRecord {
         from: endpoint(a),
         to: endpoint(b),
         distance: distance(&a.theta, &b.theta)?,
+        path,
+        barriers: barriers.collect(),
         batch_norm: (!a.model.buffers().is_empty()).then(|| STATISTICS.into()),
         alpha: alphas.to_vec(),
-        train_loss: losses(&on_train),
-        train_accuracy: accuracies(&on_train),
-        test_loss: losses(&on_test),
-        test_accuracy: accuracies(&on_test),
+        train_loss,
+        train_accuracy,
+        test_loss,
+        test_accuracy,
     };
     let mut provenance = a.provenance(started)?;
     (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
@@ -117,8 +124,8 @@ pub(super) fn require_one_subject(a: &Subject, b: &Subject) -> Result<(), Error>
     }
 }
 
-fn between(a: &Tensor, b: &Tensor, alpha: f64) -> candle_core::Result<Tensor> {
-    (a * (1.0 - alpha))? + (b * alpha)?
+fn between(a: &Tensor, b: &Tensor, [of_a, of_b]: [f64; 2]) -> candle_core::Result<Tensor> {
+    (a * of_a)? + (b * of_b)?
 }
 
 /// ‖B − A‖, accumulated in f64.
@@ -149,7 +156,7 @@ fn readable(record: &Record) -> String {
     let rows = line.alpha.iter().enumerate().map(|(i, alpha)| {
         vec![
             format!("{alpha:.3}"),
-            number(alpha * line.distance),
+            displacement(line, *alpha),
             number(at(&line.train_loss, i)),
             percent(at(&line.train_accuracy, i)),
             number(at(&line.test_loss, i)),
@@ -157,11 +164,28 @@ fn readable(record: &Record) -> String {
         ]
     });
     let head = ["α", "displacement", "train loss", "train accuracy", "test loss", "test accuracy"];
+    let barriers: String = line.barriers.iter().map(barrier).collect();
     format!(
-        "from {} (α = 0) to {} (α = 1), {} apart\n{}",
+        "from {} (α = 0) to {} (α = 1), {} apart\n{}{barriers}",
         line.from.checkpoint.path,
         line.to.checkpoint.path,
         number(line.distance),
         table(&head, rows.collect())
     )
+}
+
+/// How far the point lies from A on a straight line; on a curved one α is no length.
+fn displacement(line: &LineRecord, alpha: f64) -> String {
+    match line.path {
+        Path::Linear => number(alpha * line.distance),
+        Path::Curved => "–".into(),
+    }
+}
+
+/// A line of text on what stands between the ends.
+fn barrier(barrier: &Barrier) -> String {
+    let instability = barrier.instability.map_or_else(String::new, |instability| {
+        format!("; instability of the error (Frankle et al.) {}", percent(Some(instability)))
+    });
+    format!("\n{} loss: barrier {} at α = {:.3}{instability}", barrier.split, number(barrier.height), barrier.alpha)
 }

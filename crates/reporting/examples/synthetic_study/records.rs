@@ -206,6 +206,8 @@ fn line() -> Line {
     let (train_loss, test_loss) = (curve(0.8, 0.5, 0.003), curve(0.8, 0.45, 0.09));
     let end = |size| Endpoint { checkpoint: checkpoint(size, 0), batch_size: Some(size), training_seed: Some(0) };
     Line {
+        path: Default::default(),
+        barriers: Vec::new(),
         batch_norm: None,
         from: end(16),
         to: end(144),

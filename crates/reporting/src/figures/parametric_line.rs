@@ -1,6 +1,6 @@
 //! Loss and accuracy on the line between two minima (figure 3 of Keskar et al.).
 
-use basin_records::line::Endpoint;
+use basin_records::line::{Barrier, Endpoint, Path};
 use basin_records::{Line, Provenance};
 
 use crate::chart::axes::{Axes, Axis};
@@ -20,6 +20,8 @@ struct Section {
     distance: f64,
     alpha: Vec<f64>,
     curves: Vec<Curve>,
+    path: Path,
+    barriers: Vec<Barrier>,
 }
 
 struct Curve {
@@ -41,11 +43,13 @@ fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) 
     let lost = section.curves.iter().flat_map(|curve| &curve.values).filter(|value| !value.is_finite()).count();
     let gaps = if lost > 0 { format!(" {} not finite and left out.", are(lost, "value")) } else { String::new() };
     let caption = format!(
-        "Loss (left axis) and accuracy (right axis) at (1 − α) θ₀ + α θ₁, train solid and test dashed, between {} \
-         (α = 0) and {} (α = 1), which lie {} apart in parameter space.{gaps}{}",
+        "Loss (left axis) and accuracy (right axis) at {}, train solid and test dashed, between {} \
+         (α = 0) and {} (α = 1), which lie {} apart in parameter space.{}{gaps}{}",
+        formula(measured.result.path),
         minimum(&from, &section.from),
         minimum(&to, &section.to),
         number::significant(section.distance),
+        section.barriers(),
         settings([&Provenance { training_seed: None, ..measured.provenance.clone() }]),
     );
     Figure {
@@ -54,6 +58,14 @@ fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) 
         caption,
         drawing: draw(&section, ends(collection, measured.provenance, &section), measured.provenance.loss.as_deref()),
         numbers: section.numbers(),
+    }
+}
+
+/// The path as the caption has it.
+fn formula(path: Path) -> &'static str {
+    match path {
+        Path::Linear => "(1 − α) θ₀ + α θ₁",
+        Path::Curved => "cos(απ/2) θ₀ + sin(απ/2) θ₁",
     }
 }
 
@@ -103,6 +115,8 @@ impl Section {
             distance: line.distance,
             alpha: line.alpha.clone(),
             curves: curves.collect(),
+            path: line.path,
+            barriers: line.barriers.clone(),
         };
         if section.from.batch_size > section.to.batch_size && section.to.batch_size.is_some() {
             section.turn();
@@ -116,6 +130,34 @@ impl Section {
         for curve in &mut self.curves {
             curve.values.reverse();
         }
+        for barrier in &mut self.barriers {
+            barrier.alpha = 1.0 - barrier.alpha;
+        }
+    }
+
+    /// A sentence on each barrier.
+    fn barriers(&self) -> String {
+        let told = |barrier: &Barrier| {
+            let split = &barrier.split;
+            let rise = match barrier.height > 0.0 {
+                true => format!(
+                    " The {split} loss rises by {} above the straight line between its values at the ends (at α = {})",
+                    number::significant(barrier.height),
+                    number::significant(barrier.alpha)
+                ),
+                false => {
+                    format!(" The {split} loss nowhere rises above the straight line between its values at the ends")
+                }
+            };
+            let instability = barrier.instability.map_or_else(String::new, |instability| {
+                format!(
+                    "; the instability of the error (Frankle et al.) is {} percentage points",
+                    number::significant(100.0 * instability)
+                )
+            });
+            format!("{rise}{instability}.")
+        };
+        self.barriers.iter().map(told).collect()
     }
 
     fn values(&self, accuracy: bool) -> Vec<f64> {
@@ -129,11 +171,15 @@ impl Section {
             ("train loss", _) => "train_loss",
             _ => "test_loss",
         });
-        let header: Vec<&str> = ["alpha", "displacement"].into_iter().chain(names).collect();
+        // On a curve α is no length.
+        let is_straight = self.path == Path::Linear;
+        let header: Vec<&str> =
+            ["alpha"].into_iter().chain(is_straight.then_some("displacement")).chain(names).collect();
         let mut numbers = Numbers::new(&header);
         for (index, alpha) in self.alpha.iter().enumerate() {
             let values = self.curves.iter().map(|curve| curve.values.get(index).map_or(f64::NAN, |value| *value));
-            let row = [*alpha, alpha * self.distance].into_iter().chain(values);
+            let displacement = is_straight.then_some(alpha * self.distance);
+            let row = [*alpha].into_iter().chain(displacement).chain(values);
             numbers.push(row.map(|value| value.to_string()).collect());
         }
         numbers
@@ -188,8 +234,9 @@ fn marker(curve: &Curve) -> Marker {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed test should say where")]
 mod tests {
-    use basin_records::line::Endpoint;
+    use basin_records::line::{Barrier, Endpoint, Path};
     use basin_records::{Checkpoint, Line};
 
     use super::Section;
@@ -201,10 +248,13 @@ mod tests {
 
     #[test]
     fn the_smaller_batch_size_stands_at_zero() {
+        let barrier = Barrier { split: "train".into(), height: 2.0, alpha: 0.25, instability: Some(0.031) };
         let section = Section::of(&Line {
             from: end(144),
             to: end(16),
             distance: 2.0,
+            path: Path::Curved,
+            barriers: vec![barrier],
             batch_norm: None,
             alpha: vec![-1.0, 0.0, 1.0, 2.0],
             train_loss: vec![4.0, 1.0, 0.5, 3.0],
@@ -215,5 +265,12 @@ mod tests {
         assert_eq!(section.from.batch_size, Some(16));
         assert_eq!(section.alpha, [-1.0, 0.0, 1.0, 2.0]);
         assert_eq!(section.curves[0].values, [3.0, 0.5, 1.0, 4.0]);
+        let told = section.barriers();
+        assert!(
+            told.contains("by 2.00 above") && told.contains("(at α = 0.750)") && told.contains("is 3.10 percentage"),
+            "{told}"
+        );
+        let numbers = section.numbers().csv("line").unwrap();
+        assert!(numbers.starts_with(b"alpha,train_loss\n"), "on a curve α is no length");
     }
 }

@@ -11,6 +11,7 @@ use basin_objective::weights::Weights;
 use basin_objective::{Error, LossSpec, Network};
 use basin_records::comparison::Row;
 use basin_records::keskar::Subspace;
+use basin_records::line::Path as LinePath;
 use basin_records::{Comparison, Outcome, Provenance, Record};
 use basin_sharpness::lanczos::Lanczos;
 use basin_sharpness::{CurvatureMatrix, KeskarOptions};
@@ -229,7 +230,7 @@ impl<'a> Units<'a> {
         let alphas = line::points(section.range[0], section.range[1], section.points)?;
         self.once(&format!("line-{}-{}", small.name(), large.name()), small, || {
             let [a, b] = [small, large].map(|run| self.subject(run, &self.last_checkpoint(run)));
-            line::measure(&a?, &b?, &alphas, true)
+            line::measure(&a?, &b?, LinePath::Linear, &alphas, true)
         })?;
         Ok(())
     }
