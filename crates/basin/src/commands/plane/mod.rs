@@ -42,9 +42,6 @@ pub(crate) fn run(arguments: &Plane) -> anyhow::Result<Ended> {
     let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
     let networks = Networks::new(&subject, test.as_ref(), request.statistics)?;
     deterministic_gradient(&networks.train, &subject.theta)?;
-    if !arguments.common.machine.quiet {
-        exit::tell(&request.cost(&networks, &subject.theta)?);
-    }
     let axes = Axes::new(arguments, &subject, &networks.train)?;
     let log = match &arguments.common.out {
         Some(out) => Some(Unfinished::open(out, &request.measurement(&subject, &networks, &axes)?, &request.grid)?),
@@ -52,6 +49,9 @@ pub(crate) fn run(arguments: &Plane) -> anyhow::Result<Ended> {
     };
     if let Some(path) = &arguments.save_directions {
         axes.save(path, &subject, request.normalization)?;
+    }
+    if !arguments.common.machine.quiet {
+        exit::tell(&request.cost(&networks, &subject.theta)?);
     }
     let record = measure(arguments, &subject, &networks, &request, &axes, &log, started)?;
     let ended = end(arguments, &record)?;
