@@ -114,6 +114,7 @@ fn a_plane_through_three_checkpoints_goes_through_them() {
         assert!((mark(index, coordinate) - expected).abs() < 1e-9, "{index} {coordinate}");
     }
     assert!((0..3).all(|index| mark(index, "distance") < 1e-9));
+    assert_eq!(field(&record, "result.normalization"), "none");
     let compared =
         basin.done(&["compare", OTHER, third, "--measure", "gradient-norm", "--dtype", "f64", "--json", "-q"]).json();
     let close = |a: f64, b: f64| (a - b).abs() < 1e-9 * b;
@@ -316,6 +317,7 @@ fn what_cannot_be_a_plane_is_refused() {
         (&["--towards", CHECKPOINT], &["those of the origin"]),
         (&["--towards", OTHER, "--towards", OTHER, "--towards", OTHER], &["3 checkpoints", "at most 2"]),
         (&["--towards", OTHER, "--x", "random"], &["--towards", "--x"]),
+        (&["--towards", OTHER, "--towards", OTHER, "--y", "random"], &["third direction", "leave out `--y`"]),
         (&["--normalize", "filtre"], &["filtre", "filter"]),
         (&["--biases", "dropped"], &["dropped", "ignored"]),
         (&["--batch-norm-statistics", "stored"], &["no batch norm"]),

@@ -365,7 +365,7 @@ pub(crate) enum Landscape {
         after_help = "Example: basin landscape line small.safetensors large.safetensors --points 61 --out line.jsonl"
     )]
     #[command(allow_negative_numbers = true)]
-    Line(Line),
+    Line(Box<Line>),
     /// Loss and accuracy on the plane θ + x d₁ + y d₂ through a checkpoint.
     #[command(after_help = "Examples:\n  basin landscape plane last.safetensors --points 25 --out plane.json\n  \
         basin landscape plane last.safetensors --x eigenvector:1 --y eigenvector:2 --range=-2,2 --points 31x21\n  \

@@ -130,12 +130,12 @@ pub(crate) struct Plane {
     #[arg(value_name = "CKPT", required_unless_present = "merge")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Direction of the x axis: random, eigenvector:K of the Hessian (K = 1 the largest, -1 the smallest), or a file,
-    /// FILE.safetensors or FILE.safetensors:PREFIX such as v.safetensors:top1.
-    #[arg(long, value_name = "DIRECTION", default_value = "random")]
-    pub(crate) x: DirectionArgument,
-    /// Direction of the y axis, made orthogonal to x where it is random.
-    #[arg(long, value_name = "DIRECTION", default_value = "random")]
-    pub(crate) y: DirectionArgument,
+    /// FILE.safetensors or FILE.safetensors:PREFIX such as v.safetensors:top1; random when absent.
+    #[arg(long, value_name = "DIRECTION")]
+    pub(crate) x: Option<DirectionArgument>,
+    /// Direction of the y axis; random when absent. It is made orthogonal to x where it is random.
+    #[arg(long, value_name = "DIRECTION")]
+    pub(crate) y: Option<DirectionArgument>,
     /// Another checkpoint that x leads to; given twice, the plane goes through all three.
     #[arg(long, value_name = "CKPT", conflicts_with = "x")]
     pub(crate) towards: Vec<PathBuf>,

@@ -47,7 +47,7 @@ pub(super) struct Axes {
 
 /// Where a direction comes from.
 enum Source {
-    Towards(Subject),
+    Towards(Box<Subject>),
     Named(DirectionArgument),
 }
 
@@ -146,8 +146,9 @@ fn sources(arguments: &Plane, subject: &Subject) -> Result<[Source; 2]> {
             |prefix: &str| Source::Named(DirectionArgument::File { path: path.clone(), prefix: Some(prefix.into()) });
         return Ok([under("x"), under("y")]);
     }
-    let named = |direction: &DirectionArgument| Source::Named(direction.clone());
-    let leads = |path: &Path| leading_to(path, arguments, subject).map(Source::Towards);
+    let named =
+        |direction: &Option<DirectionArgument>| Source::Named(direction.clone().unwrap_or(DirectionArgument::Random));
+    let leads = |path: &Path| leading_to(path, arguments, subject).map(|to| Source::Towards(Box::new(to)));
     Ok(match &arguments.towards[..] {
         [] => [named(&arguments.x), named(&arguments.y)],
         [b] => [leads(b)?, named(&arguments.y)],

@@ -37,6 +37,10 @@ impl Request {
             let message = format!("`--towards` names {towards} checkpoints, a plane goes through 3 with the origin");
             return Err(Error::input(message, "name at most 2"));
         }
+        if towards == 2 && arguments.y.is_some() {
+            let message = "two `--towards` make the plane, `--y` would be a third direction";
+            return Err(Error::input(message, "leave out `--y` or one `--towards`"));
+        }
         let x = range("--x-range", arguments.x_range.as_ref(), arguments.range.as_ref(), towards >= 1)?;
         let y = range("--y-range", arguments.y_range.as_ref(), arguments.range.as_ref(), towards >= 2)?;
         let grid = Grid::new(x, arguments.points.columns, y, arguments.points.rows)?;

@@ -3,7 +3,7 @@
 use basin_landscape::{Grid, Position, second_difference};
 use basin_objective::Evaluation;
 use basin_records::Surface;
-use basin_records::surface::Axis as AxisRecord;
+use basin_records::surface::{Axis as AxisRecord, Normalization};
 
 use super::axes::{Axes, Axis};
 use super::request::Request;
@@ -64,7 +64,7 @@ pub(super) fn of(
         x: axis(&axes.x, &request.grid.x, 0),
         y: axis(&axes.y, &request.grid.y, 1),
         cosine: axes.cosine,
-        normalization: request.normalization,
+        normalization: if axes.x.normalized || axes.y.normalized { request.normalization } else { Normalization::None },
         ignored: axes.ignored.clone(),
         directions: axes.file.clone(),
         batch_norm: networks.batch_norm().map(str::to_owned),
