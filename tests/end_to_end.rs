@@ -22,6 +22,8 @@ mod measures;
 mod observables;
 #[path = "end_to_end/optimizers.rs"]
 mod optimizers;
+#[path = "end_to_end/plane.rs"]
+mod plane;
 #[path = "end_to_end/schedules.rs"]
 mod schedules;
 #[path = "end_to_end/sharpness.rs"]

@@ -120,6 +120,33 @@ fn what_a_kill_tore_is_mended() {
 }
 
 #[test]
+fn a_killed_plane_goes_on_to_the_same_bytes() {
+    let basin = Basin::trained();
+    let asked = ["landscape", "plane", "run/checkpoints/last.safetensors", "--points", "41x31"];
+    basin.done(&[&asked[..], &["-q", "--out", "undisturbed.json"]].concat());
+    let resumed = [&asked[..], &["--out", "plane.json"]].concat();
+    let count = |basin: &Basin| {
+        let bytes = std::fs::read(basin.path("plane.json.unfinished")).unwrap_or_default();
+        bytes.iter().filter(|&&byte| byte == b'\n').count()
+    };
+    assert!(killed(&basin, &resumed, |basin, _| count(basin) > 5), "it ended before it was killed");
+    // A kill may tear the last line.
+    let mut torn = basin.read("plane.json.unfinished");
+    torn.extend_from_slice(br#"{"points":[{"column": 5, "ro"#);
+    basin.write("plane.json.unfinished", torn);
+    basin
+        .run(&[&resumed[..], &["--seed", "3"]].concat())
+        .assert_refused(&["points of another surface", "give another"]);
+    let ended = basin.done(&resumed);
+    assert!(ended.stderr.contains("points are known"), "{ended:?}");
+    assert!(!basin.path("plane.json.unfinished").exists());
+    for ending in ["csv", "npz"] {
+        assert!(basin.read(&format!("plane.{ending}")) == basin.read(&format!("undisturbed.{ending}")), "{ending}");
+    }
+    assert_eq!(without_time(basin.json("plane.json")), without_time(basin.json("undisturbed.json")));
+}
+
+#[test]
 fn killed_batches_are_not_measured_again() {
     let basin = Basin::trained();
     let measure = ["batch-hessian", "run/checkpoints/last.safetensors", "--samples", "64", "--batch-sizes", "4,8"];

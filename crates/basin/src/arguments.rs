@@ -2,6 +2,7 @@
 
 mod batch_hessian;
 mod optimizer;
+mod plane;
 mod spectrum;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
 pub(crate) use optimizer::OptimizerArguments;
+pub(crate) use plane::{BiasesArgument, DirectionArgument, Plane, StatisticsArgument};
 pub(crate) use spectrum::{
     EigenvalueSettings, EstimateSettings, MatrixArgument, MatrixSettings, Spectrum, TraceArgument,
 };
@@ -70,7 +72,7 @@ pub(crate) enum Command {
     )]
     #[command(allow_negative_numbers = true)]
     Compare(Compare),
-    /// Evaluate the loss along lines between minima.
+    /// Evaluate the loss along lines and on planes through minima.
     #[command(subcommand)]
     Landscape(Landscape),
     /// Draw figures and page again from the records in a directory.
@@ -363,7 +365,14 @@ pub(crate) enum Landscape {
         after_help = "Example: basin landscape line small.safetensors large.safetensors --points 61 --out line.jsonl"
     )]
     #[command(allow_negative_numbers = true)]
-    Line(Line),
+    Line(Box<Line>),
+    /// Loss and accuracy on the plane θ + x d₁ + y d₂ through a checkpoint.
+    #[command(after_help = "Examples:\n  basin landscape plane last.safetensors --points 25 --out plane.json\n  \
+        basin landscape plane last.safetensors --x eigenvector:1 --y eigenvector:2 --range=-2,2 --points 31x21\n  \
+        basin landscape plane a.safetensors --towards b.safetensors --towards c.safetensors\n\
+        The same command continues an interrupted plane that has an --out; OUT.csv and OUT.npz are written beside it.")]
+    #[command(allow_negative_numbers = true)]
+    Plane(Box<Plane>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -123,6 +123,28 @@ pub mod list {
     }
 }
 
+/// For `Vec<Vec<f64>>`.
+pub mod rows {
+    use super::{Deserialize, Deserializer, Float, Serializer};
+
+    /// Writes every element as [`super::serialize`] does.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(rows: &[Vec<f64>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(rows.iter().map(|row| row.iter().map(|&value| Float(value)).collect::<Vec<_>>()))
+    }
+
+    /// Reads what [`serialize`] writes.
+    ///
+    /// # Errors
+    /// When an element is no float.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f64>>, D::Error> {
+        let rows = Vec::<Vec<Float>>::deserialize(deserializer)?;
+        Ok(rows.into_iter().map(|row| row.into_iter().map(|float| float.0).collect()).collect())
+    }
+}
+
 /// For `BTreeMap<String, f64>`.
 pub mod map {
     use std::collections::BTreeMap;

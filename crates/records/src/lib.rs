@@ -37,6 +37,7 @@ mod record;
 pub mod sharpness;
 pub mod spectrum;
 pub mod study;
+pub mod surface;
 pub mod timestamp;
 pub mod training;
 
@@ -50,4 +51,5 @@ pub use record::{Outcome, Record, SCHEMA};
 pub use sharpness::Sharpness;
 pub use spectrum::Spectrum;
 pub use study::Study;
+pub use surface::Surface;
 pub use training::Training;

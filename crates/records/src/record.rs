@@ -8,7 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
-use crate::{BatchHessian, Comparison, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Training, file, lines};
+use crate::{
+    BatchHessian, Comparison, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Surface, Training, file, lines,
+};
 
 /// The version of the JSON, in every record's `schema`.
 pub const SCHEMA: &str = "basin/1";
@@ -36,6 +38,8 @@ pub enum Outcome {
     Sharpness(Sharpness),
     /// `line`: loss and accuracy on the line between two minima.
     Line(Line),
+    /// `surface`: loss and accuracy on a plane of parameters.
+    Surface(Box<Surface>),
     /// `training`: the history of one run.
     Training(Training),
     /// `comparison`: minima side by side.
@@ -138,6 +142,7 @@ impl Outcome {
             Self::BatchHessian(_) => "batch_hessian",
             Self::Sharpness(_) => "sharpness",
             Self::Line(_) => "line",
+            Self::Surface(_) => "surface",
             Self::Training(_) => "training",
             Self::Comparison(_) => "comparison",
             Self::Study(_) => "study",
@@ -152,6 +157,7 @@ impl Outcome {
             "batch_hessian" => serde_json::from_value(result).map(Self::BatchHessian),
             "sharpness" => serde_json::from_value(result).map(Self::Sharpness),
             "line" => serde_json::from_value(result).map(Self::Line),
+            "surface" => serde_json::from_value(result).map(Self::Surface),
             "training" => serde_json::from_value(result).map(Self::Training),
             "comparison" => serde_json::from_value(result).map(Self::Comparison),
             "study" => serde_json::from_value(result).map(Self::Study),
@@ -177,6 +183,7 @@ impl Serialize for Record {
             Outcome::BatchHessian(result) => document(self, result, serializer),
             Outcome::Sharpness(result) => document(self, result, serializer),
             Outcome::Line(result) => document(self, result, serializer),
+            Outcome::Surface(result) => document(self, result, serializer),
             Outcome::Training(result) => document(self, result, serializer),
             Outcome::Comparison(result) => document(self, result, serializer),
             Outcome::Study(result) => document(self, result, serializer),

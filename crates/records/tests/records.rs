@@ -16,7 +16,7 @@ use basin_records::study::{Run, Setting, Variant};
 use basin_records::training::{Epoch, Settings};
 use basin_records::{
     BatchHessian, Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance, Record,
-    Sharpness, Spectrum, Study, Training, lines,
+    Sharpness, Spectrum, Study, Surface, Training, lines, surface,
 };
 use tempfile::tempdir;
 
@@ -105,6 +105,34 @@ fn line() -> Outcome {
         test_loss: vec![],
         test_accuracy: vec![],
     })
+}
+
+fn surface() -> Outcome {
+    let axis = |name: &str, coordinates: Vec<f64>| surface::Axis {
+        name: name.into(),
+        coordinates,
+        norm: 2.5,
+        normalized: true,
+        curvature: 0.125,
+        curvature_difference: None,
+        eigenvalue: None,
+    };
+    Outcome::Surface(Box::new(Surface {
+        x: axis("random", vec![-1.0, 0.0, 1.0]),
+        y: surface::Axis { curvature_difference: Some(0.25), ..axis("random", vec![0.0, 0.5]) },
+        cosine: -0.01,
+        normalization: surface::Normalization::Filter,
+        ignored: vec!["fc1.bias".into()],
+        directions: None,
+        batch_norm: None,
+        train_loss: vec![vec![1.0, f64::NAN, 3.0], vec![]],
+        train_accuracy: vec![],
+        test_loss: vec![],
+        test_accuracy: vec![],
+        marks: vec![surface::Mark { name: "a".into(), x: 0.0, y: 0.0, distance: 0.0 }],
+        not_finite: 1,
+        shard: Some("1/2".into()),
+    }))
 }
 
 fn training() -> Outcome {
@@ -255,7 +283,7 @@ fn study() -> Outcome {
 }
 
 fn unknown() -> Outcome {
-    Outcome::Other { kind: "surface".into(), result: serde_json::json!({"loss": [[1.0, "NaN"]]}) }
+    Outcome::Other { kind: "trajectory".into(), result: serde_json::json!({"loss": [[1.0, "NaN"]]}) }
 }
 
 /// The JSON is a contract with scripts: change it only together with the schema version.
@@ -291,6 +319,10 @@ fn the_json_of_every_kind_is_as_promised() {
             r#"{"schema":"basin/1","kind":"training","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"settings":{"model":"f1","optimizer":"sgd","learning_rate":0.1,"batch_size":16,"epochs":1,"seed":0,"momentum":0.9},"epochs":[{"epoch":1,"step":90,"train_loss":"Infinity","test_loss":"NaN","test_accuracy":0.1,"learning_rate":0.1,"batch_size":16,"observed":{"gradient_norm":"NaN"}}],"reason":"diverged"}}"#,
         ),
         (
+            Record::new(bare(), surface()),
+            r#"{"schema":"basin/1","kind":"surface","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"x":{"name":"random","coordinates":[-1.0,0.0,1.0],"norm":2.5,"normalized":true,"curvature":0.125},"y":{"name":"random","coordinates":[0.0,0.5],"norm":2.5,"normalized":true,"curvature":0.125,"curvature_difference":0.25},"cosine":-0.01,"normalization":"filter","ignored":["fc1.bias"],"train_loss":[[1.0,"NaN",3.0],[]],"marks":[{"name":"a","x":0.0,"y":0.0,"distance":0.0}],"not_finite":1,"shard":"1/2"}}"#,
+        ),
+        (
             Record::new(bare(), comparison()),
             r#"{"schema":"basin/1","kind":"comparison","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"columns":[{"name":"loss","scale":"scale-invariant"}],"rows":[{"file":"a.safetensors","batch_size":null,"seed":null,"loss":"NaN","test_loss":null,"train_accuracy":null,"test_accuracy":null,"generalization_gap":null,"keskar":[],"lambda_max":null,"lambda_min":null,"parameter_norm":null,"distance":null}]}}"#,
         ),
@@ -300,7 +332,7 @@ fn the_json_of_every_kind_is_as_promised() {
         ),
         (
             Record::new(bare(), unknown()),
-            r#"{"schema":"basin/1","kind":"surface","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"loss":[[1.0,"NaN"]]}}"#,
+            r#"{"schema":"basin/1","kind":"trajectory","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"loss":[[1.0,"NaN"]]}}"#,
         ),
     ];
     for (record, json) in golden {

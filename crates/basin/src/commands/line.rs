@@ -34,8 +34,8 @@ pub(crate) fn run(arguments: &Line) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
-/// How batch norm's statistics are had along a line.
-const STATISTICS: &str = "recomputed at each point on the training samples, in batches of 256";
+/// How batch norm's statistics are had along a line, and on a plane unless asked otherwise.
+pub(super) const STATISTICS: &str = "recomputed at each point on the training samples, in batches of 256";
 
 /// More is a slip of the hand, and would not fit into memory.
 const MOST_POINTS: usize = 1_000_000;

@@ -6,6 +6,7 @@ mod inspect;
 mod keskar;
 mod line;
 mod optimizer;
+mod plane;
 mod report;
 mod sharpness;
 mod spectrum;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
         Command::BatchHessian(batch) => analyse(&batch.common, || batch_hessian::run(batch)),
         Command::Compare(compare) => analyse(&compare.common, || compare::run(compare)),
         Command::Landscape(Landscape::Line(line)) => analyse(&line.common, || line::run(line)),
+        Command::Landscape(Landscape::Plane(plane)) => analyse(&plane.common, || plane::run(plane)),
         Command::Report(report) => report::run(report),
         Command::Inspect(inspect) => inspect::run(inspect),
     }

@@ -282,6 +282,37 @@ impl<'m> Network<'m> {
         Ok(program.buffers().join(recomputed.collect::<Result<_>>()?, self.dtype, &self.device)?)
     }
 
+    /// Loss and accuracy at θ with other constants than the network's, such as the statistics of batch norm that were
+    /// [recomputed](Self::recomputed_statistics) there.
+    ///
+    /// # Errors
+    /// When θ or the constants do not have the model's length, or the device fails.
+    pub fn evaluate_with(&self, theta: &Tensor, buffers: &Tensor) -> Result<Evaluation> {
+        let point = self.program.at(theta, &placed(buffers, self.dtype, &self.device)?)?;
+        let evaluate = |batch: &Batch| {
+            let output = self.program.evaluate(&point, &[&batch.inputs])?;
+            let total = vector::sum(&self.loss.losses(&output, &batch.targets)?)?;
+            let correct = match self.accuracy {
+                Accuracy::LargestOutput => Some(self.correct(&output, &batch.targets)?),
+                Accuracy::None => None,
+            };
+            Ok((total, correct))
+        };
+        let (mut total, mut correct) = (Sum::default(), Sum::default());
+        self.in_waves(&self.batches, evaluate, |(loss, right)| {
+            total.add(loss)?;
+            Ok(right.map_or(Ok(()), |right| correct.add(right))?)
+        })?;
+        let total = number(total)?;
+        let accuracy = match self.accuracy {
+            // The largest of outputs that are NaN would be the first class.
+            Accuracy::LargestOutput if total.is_nan() => Some(f64::NAN),
+            Accuracy::LargestOutput => Some(number(correct)? / self.weight),
+            Accuracy::None => None,
+        };
+        Ok(Evaluation { loss: total / self.weight, accuracy })
+    }
+
     fn division(&self, asked: Option<usize>) -> Result<Division> {
         let coupled = !self.program.batch_statistics().is_empty();
         match asked {
@@ -520,29 +551,7 @@ impl Objective for Network<'_> {
     }
 
     fn evaluate(&self, theta: &Tensor) -> Result<Evaluation> {
-        let point = self.at(theta)?;
-        let evaluate = |batch: &Batch| {
-            let output = self.program.evaluate(&point, &[&batch.inputs])?;
-            let total = vector::sum(&self.loss.losses(&output, &batch.targets)?)?;
-            let correct = match self.accuracy {
-                Accuracy::LargestOutput => Some(self.correct(&output, &batch.targets)?),
-                Accuracy::None => None,
-            };
-            Ok((total, correct))
-        };
-        let (mut total, mut correct) = (Sum::default(), Sum::default());
-        self.in_waves(&self.batches, evaluate, |(loss, right)| {
-            total.add(loss)?;
-            Ok(right.map_or(Ok(()), |right| correct.add(right))?)
-        })?;
-        let total = number(total)?;
-        let accuracy = match self.accuracy {
-            // The largest of outputs that are NaN would be the first class.
-            Accuracy::LargestOutput if total.is_nan() => Some(f64::NAN),
-            Accuracy::LargestOutput => Some(number(correct)? / self.weight),
-            Accuracy::None => None,
-        };
-        Ok(Evaluation { loss: total / self.weight, accuracy })
+        self.evaluate_with(theta, &self.buffers)
     }
 
     fn gradient(&self, theta: &Tensor) -> Result<(f64, Tensor)> {

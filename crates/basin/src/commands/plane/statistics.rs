@@ -1,0 +1,67 @@
+//! The networks of a plane, with the statistics of batch norm as they belong to each of its points.
+
+use basin_objective::data::Dataset;
+use basin_objective::models::BatchNorm;
+use basin_objective::{Error, Evaluation, Network, Objective as _, Result};
+use candle_core::Tensor;
+
+use crate::arguments::StatisticsArgument;
+use crate::subject::Subject;
+
+/// One checkpoint's model on the training split, and on the test split where there is one.
+pub(super) struct Networks<'a> {
+    pub(super) train: Network<'a>,
+    test: Option<Network<'a>>,
+    /// Where the model has batch norm: how its statistics are had.
+    statistics: Option<StatisticsArgument>,
+}
+
+/// What is found at a point.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Point {
+    pub(super) train: Evaluation,
+    pub(super) test: Option<Evaluation>,
+}
+
+impl<'a> Networks<'a> {
+    /// The networks at a checkpoint. Where statistics are recomputed, derivatives are taken with those of the checkpoint's
+    /// own weights.
+    pub(super) fn new(subject: &'a Subject, test: Option<&Dataset>, asked: Option<StatisticsArgument>) -> Result<Self> {
+        let has_batch_norm = !subject.model.program(BatchNorm::Batch).batch_statistics().is_empty();
+        if let (Some(_), false) = (asked, has_batch_norm) {
+            let message = format!("`--batch-norm-statistics`: a {} has no batch norm", subject.model.name());
+            return Err(Error::input(message, "leave the option out"));
+        }
+        let statistics = has_batch_norm.then_some(asked.unwrap_or(StatisticsArgument::Recomputed));
+        let mut train = subject.network()?;
+        if statistics == Some(StatisticsArgument::Recomputed) {
+            train.set_buffers(&train.recomputed_statistics(&subject.theta)?)?;
+        }
+        let test = test.map(|test| subject.network_on(test)).transpose()?;
+        Ok(Self { train, test, statistics })
+    }
+
+    /// How batch norm's statistics are had, in a record.
+    pub(super) fn batch_norm(&self) -> Option<&'static str> {
+        self.statistics.map(|statistics| match statistics {
+            StatisticsArgument::Stored => "stored in the checkpoint",
+            StatisticsArgument::Recomputed => super::super::line::STATISTICS,
+        })
+    }
+
+    /// Whether statistics are computed anew at each point.
+    pub(super) fn recompute(&self) -> bool {
+        self.statistics == Some(StatisticsArgument::Recomputed)
+    }
+
+    /// Loss and accuracy on both splits at θ.
+    pub(super) fn evaluate(&self, theta: &Tensor) -> Result<Point> {
+        if !self.recompute() {
+            let test = self.test.as_ref().map(|test| test.evaluate(theta)).transpose()?;
+            return Ok(Point { train: self.train.evaluate(theta)?, test });
+        }
+        let buffers = self.train.recomputed_statistics(theta)?;
+        let test = self.test.as_ref().map(|test| test.evaluate_with(theta, &buffers)).transpose()?;
+        Ok(Point { train: self.train.evaluate_with(theta, &buffers)?, test })
+    }
+}

@@ -1,0 +1,21 @@
+//! Planes of parameters and the loss on them: which directions span a plane, how they are scaled, and what is found there.
+//!
+//! A [`Direction`] is drawn, found, read or leads to another checkpoint, and is [normalised](normalized) so that pictures of
+//! networks with other weights compare. Two of them and a [`Grid`] make a [`Plane`], which is evaluated by forward passes
+//! alone; [`curvatures`] says by exact products what the [`second_difference`] of the surface should be.
+//!
+//! Directions are vectors of length P in f64 on the CPU, whatever an objective computes in.
+
+mod curvature;
+mod direction;
+mod eigenvectors;
+mod grid;
+mod normalization;
+mod plane;
+
+pub use curvature::{curvatures, second_difference};
+pub use direction::Direction;
+pub use eigenvectors::{Eigenvectors, Rank, eigenvectors};
+pub use grid::{Grid, MOST_POINTS, Position};
+pub use normalization::{ignored, normalized, without_ignored};
+pub use plane::{Plane, Projection, project};
