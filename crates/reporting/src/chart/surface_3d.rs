@@ -201,13 +201,14 @@ impl Canvas {
         let line = |drawing: &mut Drawing, places: &[Place]| {
             drawing.path(places.iter().map(|&place| self.point(place)).collect(), GRID, 2);
         };
-        for at in labelled(x).map(|(at, _)| at) {
+        let lines = |side: &Side<'_>| labelled(side).map(|(at, _)| at).chain([-1.0, 1.0]);
+        for at in lines(x) {
             line(drawing, &[[at, near_y, -HEIGHT], [at, -near_y, -HEIGHT], [at, -near_y, HEIGHT]]);
         }
-        for at in labelled(y).map(|(at, _)| at) {
+        for at in lines(y) {
             line(drawing, &[[near_x, at, -HEIGHT], [-near_x, at, -HEIGHT], [-near_x, at, HEIGHT]]);
         }
-        for at in labelled(z).map(|(at, _)| HEIGHT * at) {
+        for at in lines(z).map(|at| HEIGHT * at) {
             line(drawing, &[[near_x, -near_y, at], [-near_x, -near_y, at], [-near_x, near_y, at]]);
         }
         // Of the two upright edges beside the surface the left one.
@@ -301,7 +302,7 @@ const CORNERS: [Place; 8] = [
 ];
 
 /// Ticks from −1 to 1 with their labels.
-fn labelled(side: &Side<'_>) -> impl Iterator<Item = (f64, String)> {
+fn labelled(side: &Side<'_>) -> impl Iterator<Item = (f64, String)> + use<> {
     let scale = side.scale;
     let place = move |tick: super::scale::Tick| {
         let position = scale.position(tick.value).filter(|position| (0.0..=1.0).contains(position))?;

@@ -156,8 +156,10 @@ mod tests {
         // On the line between the wells the highest point is the saddle; from a fine scan of it.
         let on_the_line = |x: f64| -(-(x + 2.0f64).powi(2)).exp() - depth * (-(x - 2.0f64).powi(2)).exp();
         let highest = (-1000..=1000).map(|step| on_the_line(1e-3 * f64::from(step))).fold(f64::MIN, f64::max);
-        assert!((saddle.value - highest).abs() < 1e-4, "{} {highest}", saddle.value);
-        assert!((shallow.persistence() - (highest - on_the_line(2.0))).abs() < 1e-4);
+        // The second derivative there is below 14 e⁻⁴ (1 + depth) < 0.5; a point lies within half a step of 0.05.
+        let off = 0.5 * 0.025f64.powi(2) / 2.0;
+        assert!((saddle.value - highest).abs() < off, "{} {highest}", saddle.value);
+        assert!((shallow.persistence() - (highest - on_the_line(2.0))).abs() < off);
         assert!(deep.persistence().is_infinite());
     }
 
@@ -166,10 +168,10 @@ mod tests {
         let rosenbrock = |x: f64, y: f64| (1.0 - x).powi(2) + 100.0 * (y - x * x).powi(2);
         let tree = MergeTree::of(&sampled(axis(-1.5, 1.5, 601), axis(-0.5, 2.0, 501), rosenbrock));
         assert!(tree.minima[0].value < 1e-12 && tree.minima[0].saddle.is_none());
-        // The valley's floor lies between the points; what the steps make of it is small.
+        // Along the floor y = x² there is a point within half a step, in x or in y, of every place; with a slope below 3 it
+        // lies at most 3/2 steps above or below the floor, and no pit between such points is deeper than that lifts them.
         let h: f64 = 0.005;
-        // Next to the floor a point is off by up to h/2 in y, which 100 (h/2)² lifts.
-        assert!(tree.minima[1..].iter().all(|minimum| minimum.persistence() < 100.0 * (h / 2.0).powi(2)));
+        assert!(tree.minima[1..].iter().all(|minimum| minimum.persistence() < 100.0 * (1.5 * h).powi(2)));
         let plane = MergeTree::of(&sampled(axis(0.0, 1.0, 30), axis(0.0, 1.0, 20), |x, y| x - 2.0 * y));
         assert_eq!(plane.minima.len(), 1);
         assert_eq!((plane.minima[0].at, plane.minima[0].saddle), ((0, 19), None));
