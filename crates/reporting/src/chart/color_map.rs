@@ -8,6 +8,7 @@
 //!   red or green cones.
 
 use super::drawing::Color;
+use super::scale::Scale;
 
 /// Which colours stand for the values from the lowest to the highest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,13 @@ pub(crate) enum ColorMap {
     Sequential,
     /// From blue over near white to orange-brown, for values to both sides of a middle.
     Diverging,
+}
+
+/// Which colours the values have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Colors {
+    pub(crate) map: ColorMap,
+    pub(crate) scale: Scale,
 }
 
 impl ColorMap {

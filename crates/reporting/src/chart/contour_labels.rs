@@ -22,7 +22,7 @@ const STRAIGHT: f64 = 0.9;
 const PLACES: usize = 40;
 /// Lines that carry the same words, at the most.
 const REPEATS: usize = 2;
-const LINE_WIDTH: u32 = 3;
+const LINE_WIDTH: u32 = 2;
 /// Corners nearer to a straight line, in pixels, are left out: painted on whole pixels, short segments look crooked.
 const CROOKED: f64 = 0.4;
 
@@ -35,8 +35,8 @@ pub(crate) fn draw(drawing: &mut Drawing, inside: Region, lines: &[Labelled], co
         }
     }
     for (line, place) in lines.iter().zip(&places) {
-        if let Some(Region { left, top, right, bottom }) = place {
-            drawing.text(&line.words, ((left + right) / 2.0, (top + bottom) / 2.0), Align::Center, INK);
+        if let Some(place) = place {
+            drawing.text(&line.words, place.middle(), Align::Center, INK);
         }
     }
 }
@@ -51,8 +51,8 @@ fn places(inside: Region, lines: &[Labelled]) -> Vec<Option<Region>> {
         let same = |other: &usize| places[*other].is_some() && lines[*other].words == lines[at].words;
         if (0..lines.len()).filter(same).count() < REPEATS {
             let free = |place: &Region| {
-                within(place, &inside)
-                    && places.iter().flatten().all(|taken| !overlap(taken, place))
+                inside.contains(place)
+                    && places.iter().flatten().all(|taken| !taken.overlaps(place))
                     && lines
                         .iter()
                         .enumerate()
@@ -66,7 +66,7 @@ fn places(inside: Region, lines: &[Labelled]) -> Vec<Option<Region>> {
 
 /// Places along a line, the straightest first.
 fn candidates(line: &Labelled, length: f64) -> Vec<Region> {
-    let (half_width, half_height) = (font::width(&line.words) / 2.0 + PADDING, TEXT / 2.0);
+    let half_width = font::width(&line.words) / 2.0 + PADDING;
     if length < LENGTHS * 2.0 * half_width {
         return Vec::new();
     }
@@ -74,12 +74,10 @@ fn candidates(line: &Labelled, length: f64) -> Vec<Region> {
     let stops: Vec<f64> = (0..PLACES).map(along).flat_map(|at| [at - half_width, at, at + half_width]).collect();
     let mut found: Vec<(f64, Region)> = Vec::new();
     for place in points_at(&line.points, &stops).chunks_exact(3) {
-        let [from, (x, y), to] = [place[0], place[1], place[2]];
+        let [from, middle, to] = [place[0], place[1], place[2]];
         let straightness = distance(from, to) / (2.0 * half_width);
-        let region =
-            Region { left: x - half_width, top: y - half_height, right: x + half_width, bottom: y + half_height };
         if straightness >= STRAIGHT {
-            found.push((straightness, region));
+            found.push((straightness, Region::around(middle, 2.0 * half_width, TEXT)));
         }
     }
     // To the hundredth: on lines straight enough for any eye the first place is as good as another.
@@ -121,7 +119,7 @@ fn without(points: &[Point], place: Option<&Region>) -> Vec<Vec<Point>> {
             run.push(to);
         }
     }
-    runs.retain(|run| length(run) > 0.0 && !within(&hull(run), place));
+    runs.retain(|run| length(run) > 0.0 && !place.contains(&hull(run)));
     runs
 }
 
@@ -189,14 +187,6 @@ fn inside_part(from: Point, to: Point, place: &Region) -> Option<(f64, f64)> {
     (enters < leaves).then_some((enters, leaves))
 }
 
-fn within(place: &Region, region: &Region) -> bool {
-    place.left >= region.left && place.right <= region.right && place.top >= region.top && place.bottom <= region.bottom
-}
-
-fn overlap(one: &Region, other: &Region) -> bool {
-    one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom
-}
-
 fn distance(from: Point, to: Point) -> f64 {
     (to.0 - from.0).hypot(to.1 - from.1)
 }
@@ -207,7 +197,7 @@ fn length(points: &[Point]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{INK, Labelled, Region, draw, length, overlap, passages, places, simplified, within, without};
+    use super::{INK, Labelled, Region, draw, length, passages, places, simplified, without};
     use crate::chart::drawing::{Drawing, Shape};
 
     const INSIDE: Region = Region { left: 0.0, top: 0.0, right: 800.0, bottom: 600.0 };
@@ -224,10 +214,10 @@ mod tests {
         let found = places(INSIDE, &lines);
         assert!(found.iter().flatten().count() >= 4);
         for (at, place) in found.iter().enumerate().filter_map(|(at, place)| Some((at, place.as_ref()?))) {
-            assert!(within(place, &INSIDE));
+            assert!(INSIDE.contains(place));
             for (other, line) in lines.iter().enumerate().filter(|(other, _)| *other != at) {
                 assert_eq!(passages(&line.points, place), 0, "{at} on {other}");
-                assert!(found[other].is_none_or(|taken| !overlap(&taken, place)), "{at} over {other}");
+                assert!(found[other].is_none_or(|taken| !taken.overlaps(place)), "{at} over {other}");
             }
         }
     }

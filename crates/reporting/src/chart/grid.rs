@@ -61,8 +61,8 @@ impl Grid {
 
     /// The value in column `i` and row `j`; none where it is missing or the grid has no such point.
     pub fn value(&self, i: usize, j: usize) -> Option<f64> {
-        let value = if i < self.x.len() { *self.values.get(self.index(i, j))? } else { return None };
-        value.is_finite().then_some(value)
+        let inside = i < self.x.len() && j < self.y.len();
+        inside.then(|| self.values[self.index(i, j)]).filter(|value| value.is_finite())
     }
 
     /// How many points have no finite value.

@@ -26,7 +26,7 @@ const MARGIN: f64 = 0.04;
 /// Past this the ratio of two values could overflow; no loss or eigenvalue lies there.
 const EXTREME: f64 = 1e140;
 /// Ratio of largest to smallest value past which equal steps would hide the small values.
-const TWO_DECADES: f64 = 100.0;
+pub(crate) const TWO_DECADES: f64 = 100.0;
 
 impl Scale {
     /// Equal steps over all finite values.

@@ -4,7 +4,7 @@
 //! e = (cos θ cos φ, cos θ sin φ, sin θ); a point p is drawn at (p·r, p·u) with r = (−sin φ, cos φ, 0) and u = e × r.
 
 use super::axes::Region;
-use super::color_map::ColorMap;
+use super::color_map::Colors;
 use super::drawing::{Align, Drawing, Point, TEXT};
 use super::font;
 use super::grid::{Cell, Grid};
@@ -87,17 +87,17 @@ pub(crate) fn draw(
     grid: &Grid,
     view: View,
     sides: [Side<'_>; 3],
-    map: ColorMap,
+    colors: &Colors,
 ) {
     let canvas = Canvas::fitting(Projection::of(view), region, &sides);
     canvas.draw_box(drawing, &sides);
     let quads = back_to_front(grid.cell_counts(), canvas.projection.eye);
-    for quad in quads.into_iter().filter_map(|cell| Quad::of(grid, cell, &sides)) {
+    for quad in quads.into_iter().filter_map(|cell| Quad::of(grid, cell, &sides, &colors.scale)) {
         let brightness = canvas.projection.brightness(quad.normal());
         let outline: Vec<Point> = quad.corners.iter().map(|&corner| canvas.point(corner)).collect();
         let closed = outline.iter().chain(outline.first()).copied().collect();
-        drawing.polygon(outline, map.lit(quad.height, brightness));
-        drawing.path(closed, map.lit(quad.height, MESH * brightness), 1);
+        drawing.polygon(outline, colors.map.lit(quad.color, brightness));
+        drawing.path(closed, colors.map.lit(quad.color, MESH * brightness), 1);
     }
 }
 
@@ -114,23 +114,23 @@ fn back_to_front((columns, rows): (usize, usize), eye: Place) -> Vec<Cell> {
 /// A cell of the surface.
 struct Quad {
     corners: [Place; 4],
-    /// The mean height of its corners, from 0 to 1.
-    height: f64,
+    /// The mean place of its corners among the colours, from 0 to 1.
+    color: f64,
 }
 
 impl Quad {
-    fn of(grid: &Grid, (i, j): Cell, [x, y, z]: &[Side<'_>; 3]) -> Option<Self> {
+    fn of(grid: &Grid, (i, j): Cell, [x, y, z]: &[Side<'_>; 3], colors: &Scale) -> Option<Self> {
         let values = grid.corners((i, j))?;
         let mut corners = [[0.0; 3]; 4];
-        let mut height = 0.0;
+        let mut color = 0.0;
         for (corner, ((i, j), value)) in
             corners.iter_mut().zip([(i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)].into_iter().zip(values))
         {
             let position = z.scale.held_position(value)?;
             *corner = in_box([x.scale.position(grid.x()[i])?, y.scale.position(grid.y()[j])?, position]);
-            height += position / 4.0;
+            color += colors.held_position(value)? / 4.0;
         }
-        Some(Self { corners, height })
+        Some(Self { corners, color })
     }
 
     /// Upwards, of length 1: of a quad that is not flat, of its diagonals.
@@ -243,14 +243,9 @@ impl Canvas {
             let size = (font::width(&label), TEXT);
             let distance = GAP + reach(away, size);
             let (x, y) = (tip.0 + distance * away.0, tip.1 + distance * away.1);
-            let place = Region {
-                left: x - size.0 / 2.0,
-                top: y - size.1 / 2.0,
-                right: x + size.0 / 2.0,
-                bottom: y + size.1 / 2.0,
-            };
+            let place = Region::around((x, y), size.0, size.1);
             // A label that would run into another is left out; its tick stays.
-            if taken.iter().all(|other| !overlap(other, &place)) {
+            if taken.iter().all(|other| !other.overlaps(&place)) {
                 taken.push(place);
                 drawing.text(label, (x, y), Align::Center, INK);
             }
@@ -318,10 +313,6 @@ fn widest_label(side: &Side<'_>) -> f64 {
 /// How far a rectangle reaches from its middle in a direction.
 fn reach((x, y): (f64, f64), (width, height): (f64, f64)) -> f64 {
     (x.abs() * width + y.abs() * height) / 2.0
-}
-
-fn overlap(one: &Region, other: &Region) -> bool {
-    one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom
 }
 
 fn dot(one: Place, other: Place) -> f64 {
@@ -397,7 +388,8 @@ mod tests {
         let side = |low, high| Side { name: "", scale: Scale::between(low, high) };
         let linear = [side(0.0, 4.0), side(-1.0, 1.0), side(0.01, 100.0)];
         let logarithmic = [linear[0], linear[1], Side { name: "", scale: Scale::between_in_ratios(0.01, 100.0) }];
-        let corners = |sides: &[Side<'_>; 3], cell: Cell| Quad::of(&grid, cell, sides).map(|quad| quad.corners);
+        let corners =
+            |sides: &[Side<'_>; 3], cell: Cell| Quad::of(&grid, cell, sides, &sides[2].scale).map(|quad| quad.corners);
         let found = corners(&logarithmic, (0, 0)).expect("a cell");
         let expected = [[-1.0, -1.0, -HEIGHT], [-0.5, -1.0, 0.0], [-0.5, 1.0, HEIGHT], [-1.0, 1.0, -HEIGHT / 2.0]];
         for (one, other) in found.iter().flatten().zip(expected.iter().flatten()) {

@@ -3,6 +3,7 @@
 use super::{Landscape, Picture};
 use crate::chart::axes::{Axes, Axis, Region};
 use crate::chart::color_bar::ColorBar;
+use crate::chart::color_map::Colors;
 use crate::chart::contour::{self, Polyline};
 use crate::chart::contour_labels::{self, Labelled};
 use crate::chart::drawing::{Color, Drawing, Point};
@@ -48,7 +49,7 @@ pub(super) fn filled_contours(landscape: &Landscape) -> Picture {
 
 pub(super) fn heat_map(landscape: &Landscape) -> Picture {
     let grid = &landscape.grid;
-    let (map, scale) = (landscape.color_map(), landscape.color_scale());
+    let Colors { map, scale } = landscape.colors();
     let bar = ColorBar::continuous(&landscape.value, &scale, |position| map.color(position));
     let [columns, rows] = [grid.x(), grid.y()].map(midpoints);
     let ends = [&columns, &rows].map(|edges| [edges[0], edges[edges.len() - 1]]);
@@ -69,7 +70,7 @@ pub(super) fn heat_map(landscape: &Landscape) -> Picture {
 
 /// One colour below the lowest level and one above each.
 fn band_colors(landscape: &Landscape, levels: &[Level]) -> Vec<Color> {
-    let (map, scale) = (landscape.color_map(), landscape.color_scale());
+    let Colors { map, scale } = landscape.colors();
     let ends = landscape.range().unwrap_or((0.0, 0.0));
     let edges: Vec<f64> =
         std::iter::once(ends.0).chain(levels.iter().map(|level| level.value)).chain([ends.1]).collect();
@@ -251,9 +252,9 @@ mod tests {
     #[test]
     fn values_of_both_signs_have_zero_in_the_middle_of_their_colours() {
         let uneven = landscape(5, 5, |x, _| if x < 0.0 { 0.1 * x } else { x });
-        let position = uneven.color_scale().position(0.0);
+        let position = uneven.colors().scale.position(0.0);
         assert_eq!(position, Some(0.5));
-        assert_eq!(landscape(5, 5, |x, _| x + 2.0).color_scale().position(1.0), Some(0.0));
+        assert_eq!(landscape(5, 5, |x, _| x + 2.0).colors().scale.position(1.0), Some(0.0));
     }
 
     #[test]

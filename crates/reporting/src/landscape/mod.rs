@@ -8,15 +8,15 @@ use std::path::Path;
 
 mod map;
 
-use crate::chart::color_map::ColorMap;
+use crate::chart::color_map::{ColorMap, Colors};
 use crate::chart::drawing::Drawing;
 pub use crate::chart::grid::Grid;
 pub use crate::chart::levels::Spacing;
 use crate::chart::levels::{self, Level};
-use crate::chart::scale::Scale;
+use crate::chart::scale::{Scale, TWO_DECADES};
 pub use crate::chart::surface_3d::View;
 use crate::chart::surface_3d::{self, Side};
-use crate::chart::{legend, paint};
+use crate::chart::{legend, missing, paint};
 use crate::error::{Error, Result};
 
 /// A function on a grid with the names of its axes.
@@ -59,7 +59,7 @@ impl Spacing {
     /// Logarithmic where all values are positive and span more than two decades, else linear.
     pub fn fitting(grid: &Grid) -> Self {
         let (low, high) = ends(grid.known()).unwrap_or((0.0, 0.0));
-        if low > 0.0 && high / low > 100.0 { Self::Logarithmic } else { Self::Linear }
+        if low > 0.0 && high / low > TWO_DECADES { Self::Logarithmic } else { Self::Linear }
     }
 }
 
@@ -92,7 +92,7 @@ impl Landscape {
             across(&self.y, self.grid.y()),
             Side { name: &self.value, scale: self.scale() },
         ];
-        surface_3d::draw(&mut drawing, region, &self.grid, view, sides, self.color_map());
+        surface_3d::draw(&mut drawing, region, &self.grid, view, sides, &self.colors());
         Picture { drawing }
     }
 
@@ -118,27 +118,19 @@ impl Landscape {
         }
     }
 
-    /// Diverging colours for values of both signs, with their middle at zero.
-    fn color_map(&self) -> ColorMap {
+    /// Of values of both signs diverging colours with their middle at zero, as far to the one side as to the other.
+    fn colors(&self) -> Colors {
         match self.range() {
-            Some((low, high)) if low < 0.0 && high > 0.0 => ColorMap::Diverging,
-            _ => ColorMap::Sequential,
-        }
-    }
-
-    /// A colour scale as [`Landscape::scale`], as far to the one side of zero as to the other where zero is the middle.
-    fn color_scale(&self) -> Scale {
-        match (self.color_map(), self.range()) {
-            (ColorMap::Diverging, Some((low, high))) => {
+            Some((low, high)) if low < 0.0 && high > 0.0 => {
                 let reach = f64::max(-low, high);
-                Scale::between(-reach, reach)
+                Colors { map: ColorMap::Diverging, scale: Scale::between(-reach, reach) }
             }
-            _ => self.scale(),
+            _ => Colors { map: ColorMap::Sequential, scale: self.scale() },
         }
     }
 
     fn missing_key(&self) -> Vec<legend::Key> {
-        crate::chart::missing::key(self.grid.missing(), self.grid.points()).into_iter().collect()
+        missing::key(self.grid.missing(), self.grid.points()).into_iter().collect()
     }
 }
 
@@ -154,12 +146,23 @@ impl Picture {
     /// Writes the picture as a PNG file; the path ends in `.png`.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the path has another ending, or the file cannot be written.
     pub fn write_png(&self, path: &Path) -> Result<()> {
-        paint::png(&self.drawing, path).map_err(|reason| Error::figure(&path.display().to_string(), reason))
+        // Plotters would choose another format by another ending.
+        if path.extension().is_none_or(|ending| ending != "png") {
+            return Err(Error::input(
+                format!("{} does not end in .png", path.display()),
+                "give the picture such a name",
+            ));
+        }
+        paint::png(&self.drawing, path).map_err(|reason| {
+            let message = format!("failed to write {}: {reason}", path.display());
+            Error::input(message, "check that its directory exists and may be written to")
+        })
     }
 }
 
+/// The least and the greatest.
 fn ends(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.fold(None, |ends, value| match ends {
         None => Some((value, value)),
