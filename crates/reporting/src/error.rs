@@ -28,6 +28,14 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// What was to be drawn is no picture.
+    #[error("{message}")]
+    Input {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// A figure could not be put into pixels, or its numbers not into CSV.
     #[error("failed to draw `{figure}`: {reason}")]
     Figure {
@@ -55,10 +63,15 @@ impl Error {
                  write them with `--out`"
                     .into()
             }
+            Self::Input { hint, .. } => hint.clone(),
             Self::Figure { .. } | Self::Page(_) => {
                 "this is a defect of basin; please report it with the records".into()
             }
         }
+    }
+
+    pub(crate) fn input(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Input { message: message.into(), hint: hint.into() }
     }
 
     pub(crate) fn figure(figure: &str, reason: impl fmt::Display) -> Self {

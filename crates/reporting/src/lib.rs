@@ -16,6 +16,7 @@ mod figure;
 mod figures;
 mod findings;
 mod groups;
+pub mod landscape;
 mod leftovers;
 mod minima;
 mod number;
@@ -23,6 +24,7 @@ mod observables;
 mod page;
 mod statistics;
 mod tables;
+pub mod topology;
 mod variants;
 
 use std::fs;

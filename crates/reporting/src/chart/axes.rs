@@ -24,6 +24,26 @@ pub(crate) struct Region {
     pub(crate) bottom: f64,
 }
 
+impl Region {
+    /// A rectangle of this width and height around its middle.
+    pub(crate) fn around((x, y): Point, width: f64, height: f64) -> Self {
+        Self { left: x - width / 2.0, top: y - height / 2.0, right: x + width / 2.0, bottom: y + height / 2.0 }
+    }
+
+    pub(crate) fn middle(&self) -> Point {
+        ((self.left + self.right) / 2.0, (self.top + self.bottom) / 2.0)
+    }
+
+    /// Whether the other one lies inside this one.
+    pub(crate) fn contains(&self, other: &Self) -> bool {
+        other.left >= self.left && other.right <= self.right && other.top >= self.top && other.bottom <= self.bottom
+    }
+
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
+    }
+}
+
 /// The edge of a plot at which a name stands, where no data are expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Edge {

@@ -26,7 +26,7 @@ const MARGIN: f64 = 0.04;
 /// Past this the ratio of two values could overflow; no loss or eigenvalue lies there.
 const EXTREME: f64 = 1e140;
 /// Ratio of largest to smallest value past which equal steps would hide the small values.
-const TWO_DECADES: f64 = 100.0;
+pub(crate) const TWO_DECADES: f64 = 100.0;
 
 impl Scale {
     /// Equal steps over all finite values.
@@ -56,6 +56,11 @@ impl Scale {
     /// Exactly from `low` to `high`.
     pub(crate) fn between(low: f64, high: f64) -> Self {
         Self { kind: Kind::Linear, low, high }
+    }
+
+    /// The same in equal ratios; both ends are positive.
+    pub(crate) fn between_in_ratios(low: f64, high: f64) -> Self {
+        Self { kind: Kind::Logarithmic, low, high }
     }
 
     #[cfg(test)]
@@ -108,13 +113,13 @@ fn linear_ticks(low: f64, high: f64) -> Vec<Tick> {
 }
 
 /// The number 1, 2 or 5 times a power of ten that is nearest above.
-fn round_step(step: f64) -> f64 {
+pub(crate) fn round_step(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= step * 0.999);
     factor.unwrap_or(10.0) * power
 }
 
-fn linear_label(value: f64, step: f64) -> String {
+pub(crate) fn linear_label(value: f64, step: f64) -> String {
     let largest_plain = 1e5;
     if step >= largest_plain || step < 1e-4 {
         return power_label(value);
@@ -133,6 +138,12 @@ fn power_label(value: f64) -> String {
     let (digits, exponent) = exact.split_once('e').unwrap_or((&exact, "0"));
     let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
     format!("{digits}e{exponent}").replace('-', "−")
+}
+
+/// A label in full where that is short, else as a power.
+pub(crate) fn decimal_label(value: f64) -> String {
+    let plain = value == 0.0 || (1e-3..1e5).contains(&value.abs());
+    if plain { value.to_string().replace('-', "−") } else { power_label(value) }
 }
 
 fn logarithmic_ticks(low: f64, high: f64) -> Vec<Tick> {
