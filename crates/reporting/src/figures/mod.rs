@@ -11,6 +11,7 @@ mod by_swept_value;
 mod curves_of_seeds;
 mod density_curve;
 mod eigenvalues;
+mod loss_surface;
 mod minima_by_batch_size;
 mod minima_by_variant;
 mod observed_along_training;
@@ -42,6 +43,7 @@ pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     figures.extend(observed_by_batch_size::figures(collection));
     figures.extend(observed_by_layer::figures(collection));
     figures.extend(parametric_line::figures(collection));
+    figures.extend(loss_surface::figures(collection));
     figures.extend(eigenvalues::figures(collection));
     figures.extend(spectrum::figures(collection));
     figures.extend(spectral_density::figures(collection));

@@ -143,6 +143,10 @@ impl Picture {
         paint::svg(&self.drawing).map_err(|reason| Error::figure("landscape", reason))
     }
 
+    pub(crate) fn drawing(self) -> Drawing {
+        self.drawing
+    }
+
     /// Writes the picture as a PNG file; the path ends in `.png`.
     ///
     /// # Errors
