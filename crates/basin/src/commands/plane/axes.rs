@@ -26,6 +26,8 @@ const NORMALIZATION: &str = "normalization";
 /// A direction with what is said of it.
 pub(super) struct Axis {
     pub(super) direction: Direction,
+    /// ‖d‖.
+    pub(super) norm: f64,
     pub(super) normalized: bool,
     pub(super) eigenvalue: Option<Eigenvalue>,
     /// What tells it from other directions.
@@ -41,8 +43,10 @@ pub(super) struct Axes {
     pub(super) marks: Vec<Mark>,
     /// The file that the directions were saved in or read from.
     pub(super) file: Option<String>,
-    /// Products that eigenvectors took.
-    products: usize,
+    /// How the axes that are normalised are scaled; not at all where there is none.
+    pub(super) normalization: Normalization,
+    /// Products with the Hessian that eigenvectors took.
+    pub(super) products: usize,
 }
 
 /// Where a direction comes from.
@@ -78,7 +82,13 @@ impl Axes {
             Source::Named(DirectionArgument::Eigenvector(_)) => match found.next() {
                 Some((direction, eigenvalue)) => {
                     let identity = format!("{} of seed {seed}", direction.name);
-                    Ok(Axis { direction, normalized: false, eigenvalue: Some(eigenvalue), identity })
+                    Ok(Axis {
+                        norm: direction.norm()?,
+                        direction,
+                        normalized: false,
+                        eigenvalue: Some(eigenvalue),
+                        identity,
+                    })
                 }
                 None => {
                     Err(Error::input("an eigenvector was not found", "ask for one nearer to the end of the spectrum"))
@@ -100,11 +110,12 @@ impl Axes {
         // Parallel directions span no plane, wherever they come from.
         y.direction.clone().orthogonal_to(&x.direction)?;
         let marks = marks(subject, &sources, [&x.direction, &y.direction])?;
-        let ignores = (x.normalized || y.normalized) && !scaling.keeps_biases;
+        let normalizes = x.normalized || y.normalized;
         let file = arguments.save_directions.as_ref().or(arguments.directions.as_ref());
         Ok(Self {
             cosine,
-            ignored: if ignores { ignored(subject.model.parameters()) } else { Vec::new() },
+            normalization: if normalizes { scaling.normalization } else { Normalization::None },
+            ignored: if normalizes && !scaling.keeps_biases { ignored(subject.model.parameters()) } else { Vec::new() },
             marks,
             file: file.map(|path| path.display().to_string()),
             products,
@@ -117,13 +128,8 @@ impl Axes {
         [&self.x.direction, &self.y.direction]
     }
 
-    /// Products with the Hessian that finding the directions took.
-    pub(super) fn products(&self) -> usize {
-        self.products
-    }
-
     /// Writes `x.fc1.weight`, …, `y.fc1.weight`, ….
-    pub(super) fn save(&self, path: &Path, subject: &Subject, normalization: Normalization) -> Result<()> {
+    pub(super) fn save(&self, path: &Path, subject: &Subject) -> Result<()> {
         let layout = subject.model.parameters();
         let mut tensors = Vec::new();
         for (axis, Axis { direction, .. }) in [("x", &self.x), ("y", &self.y)] {
@@ -133,7 +139,7 @@ impl Axes {
         let metadata = BTreeMap::from([
             ("x".to_owned(), self.x.direction.name.clone()),
             ("y".to_owned(), self.y.direction.name.clone()),
-            (NORMALIZATION.to_owned(), normalization.to_string()),
+            (NORMALIZATION.to_owned(), self.normalization.to_string()),
         ]);
         weights::write(path, &tensors, &metadata)
     }
@@ -171,7 +177,7 @@ fn leading_to(path: &Path, arguments: &Plane, subject: &Subject) -> Result<Subje
 fn towards(theta: &Tensor, to: &Subject) -> Result<Axis> {
     let direction = Direction::between(theta, &to.theta, format!("towards {}", to.path.display()))?;
     let identity = format!("towards {:.8}", to.checkpoint().blake3.unwrap_or_default());
-    Ok(Axis { direction, normalized: false, eigenvalue: None, identity })
+    Ok(Axis { norm: direction.norm()?, direction, normalized: false, eigenvalue: None, identity })
 }
 
 /// The eigenvectors among the sources, by one run of Lanczos, and the products it took.
@@ -218,7 +224,7 @@ impl Scaling<'_> {
         let biases = if self.keeps_biases { "kept" } else { "ignored" };
         let identity = format!("{identity} (normalisation {}, biases {biases})", self.normalization);
         let direction = Direction { vector: self.masked(&direction.vector)?, ..direction };
-        Ok(Axis { direction, normalized: true, eigenvalue: None, identity })
+        Ok(Axis { norm: direction.norm()?, direction, normalized: true, eigenvalue: None, identity })
     }
 
     fn random(&self, seed: u64, index: usize) -> Result<Axis> {
@@ -265,12 +271,13 @@ impl Scaling<'_> {
             let layout = self.subject.model.parameters();
             direction.vector = normalized(&direction.vector, &self.theta, layout, self.normalization)?;
         }
-        if direction.norm()? == 0.0 {
+        let norm = direction.norm()?;
+        if norm == 0.0 {
             return Err(Error::input(
                 format!("the direction {} is zero", direction.name),
                 "change biases too with `--biases kept`, or give another direction",
             ));
         }
-        Ok(Axis { direction, ..axis })
+        Ok(Axis { direction, norm, ..axis })
     }
 }

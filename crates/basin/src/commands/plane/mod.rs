@@ -11,10 +11,12 @@ mod unfinished;
 
 use std::time::Instant;
 
-use basin_landscape::{Plane as LandscapePlane, curvatures};
+use basin_landscape::{Plane as LandscapePlane, Position, curvatures};
+use basin_objective::Result;
 use basin_objective::data::{Dataset, Split};
+use basin_records::surface::Axis;
 use basin_records::{Outcome, Record};
-use basin_sharpness::{CurvatureMatrix, deterministic_gradient};
+use basin_sharpness::deterministic_gradient;
 
 use crate::arguments::Plane;
 use crate::exit::{self, Ended};
@@ -24,12 +26,9 @@ use crate::progress::Progress;
 use crate::subject::Subject;
 use axes::Axes;
 use request::Request;
-use statistics::Networks;
+use statistics::{Networks, Point};
 use surface::Values;
 use unfinished::Unfinished;
-
-/// The points of a file that is being added to, and those that are known from before.
-type Log = Option<Unfinished>;
 
 pub(crate) fn run(arguments: &Plane) -> anyhow::Result<Ended> {
     files::check(arguments)?;
@@ -43,18 +42,26 @@ pub(crate) fn run(arguments: &Plane) -> anyhow::Result<Ended> {
     let networks = Networks::new(&subject, test.as_ref(), request.statistics)?;
     deterministic_gradient(&networks.train, &subject.theta)?;
     let axes = Axes::new(arguments, &subject, &networks.train)?;
-    let log = match &arguments.common.out {
-        Some(out) => Some(Unfinished::open(out, &request.measurement(&subject, &networks, &axes)?, &request.grid)?),
-        None => None,
-    };
+    let out = arguments.common.out.as_ref();
+    let measurement = request.measurement(&subject, &networks, &axes)?;
+    let mut log = out.map(|out| Unfinished::open(out, measurement, &request.grid)).transpose()?;
     if let Some(path) = &arguments.save_directions {
-        axes.save(path, &subject, request.normalization)?;
+        axes.save(path, &subject)?;
     }
-    if !arguments.common.machine.quiet {
+    let directions = axes.directions();
+    let curvatures = curvatures(&networks.train, &subject.theta, directions)?;
+    let plane = LandscapePlane::new(&networks.train, &subject.theta, directions, request.grid.clone())?;
+    let quiet = arguments.common.machine.quiet;
+    if !quiet {
         exit::tell(&request.cost(&networks, &subject.theta)?);
     }
-    let record = measure(arguments, &subject, &networks, &request, &axes, &log, started)?;
-    let ended = end(arguments, &record)?;
+    let values = evaluate(&plane, &networks, &request.positions(), log.as_mut(), quiet)?;
+    let surface = surface::of(&request, &axes, curvatures, &values, networks.batch_norm());
+    let products = axes.products + directions.len();
+    let mut provenance = subject.provenance(started)?;
+    provenance.products = Some(products as u64);
+    provenance.gradient_equivalents = Some(networks.gradient_equivalents(products, request.positions().len()));
+    let ended = end(arguments, &Record::new(provenance, Outcome::Surface(Box::new(surface))))?;
     if let Some(log) = &log {
         log.finish()?;
     }
@@ -69,7 +76,7 @@ fn end(arguments: &Plane, record: &Record) -> anyhow::Result<Ended> {
     {
         files::write(out, surface)?;
     }
-    let unconverged = |axis: &basin_records::surface::Axis| axis.eigenvalue.is_some_and(|found| !found.converged);
+    let unconverged = |axis: &Axis| axis.eigenvalue.is_some_and(|found| !found.converged);
     if unconverged(&surface.x) || unconverged(&surface.y) {
         exit::tell("hint: an eigenvector has not converged; try `--dtype f64`");
         return Ok(Ended::NotConverged);
@@ -77,53 +84,34 @@ fn end(arguments: &Plane, record: &Record) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
-fn measure(
-    arguments: &Plane,
-    subject: &Subject,
+/// The values at some points: those that are known from before, and all others.
+fn evaluate(
+    plane: &LandscapePlane,
     networks: &Networks<'_>,
-    request: &Request,
-    axes: &Axes,
-    log: &Log,
-    started: Instant,
-) -> anyhow::Result<Record> {
-    let directions = axes.directions();
-    let curvatures = curvatures(&networks.train, &subject.theta, directions)?;
-    let norms = [directions[0].norm()?, directions[1].norm()?];
-    let plane = LandscapePlane::new(&networks.train, &subject.theta, directions, request.grid.clone())?;
-    let mut values = Values::new(&request.grid);
-    for (position, point) in log.iter().flat_map(Unfinished::known) {
-        values.set(*position, *point);
+    positions: &[Position],
+    mut log: Option<&mut Unfinished>,
+    quiet: bool,
+) -> Result<Values> {
+    let mut values = Values::new(plane.grid());
+    if let Some(log) = &mut log {
+        log.known().for_each(|(position, point)| values.set(position, point));
     }
-    let quiet = arguments.common.machine.quiet;
-    if values.count() > 0 && !quiet {
-        exit::tell(&format!("note: {} points are known from a run that was stopped", values.count()));
+    let known = values.count();
+    if known > 0 && !quiet {
+        exit::tell(&format!("note: {known} points are known from a run that was stopped"));
     }
-    let wanted = request.positions();
-    let missing: Vec<_> = wanted.iter().copied().filter(|&position| values.get(position).is_none()).collect();
-    let mut progress = Progress::new(format!("plane {}", subject.path.display()), missing.len() as u64, quiet);
+    let missing: Vec<_> = positions.iter().copied().filter(|&position| values.get(position).is_none()).collect();
+    let mut progress = Progress::new("plane", missing.len() as u64, quiet);
     let mut done = 0;
-    plane.evaluate(
-        &missing,
-        |theta| networks.evaluate(theta),
-        |positions, points| {
-            if let Some(log) = log {
-                log.keep(positions, &points)?;
-            }
-            positions.iter().zip(points).for_each(|(&position, point)| values.set(position, point));
-            done += positions.len();
-            progress.set(done as u64, format!("{done} of {} points", missing.len()));
-            interruption::check()
-        },
-    )?;
-    drop(progress);
-    let surface = surface::of(request, axes, curvatures, norms, &values, networks);
-    let mut provenance = subject.provenance(started)?;
-    let products = axes.products() + directions.len();
-    provenance.products = Some(products as u64);
-    // A forward sweep is a third of a gradient; the statistics of batch norm take another.
-    let sweeps = wanted.len() * if networks.recompute() { 2 } else { 1 };
-    let memory = networks.train.memory();
-    let product = CurvatureMatrix::Hessian.gradient_equivalents(memory.kept as f64 / memory.all as f64);
-    provenance.gradient_equivalents = Some(1.0 + product * products as f64 + sweeps as f64 / 3.0);
-    Ok(Record::new(provenance, Outcome::Surface(Box::new(surface))))
+    let keep = |positions: &[Position], points: Vec<Point>| {
+        if let Some(log) = &mut log {
+            log.keep(positions, &points)?;
+        }
+        positions.iter().zip(points).for_each(|(&position, point)| values.set(position, point));
+        done += positions.len();
+        progress.set(done as u64, format!("{done} of {} points", missing.len()));
+        interruption::check()
+    };
+    plane.evaluate(&missing, |theta| networks.evaluate(theta), keep)?;
+    Ok(values)
 }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use basin_landscape::{Grid, Position};
 use basin_objective::Error;
-use basin_records::surface::Normalization;
 use candle_core::Tensor;
 use indicatif::HumanDuration;
 
@@ -16,7 +15,6 @@ use crate::subject::Subject;
 
 pub(super) struct Request {
     pub(super) grid: Grid,
-    pub(super) normalization: Normalization,
     pub(super) statistics: Option<StatisticsArgument>,
     pub(super) shard: Option<(usize, usize)>,
 }
@@ -50,12 +48,7 @@ impl Request {
             let message = format!("{} rows cannot be divided into {parts} parts", grid.y.len());
             return Err(Error::input(message, "give `--shard` at most as many parts as there are rows"));
         }
-        Ok(Self {
-            grid,
-            normalization: arguments.normalize.into(),
-            statistics: arguments.batch_norm_statistics,
-            shard: arguments.shard,
-        })
+        Ok(Self { grid, statistics: arguments.batch_norm_statistics, shard: arguments.shard })
     }
 
     /// The points that are asked for, row by row.

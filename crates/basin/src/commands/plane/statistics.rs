@@ -3,9 +3,11 @@
 use basin_objective::data::Dataset;
 use basin_objective::models::BatchNorm;
 use basin_objective::{Error, Evaluation, Network, Objective as _, Result};
+use basin_sharpness::CurvatureMatrix;
 use candle_core::Tensor;
 
 use crate::arguments::StatisticsArgument;
+use crate::commands::line::STATISTICS;
 use crate::subject::Subject;
 
 /// One checkpoint's model on the training split, and on the test split where there is one.
@@ -45,12 +47,21 @@ impl<'a> Networks<'a> {
     pub(super) fn batch_norm(&self) -> Option<&'static str> {
         self.statistics.map(|statistics| match statistics {
             StatisticsArgument::Stored => "stored in the checkpoint",
-            StatisticsArgument::Recomputed => super::super::line::STATISTICS,
+            StatisticsArgument::Recomputed => STATISTICS,
         })
     }
 
+    /// The work of products with the Hessian and of so many points, in gradients of the training loss.
+    pub(super) fn gradient_equivalents(&self, products: usize, points: usize) -> f64 {
+        let memory = self.train.memory();
+        let product = CurvatureMatrix::Hessian.gradient_equivalents(memory.kept as f64 / memory.all as f64);
+        // A forward sweep is a third of a gradient; the statistics of batch norm take another.
+        let sweeps = points * if self.recompute() { 2 } else { 1 };
+        1.0 + product * products as f64 + sweeps as f64 / 3.0
+    }
+
     /// Whether statistics are computed anew at each point.
-    pub(super) fn recompute(&self) -> bool {
+    fn recompute(&self) -> bool {
         self.statistics == Some(StatisticsArgument::Recomputed)
     }
 

@@ -3,11 +3,11 @@
 use basin_landscape::{Grid, Position, second_difference};
 use basin_objective::Evaluation;
 use basin_records::Surface;
-use basin_records::surface::{Axis as AxisRecord, Normalization};
+use basin_records::surface::Axis as AxisRecord;
 
 use super::axes::{Axes, Axis};
 use super::request::Request;
-use super::statistics::{Networks, Point};
+use super::statistics::Point;
 
 /// What is known of each point of a grid.
 pub(super) struct Values {
@@ -46,28 +46,27 @@ pub(super) fn of(
     request: &Request,
     axes: &Axes,
     curvatures: [f64; 2],
-    norms: [f64; 2],
     values: &Values,
-    networks: &Networks<'_>,
+    batch_norm: Option<&str>,
 ) -> Surface {
-    let axis = |axis: &Axis, coordinates: &[f64], index: usize| AxisRecord {
+    let axis = |axis: &Axis, coordinates: &[f64], curvature: f64| AxisRecord {
         name: axis.direction.name.clone(),
         coordinates: coordinates.to_vec(),
-        norm: norms[index],
+        norm: axis.norm,
         normalized: axis.normalized,
-        curvature: curvatures[index],
+        curvature,
         curvature_difference: None,
         eigenvalue: axis.eigenvalue,
     };
     let test = |number: fn(&Evaluation) -> Option<f64>| values.rows(|point| point.test.as_ref().and_then(number));
     let mut surface = Surface {
-        x: axis(&axes.x, &request.grid.x, 0),
-        y: axis(&axes.y, &request.grid.y, 1),
+        x: axis(&axes.x, &request.grid.x, curvatures[0]),
+        y: axis(&axes.y, &request.grid.y, curvatures[1]),
         cosine: axes.cosine,
-        normalization: if axes.x.normalized || axes.y.normalized { request.normalization } else { Normalization::None },
+        normalization: axes.normalization,
         ignored: axes.ignored.clone(),
         directions: axes.file.clone(),
-        batch_norm: networks.batch_norm().map(str::to_owned),
+        batch_norm: batch_norm.map(str::to_owned),
         train_loss: values.rows(|point| Some(point.train.loss)),
         train_accuracy: values.rows(|point| point.train.accuracy),
         test_loss: test(|evaluation| Some(evaluation.loss)),

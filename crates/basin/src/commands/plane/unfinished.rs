@@ -1,6 +1,7 @@
 //! The points of a run that has not ended, kept beside the file for its record.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use basin_landscape::{Grid, Position};
@@ -14,6 +15,9 @@ use super::statistics::Point;
 pub(super) struct Unfinished {
     path: PathBuf,
     known: Vec<(Position, Point)>,
+    measurement: String,
+    /// Whether the file says of which surface it is.
+    begun: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,53 +46,56 @@ struct Values {
 }
 
 impl Unfinished {
-    /// What is kept for the file at `out`, if it is of the same surface; else a file is begun.
-    pub(super) fn open(out: &Path, measurement: &str, grid: &Grid) -> anyhow::Result<Self> {
+    /// What is kept for the file at `out`, if it is of the same surface.
+    pub(super) fn open(out: &Path, measurement: String, grid: &Grid) -> anyhow::Result<Self> {
         let mut name = OsString::from(out);
         name.push(".unfinished");
         let path = PathBuf::from(name);
-        let lines = if path.exists() { lines::read(&path)? } else { Vec::new() };
-        if lines.is_empty() {
-            lines::append(&path, &Line::Of { measurement: measurement.into() })?;
-        }
-        let mut known = Vec::new();
-        for line in lines {
+        let (mut known, mut others) = (Vec::new(), None);
+        for line in if path.exists() { lines::read(&path)? } else { Vec::new() } {
             match line {
                 Line::Points { points } => known.extend(points.into_iter().map(Kept::point)),
-                Line::Of { measurement: other } if other == measurement => {}
-                Line::Of { measurement: other } => {
-                    let message =
-                        format!("`{}` holds points of another surface: {other}, not {measurement}", path.display());
-                    return Err(
-                        Error::input(message, "finish that one, remove the file, or give another `--out`").into()
-                    );
-                }
+                Line::Of { measurement: other } => others = Some(other).filter(|other| *other != measurement),
             }
+        }
+        if let (Some(other), false) = (others, known.is_empty()) {
+            let message = format!("`{}` holds points of another surface: {other}, not {measurement}", path.display());
+            return Err(Error::input(message, "finish that one, remove the file, or give another `--out`").into());
         }
         let beyond = |(Position { column, row }, _): &(Position, _)| *column >= grid.x.len() || *row >= grid.y.len();
         if known.iter().any(beyond) {
             let message = format!("`{}` holds points beyond the grid", path.display());
             return Err(Error::input(message, "it was changed by hand: remove it").into());
         }
-        Ok(Self { path, known })
+        Ok(Self { path, begun: !known.is_empty(), known, measurement })
     }
 
     /// The points known from before.
-    pub(super) fn known(&self) -> &[(Position, Point)] {
-        &self.known
+    pub(super) fn known(&self) -> impl Iterator<Item = (Position, Point)> {
+        self.known.iter().copied()
     }
 
-    /// Adds points.
-    pub(super) fn keep(&self, positions: &[Position], points: &[Point]) -> Result<()> {
+    /// Adds points, in a file of its own where none are known.
+    pub(super) fn keep(&mut self, positions: &[Position], points: &[Point]) -> Result<()> {
+        let refused = |cause: &dyn Display| {
+            Error::input(format!("points cannot be kept: {cause}"), "give `--out` a file where there is room")
+        };
+        let append = |line: &Line| lines::append(&self.path, line).map_err(|error| refused(&error));
+        if !self.begun {
+            if self.path.exists() {
+                std::fs::remove_file(&self.path).map_err(|error| refused(&error))?;
+            }
+            append(&Line::Of { measurement: self.measurement.clone() })?;
+        }
         let points = positions.iter().zip(points).map(|(&position, &point)| Kept::new(position, point)).collect();
-        lines::append(&self.path, &Line::Points { points }).map_err(|error| {
-            Error::input(format!("points cannot be kept: {error}"), "give `--out` a file where there is room")
-        })
+        append(&Line::Points { points })?;
+        self.begun = true;
+        Ok(())
     }
 
     /// Removes the file, once the record is written.
     pub(super) fn finish(&self) -> std::io::Result<()> {
-        std::fs::remove_file(&self.path)
+        if self.path.exists() { std::fs::remove_file(&self.path) } else { Ok(()) }
     }
 }
 
