@@ -151,6 +151,44 @@ fn directions_that_were_saved_give_the_same_plane() {
 }
 
 #[test]
+fn biases_are_kept_where_asked() {
+    let basin = Basin::trained();
+    let (ignored, kept) = (plane(&basin, &[]), plane(&basin, &["--biases", "kept"]));
+    assert!(field(&kept, "result.ignored").is_null());
+    assert!(number(&kept, "result.x.norm") > number(&ignored, "result.x.norm"));
+    // Without normalisation the elements are those drawn, 1024 + 160 weights and 16 + 10 biases.
+    let squared =
+        |more: &[&str]| number(&plane(&basin, &[&["--normalize", "none"], more].concat()), "result.x.norm").powi(2);
+    let (weights, all) = (squared(&[]), squared(&["--biases", "kept"]));
+    assert!((weights / 1184.0 - 1.0).abs() < 0.2 && (1.0..100.0).contains(&(all - weights)), "{weights} and {all}");
+}
+
+#[test]
+fn a_surface_of_numbers_has_no_accuracy() {
+    let basin = Basin::new();
+    let train =
+        ["train", "--data", "synthetic:teacher", "--model", "mlp:10-4-1", "--epochs", "1", "-q", "--out", "run"];
+    basin.done(&train);
+    let record = plane(&basin, &[]);
+    assert_eq!(rows(&record, "train_loss").len(), 4);
+    assert!(field(&record, "result.train_accuracy").is_null());
+    assert!(!basin.done(&asked(&["-q"])).stdout.contains("accuracy"));
+}
+
+/// Nothing is lost with a run that was stopped before it knew a point.
+#[test]
+fn a_file_without_points_is_begun_anew() {
+    let basin = Basin::trained();
+    basin.write("p.json.unfinished", "{\"measurement\":\"another surface\"}\n");
+    basin.done(&asked(&["-q", "--out", "p.json"]));
+    assert!(!basin.path("p.json.unfinished").exists());
+    assert_eq!(rows(&basin.json("p.json"), "train_loss").concat().len(), 20);
+    let far = r#"{"points":[{"column":9,"row":0,"train":{"loss":1.0}}]}"#;
+    basin.write("q.json.unfinished", format!("{far}\n"));
+    basin.run(&asked(&["--out", "q.json"])).assert_refused(&["q.json.unfinished", "beyond the grid"]);
+}
+
+#[test]
 fn weights_scaled_twice_are_refused() {
     let basin = Basin::trained();
     plane(&basin, &["--normalize", "weight", "--save-directions", "w.safetensors"]);

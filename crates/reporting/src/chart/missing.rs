@@ -9,9 +9,10 @@ use super::palette::{AREA, MUTED, Marker};
 const PITCH: f64 = 16.0;
 const HATCHING: Color = MUTED;
 
-/// Draws rectangles of the plot in which there is no number.
+/// Draws rectangles of the plot in which there is no number, given row by row.
 pub(crate) fn draw(drawing: &mut Drawing, regions: &[Region]) {
-    for Region { left, top, right, bottom } in regions {
+    let regions = joined(regions);
+    for Region { left, top, right, bottom } in &regions {
         drawing.polygon(vec![(*left, *top), (*right, *top), (*right, *bottom), (*left, *bottom)], AREA);
     }
     for ends in regions.iter().flat_map(hatching) {
@@ -29,6 +30,26 @@ pub(crate) fn key(missing: usize, points: usize) -> Option<Key> {
     })
 }
 
+/// The same area in few rectangles: neighbours in a row joined, then what is alike in rows above one another.
+fn joined(regions: &[Region]) -> Vec<Region> {
+    let mut runs: Vec<Region> = Vec::new();
+    for &region in regions {
+        match runs.last_mut() {
+            Some(run) if run.right == region.left && run.top == region.top => run.right = region.right,
+            _ => runs.push(region),
+        }
+    }
+    let mut blocks: Vec<Region> = Vec::new();
+    for run in runs {
+        let below = |block: &&mut Region| block.top == run.bottom && (block.left, block.right) == (run.left, run.right);
+        match blocks.iter_mut().find(below) {
+            Some(block) => block.top = run.top,
+            None => blocks.push(run),
+        }
+    }
+    blocks
+}
+
 /// Lines x + y = a multiple of the pitch, cut at the rectangle; they run on in the next one.
 fn hatching(region: &Region) -> Vec<[Point; 2]> {
     let Region { left, top, right, bottom } = *region;
@@ -44,7 +65,18 @@ fn hatching(region: &Region) -> Vec<[Point; 2]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Region, hatching};
+    use super::{Region, hatching, joined};
+
+    #[test]
+    fn rectangles_side_by_side_and_above_one_another_are_one() {
+        let cell = |column: u8, row: u8| {
+            let (left, bottom) = (10.0 * f64::from(column), 100.0 - 10.0 * f64::from(row));
+            Region { left, top: bottom - 10.0, right: left + 10.0, bottom }
+        };
+        let block = [cell(1, 1), cell(2, 1), cell(7, 1), cell(1, 2), cell(2, 2), cell(1, 3)];
+        let found = joined(&block);
+        assert_eq!(found, [Region { right: 30.0, top: 70.0, ..cell(1, 1) }, cell(7, 1), cell(1, 3)]);
+    }
 
     #[test]
     fn hatching_stays_inside_and_runs_on() {

@@ -243,8 +243,8 @@ impl Canvas {
             let size = (font::width(&label), TEXT);
             let distance = GAP + reach(away, size);
             let (x, y) = (tip.0 + distance * away.0, tip.1 + distance * away.1);
-            let place = Region::around((x, y), size.0, size.1);
-            // A label that would run into another is left out; its tick stays.
+            let place = Region::around((x, y), size.0 + 2.0 * GAP, size.1);
+            // A label that would come too near to another is left out; its tick stays.
             if taken.iter().all(|other| !other.overlaps(&place)) {
                 taken.push(place);
                 drawing.text(label, (x, y), Align::Center, INK);
