@@ -5,7 +5,7 @@ use basin_records::surface::{Axis, Mark};
 
 use crate::collection::{Collection, Measured};
 use crate::figure::{Figure, Numbers, numbered, settings};
-use crate::landscape::{Grid, Landscape, Spacing, View};
+use crate::landscape::{Grid, Landscape, Place, Spacing, View};
 use crate::number;
 
 /// A map and a surface of each record; a part of a surface has neither before it is put together with the others.
@@ -25,13 +25,20 @@ fn both(stem: &str, measured: &Measured<'_, Surface>) -> Option<Vec<Figure>> {
     let landscape = Landscape {
         spacing: Spacing::fitting(&grid),
         grid,
-        x: axis(&surface.x),
-        y: axis(&surface.y),
+        x: format!("x: {}", short(&surface.x.name)),
+        y: format!("y: {}", short(&surface.y.name)),
         value: format!("training {}", measured.provenance.loss.as_deref().unwrap_or("loss")),
     };
+    let places: Vec<Place> =
+        surface.marks.iter().map(|mark| Place { name: short(&mark.name), x: mark.x, y: mark.y }).collect();
     let about = format!("{}{}", described(surface), settings([measured.provenance]));
     let [map, graph] = [
-        ("", "The loss over a plane", "Training loss over a plane through the parameters", landscape.filled_contours()),
+        (
+            "",
+            "The loss over a plane",
+            "Training loss over a plane through the parameters",
+            landscape.filled_contours_with(&places),
+        ),
         ("-3d", "The loss over a plane as a surface", "The same as a surface", landscape.surface(View::default())),
     ]
     .map(|(ending, title, opening, picture)| Figure {
@@ -44,9 +51,18 @@ fn both(stem: &str, measured: &Measured<'_, Surface>) -> Option<Vec<Figure>> {
     Some(vec![map, graph])
 }
 
-/// The direction, and how far one unit of its coordinate is.
-fn axis(axis: &Axis) -> String {
-    format!("{}   (1 is {} in parameter space)", axis.name, number::significant(axis.norm))
+/// Words in which the paths of checkpoints are cut to what tells them apart: the run, or the file.
+fn short(words: &str) -> String {
+    let cut = |word: &str| {
+        let Some((folder, file)) = word.rsplit_once('/') else { return word.to_owned() };
+        let stem = file.strip_suffix(".safetensors").unwrap_or(file);
+        match folder.strip_suffix("/checkpoints").map(|run| run.rsplit('/').next().unwrap_or(run)) {
+            Some(run) if stem == "last" => run.to_owned(),
+            Some(run) => format!("{run}, {stem}"),
+            None => stem.to_owned(),
+        }
+    };
+    words.split(' ').map(cut).collect::<Vec<_>>().join(" ")
 }
 
 /// What was held fixed, and what the surface shows at its origin.
@@ -64,14 +80,16 @@ fn described(surface: &Surface) -> String {
     };
     let ignored = match surface.ignored.len() {
         0 => String::new(),
-        count => format!(", {} of biases and norms stay", number::plural(count, "tensor")),
+        count => format!(", without {} of biases and norms", number::plural(count, "tensor")),
     };
     let batch_norm =
         surface.batch_norm.as_ref().map_or_else(String::new, |how| format!(" Statistics of batch norm: {how}."));
-    let marks: Vec<String> = surface.marks.iter().skip(1).map(mark).collect();
-    let marks = if marks.is_empty() { String::new() } else { format!(" Projected: {}.", number::enumerate(&marks)) };
+    let marks: Vec<String> = surface.marks.iter().map(mark).collect();
+    let marks = if marks.is_empty() { String::new() } else { format!(" Marked: {}.", number::enumerate(&marks)) };
     format!(
-        "{normalized}{ignored}; the angle between the axes is {:.1}°. The exact curvature at the origin is {} and {}.{batch_norm}{marks}",
+        " One unit of x is {} in parameter space, of y {}.{normalized}{ignored}; the angle between the axes is {:.1}°. The exact curvature at the origin is {} and {}.{batch_norm}{marks}",
+        number::significant(surface.x.norm),
+        number::significant(surface.y.norm),
         surface.cosine.clamp(-1.0, 1.0).acos().to_degrees(),
         curvature(&surface.x),
         curvature(&surface.y),
@@ -103,4 +121,17 @@ fn numbers(surface: &Surface) -> Numbers {
         }
     }
     numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn checkpoints_are_named_by_their_runs() {
+        assert_eq!(short("towards runs/x/runs/b16-s0/checkpoints/last.safetensors"), "towards b16-s0");
+        assert_eq!(short("runs/mine/checkpoints/epoch-00010.safetensors"), "mine, epoch-00010");
+        assert_eq!(short("models/resnet.safetensors"), "resnet");
+        assert_eq!(short("eigenvector 1"), "eigenvector 1");
+    }
 }

@@ -1,6 +1,6 @@
 //! A landscape from above: contour lines, filled contours, heat maps.
 
-use super::{Landscape, Picture};
+use super::{Landscape, Picture, Place};
 use crate::chart::axes::{Axes, Axis, Region};
 use crate::chart::color_bar::ColorBar;
 use crate::chart::color_map::Colors;
@@ -11,8 +11,9 @@ use crate::chart::grid::Grid;
 use crate::chart::legend::{self, Key};
 use crate::chart::levels::Level;
 use crate::chart::missing;
-use crate::chart::palette::{Dash, INK};
+use crate::chart::palette::{Dash, INK, look};
 use crate::chart::scale::Scale;
+use crate::chart::series;
 
 /// Neighbouring rectangles overlap by so many pixels: a viewer that scales them shows no paper between.
 const OVERLAP: f64 = 1.0;
@@ -33,17 +34,30 @@ pub(super) fn contours(landscape: &Landscape) -> Picture {
     plot.end()
 }
 
-pub(super) fn filled_contours(landscape: &Landscape) -> Picture {
+pub(super) fn filled_contours(landscape: &Landscape, places: &[Place]) -> Picture {
     let grid = &landscape.grid;
     let levels = landscape.levels();
     let colors = band_colors(landscape, &levels);
     let bar = ColorBar::banded(&landscape.value, colors.clone(), &levels);
-    let mut plot = Plot::begin(landscape, grid_ends(grid), landscape.missing_key(), Some(&bar));
+    let marker = |index: usize| look(index).marker;
+    let key = |(index, place): (usize, &Place)| Key {
+        words: place.name.clone(),
+        color: INK,
+        line: None,
+        marker: Some((marker(index), false)),
+    };
+    let keys = places.iter().enumerate().map(key).chain(landscape.missing_key()).collect();
+    let mut plot = Plot::begin(landscape, grid_ends(grid), keys, Some(&bar));
     for (points, color) in nested(grid, &levels, &colors) {
         let points = plot.pixels(&points);
         plot.drawing.polygon(points, color);
     }
     plot.draw_missing(&missing_cells(grid));
+    for (index, place) in places.iter().enumerate() {
+        if let Some(point) = plot.axes.point(place.x, place.y) {
+            series::marker(&mut plot.drawing, point, marker(index), INK, false);
+        }
+    }
     plot.end()
 }
 

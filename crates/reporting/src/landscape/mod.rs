@@ -49,6 +49,17 @@ pub struct Landscape {
     pub spacing: Spacing,
 }
 
+/// A place on a landscape that has a name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// Its name.
+    pub name: String,
+    /// Its horizontal coordinate.
+    pub x: f64,
+    /// Its vertical coordinate.
+    pub y: f64,
+}
+
 /// A picture that can be written as SVG or PNG.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
@@ -74,7 +85,13 @@ impl Landscape {
 
     /// The regions between the levels in colours of their own, with a bar of the levels beside the plot.
     pub fn filled_contours(&self) -> Picture {
-        map::filled_contours(self)
+        map::filled_contours(self, &[])
+    }
+
+    /// The same with places marked, such as checkpoints on the plane, and their names above the plot; one beyond the grid has
+    /// its name alone.
+    pub fn filled_contours_with(&self, places: &[Place]) -> Picture {
+        map::filled_contours(self, places)
     }
 
     /// One rectangle per point, reaching half-way to its neighbours.

@@ -1,0 +1,82 @@
+//! A record of the loss over a plane as a map and as a surface.
+
+#![expect(clippy::unwrap_used, reason = "a failed test should say where")]
+
+use std::fs;
+
+use basin_records::surface::{Axis, Mark, Normalization};
+use basin_records::{Outcome, Provenance, Record, Surface};
+use basin_reporting::draw;
+
+fn axis(name: &str, coordinates: Vec<f64>, norm: f64) -> Axis {
+    Axis {
+        name: name.into(),
+        coordinates,
+        norm,
+        normalized: true,
+        curvature: 4.0,
+        curvature_difference: Some(4.1),
+        eigenvalue: None,
+    }
+}
+
+/// Three columns, two rows, and one point without a number.
+fn surface() -> Surface {
+    Surface {
+        x: axis("random", vec![-1.0, 0.0, 1.0], 2.0),
+        y: axis("towards runs/b144-s1/checkpoints/last.safetensors", vec![0.0, 1.0], 5.0),
+        cosine: 0.5,
+        normalization: Normalization::Filter,
+        ignored: vec!["fc1.bias".into()],
+        directions: None,
+        batch_norm: None,
+        train_loss: vec![vec![1.0, 2.0, 3.0], vec![4.0, 5.0, f64::NAN]],
+        train_accuracy: Vec::new(),
+        test_loss: vec![vec![1.5, 2.5, 3.5], vec![4.5, 5.5, 6.5]],
+        test_accuracy: Vec::new(),
+        marks: vec![Mark { name: "runs/b16-s0/checkpoints/last.safetensors".into(), x: 0.0, y: 0.0, distance: 0.0 }],
+        not_finite: 1,
+        shard: None,
+    }
+}
+
+fn drawn(surface: Surface) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let provenance = Provenance { loss: Some("cross-entropy".into()), ..Provenance::now() };
+    let record = Record::new(provenance, Outcome::Surface(Box::new(surface)));
+    record.write(&directory.path().join("surface.json")).unwrap();
+    draw(directory.path()).unwrap();
+    directory
+}
+
+#[test]
+fn a_plane_is_drawn_from_above_and_as_a_surface() {
+    let directory = drawn(surface());
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    let numbers = read("figures/surface.csv");
+    let lines: Vec<&str> = numbers.lines().collect();
+    assert_eq!(lines[0], "x,y,x_displacement,y_displacement,train_loss,test_loss");
+    // Rows are those of y: a picture that exchanged the axes would have other neighbours.
+    assert_eq!(lines[1..=4], ["-1,0,-2,0,1,1.5", "0,0,0,0,2,2.5", "1,0,2,0,3,3.5", "-1,1,-2,5,4,4.5"]);
+    let map = read("figures/surface.svg");
+    for words in ["x: random", "y: towards b144-s1", "training cross-entropy", "b16-s0", "no number at 1 of 6 points"] {
+        assert!(map.contains(words), "{words}");
+    }
+    assert!(directory.path().join("figures/surface-3d.png").exists());
+    let page = read("index.html").replace('\u{a0}', " ");
+    for told in [
+        "One unit of x is 2.00 in parameter space, of y 5.00.",
+        "normalised by filter, without 1 tensor of biases and norms; the angle between the axes is 60.0°",
+        "4.00 along random (by the differences of the surface 4.10)",
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
+}
+
+#[test]
+fn a_part_of_a_surface_is_no_picture() {
+    let part = Surface { train_loss: vec![vec![1.0, 2.0, 3.0], Vec::new()], shard: Some("1/2".into()), ..surface() };
+    let directory = drawn(part);
+    assert!(directory.path().join("index.html").exists());
+    assert!(!directory.path().join("figures/surface.svg").exists());
+}
