@@ -33,7 +33,7 @@ impl View {
     }
 }
 
-/// From the right of the y axis' far end, half high: −60° and 30°.
+/// Azimuth −60° and elevation 30°: from where y is least, a little towards greater x.
 impl Default for View {
     fn default() -> Self {
         Self { azimuth: -60f64.to_radians(), elevation: 30f64.to_radians() }
