@@ -1,5 +1,7 @@
 //! Labels on lines: upright, where a line is long and straight enough and no other line passes.
 
+use std::collections::HashMap;
+
 use super::axes::Region;
 use super::drawing::{Align, Color, Drawing, Point, TEXT};
 use super::font;
@@ -22,6 +24,8 @@ const STRAIGHT: f64 = 0.9;
 const PLACES: usize = 40;
 /// Lines that carry the same words, at the most.
 const REPEATS: usize = 2;
+/// Lines with the same words that are looked at, the longest ones: of noise there are far more than labels.
+const TRIED: usize = 10;
 const LINE_WIDTH: u32 = 2;
 /// Corners nearer to a straight line, in pixels, are left out: painted on whole pixels, short segments look crooked.
 const CROOKED: f64 = 0.4;
@@ -44,21 +48,25 @@ pub(crate) fn draw(drawing: &mut Drawing, inside: Region, lines: &[Labelled], co
 /// Where each line's label stands, if it has one. The longest lines choose first.
 fn places(inside: Region, lines: &[Labelled]) -> Vec<Option<Region>> {
     let lengths: Vec<f64> = lines.iter().map(|line| length(&line.points)).collect();
+    let hulls: Vec<Region> = lines.iter().map(|line| hull(&line.points)).collect();
     let mut order: Vec<usize> = (0..lines.len()).collect();
     order.sort_by(|&one, &other| lengths[other].total_cmp(&lengths[one]));
     let mut places: Vec<Option<Region>> = vec![None; lines.len()];
+    let mut tried: HashMap<&str, usize> = HashMap::new();
+    let mut labelled: HashMap<&str, usize> = HashMap::new();
     for at in order {
-        let same = |other: &usize| places[*other].is_some() && lines[*other].words == lines[at].words;
-        if (0..lines.len()).filter(same).count() < REPEATS {
-            let free = |place: &Region| {
-                inside.contains(place)
-                    && places.iter().flatten().all(|taken| !taken.overlaps(place))
-                    && lines
-                        .iter()
-                        .enumerate()
-                        .all(|(other, line)| passages(&line.points, place) <= usize::from(other == at))
+        let words = lines[at].words.as_str();
+        let [tried, labelled] = [tried.entry(words).or_default(), labelled.entry(words).or_default()];
+        *tried += 1;
+        if *tried <= TRIED && *labelled < REPEATS {
+            let alone = |place: &Region| {
+                let mut near = (0..lines.len()).filter(|&line| hulls[line].overlaps(place));
+                near.all(|line| passages(&lines[line].points, place) <= usize::from(line == at))
             };
+            let apart = |place: &Region| places.iter().flatten().all(|taken| !taken.overlaps(place));
+            let free = |place: &Region| inside.contains(place) && apart(place) && alone(place);
             places[at] = candidates(&lines[at], lengths[at]).into_iter().find(free);
+            *labelled += usize::from(places[at].is_some());
         }
     }
     places

@@ -33,7 +33,7 @@ impl View {
     }
 }
 
-/// From the right of the y axis' far end, half high: −60° and 30°.
+/// Azimuth −60° and elevation 30°: from where y is least, a little towards greater x.
 impl Default for View {
     fn default() -> Self {
         Self { azimuth: -60f64.to_radians(), elevation: 30f64.to_radians() }
@@ -50,6 +50,8 @@ const GAP: f64 = 8.0;
 const LINE_HEIGHT: f64 = 1.25 * TEXT;
 /// Brightness of the lines between cells beside that of the cells.
 const MESH: f64 = 0.8;
+/// Cells narrower than so many pixels have no lines between them.
+const MESH_FROM: f64 = 5.0;
 /// Brightness of what is turned away from the light.
 const SHADE: f64 = 0.45;
 /// Where the light comes from, seen from the eye: right, up, towards it.
@@ -91,13 +93,15 @@ pub(crate) fn draw(
 ) {
     let canvas = Canvas::fitting(Projection::of(view), region, &sides);
     canvas.draw_box(drawing, &sides);
+    // Lines between cells that are hardly wider than these would cover them; in the cell's colour they close its seams.
+    let mesh = if canvas.cell_width(grid) < MESH_FROM { 1.0 } else { MESH };
     let quads = back_to_front(grid.cell_counts(), canvas.projection.eye);
     for quad in quads.into_iter().filter_map(|cell| Quad::of(grid, cell, &sides, &colors.scale)) {
         let brightness = canvas.projection.brightness(quad.normal());
         let outline: Vec<Point> = quad.corners.iter().map(|&corner| canvas.point(corner)).collect();
         let closed = outline.iter().chain(outline.first()).copied().collect();
         drawing.polygon(outline, colors.map.lit(quad.color, brightness));
-        drawing.path(closed, colors.map.lit(quad.color, MESH * brightness), 1);
+        drawing.path(closed, colors.map.lit(quad.color, mesh * brightness), 1);
     }
 }
 
@@ -189,6 +193,12 @@ impl Canvas {
         Self { projection, unit, middle, region }
     }
 
+    /// The mean width of a cell along the axis with more of them, before it is shortened by the view.
+    fn cell_width(&self, grid: &Grid) -> f64 {
+        let (columns, rows) = grid.cell_counts();
+        2.0 * self.unit / columns.max(rows) as f64
+    }
+
     fn point(&self, place: Place) -> Point {
         let (right, up) = self.projection.project(place);
         (self.middle.0 + self.unit * right, self.middle.1 - self.unit * up)
@@ -230,40 +240,43 @@ impl Canvas {
         }
     }
 
-    fn draw_edge(&self, drawing: &mut Drawing, Edge { side, ends, outward }: &Edge<'_>, taken: &mut Vec<Region>) {
-        drawing.path(ends.map(|end| self.point(end)).to_vec(), INK, 2);
-        let away = self.away(ends);
-        for (at, label) in labelled(side) {
-            let place = std::array::from_fn(|axis| {
-                (ends[0][axis] + ends[1][axis]) / 2.0 + at * (ends[1][axis] - ends[0][axis]) / 2.0
-            });
-            let foot = self.point(place);
-            let tip = self.point(std::array::from_fn(|axis| place[axis] + TICK * outward[axis]));
-            drawing.path(vec![foot, tip], INK, 2);
-            let size = (font::width(&label), TEXT);
-            let distance = GAP + reach(away, size);
-            let (x, y) = (tip.0 + distance * away.0, tip.1 + distance * away.1);
-            let place = Region::around((x, y), size.0 + 2.0 * GAP, size.1);
-            // A label that would come too near to another is left out; its tick stays.
+    /// The edge, its ticks with those of their labels that do not come too near to others, and its name.
+    fn draw_edge(&self, drawing: &mut Drawing, edge: &Edge<'_>, taken: &mut Vec<Region>) {
+        let [from, to] = edge.ends.map(|end| self.point(end));
+        drawing.path(vec![from, to], INK, 2);
+        // Seen end on it has no room for its scale.
+        if (to.0 - from.0).hypot(to.1 - from.1) < 2.0 * TEXT {
+            return;
+        }
+        let away = self.away(&edge.ends);
+        for (at, label) in labelled(edge.side) {
+            let foot = edge.place(at);
+            let tip = self.point(std::array::from_fn(|axis| foot[axis] + TICK * edge.outward[axis]));
+            drawing.path(vec![self.point(foot), tip], INK, 2);
+            let width = font::width(&label);
+            let at = moved(tip, away, GAP + reach(away, (width, TEXT)));
+            let place = Region::around(at, width + GAP, TEXT);
             if taken.iter().all(|other| !other.overlaps(&place)) {
                 taken.push(place);
-                drawing.text(label, (x, y), Align::Center, INK);
+                drawing.text(label, at, Align::Center, INK);
             }
         }
-        let label = (widest_label(side), TEXT);
-        let from = [0, 1].map(|end| self.point(ends[end]));
-        let middle = ((from[0].0 + from[1].0) / 2.0, (from[0].1 + from[1].1) / 2.0);
-        let upright = (ends[1][2] - ends[0][2]).abs() > 0.0;
-        let width = font::width(side.name);
+        self.draw_name(drawing, edge, away);
+    }
+
+    /// The name beyond the labels; that of the upright edge runs upwards.
+    fn draw_name(&self, drawing: &mut Drawing, edge: &Edge<'_>, away: (f64, f64)) {
+        let width = font::width(edge.side.name);
+        let upright = edge.ends[0][2] != edge.ends[1][2];
         let size = if upright { (TEXT, width) } else { (width, TEXT) };
-        let distance = TICK * self.unit + 2.0 * GAP + 2.0 * reach(away, label) + reach(away, size);
-        let (x, y) = (middle.0 + distance * away.0, middle.1 + distance * away.1);
+        let labels = 2.0 * reach(away, (widest_label(edge.side), TEXT));
+        let distance = TICK * self.unit + 2.0 * GAP + labels + reach(away, size);
+        let (x, y) = moved(self.point(edge.place(0.0)), away, distance);
         if upright {
-            drawing.climbing_text(side.name, (x, y), INK);
+            drawing.climbing_text(edge.side.name, (x, y), INK);
         } else {
-            // Kept on the paper.
-            let x = x.max(self.region.left + width / 2.0).min(self.region.right - width / 2.0);
-            drawing.text(side.name, (x, y), Align::Center, INK);
+            let on_paper = x.max(self.region.left + width / 2.0).min(self.region.right - width / 2.0);
+            drawing.text(edge.side.name, (on_paper, y), Align::Center, INK);
         }
     }
 
@@ -271,7 +284,7 @@ impl Canvas {
     fn away(&self, ends: &[Place; 2]) -> (f64, f64) {
         let [from, to] = ends.map(|end| self.point(end));
         let (across, down) = (to.1 - from.1, from.0 - to.0);
-        let length = across.hypot(down).max(f64::MIN_POSITIVE);
+        let length = across.hypot(down);
         let middle = ((from.0 + to.0) / 2.0 - self.middle.0, (from.1 + to.1) / 2.0 - self.middle.1);
         let sign = if across * middle.0 + down * middle.1 < 0.0 { -1.0 } else { 1.0 };
         (sign * across / length, sign * down / length)
@@ -283,6 +296,14 @@ struct Edge<'a> {
     side: &'a Side<'a>,
     ends: [Place; 2],
     outward: Place,
+}
+
+impl Edge<'_> {
+    /// From −1 at the one end to 1 at the other.
+    fn place(&self, at: f64) -> Place {
+        let [from, to] = self.ends;
+        std::array::from_fn(|axis| (from[axis] + to[axis] + at * (to[axis] - from[axis])) / 2.0)
+    }
 }
 
 const CORNERS: [Place; 8] = [
@@ -315,6 +336,10 @@ fn reach((x, y): (f64, f64), (width, height): (f64, f64)) -> f64 {
     (x.abs() * width + y.abs() * height) / 2.0
 }
 
+fn moved((x, y): Point, direction: (f64, f64), distance: f64) -> Point {
+    (x + distance * direction.0, y + distance * direction.1)
+}
+
 fn dot(one: Place, other: Place) -> f64 {
     one.iter().zip(other).map(|(one, other)| one * other).sum()
 }
@@ -330,6 +355,8 @@ fn cross([a, b, c]: Place, [d, e, f]: Place) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::color_map::ColorMap;
+    use crate::chart::drawing::Shape;
 
     fn projection(azimuth: f64, elevation: f64) -> Projection {
         Projection::of(View::from_degrees(azimuth, elevation).expect("a view"))
@@ -409,6 +436,26 @@ mod tests {
         }));
         let away = projection.brightness(projection.right);
         assert!(away < level && level < lit && (lit - 1.0).abs() < 0.01, "{away} {level} {lit}");
+    }
+
+    #[test]
+    fn an_axis_seen_end_on_has_no_words_and_others_have() {
+        let grid = Grid::new(vec![0.0, 1.0], vec![0.0, 1.0], vec![0.0, 1.0, 2.0, 3.0]).expect("a grid");
+        let side = |name| Side { name, scale: Scale::between(0.0, 3.0) };
+        let colors = Colors { map: ColorMap::Sequential, scale: Scale::between(0.0, 3.0) };
+        let names = |azimuth, elevation| -> Vec<String> {
+            let mut drawing = Drawing::default();
+            let region = Region { left: 0.0, top: 0.0, right: 1000.0, bottom: 740.0 };
+            let view = View::from_degrees(azimuth, elevation).expect("a view");
+            draw(&mut drawing, region, &grid, view, [side("a"), side("b"), side("c")], &colors);
+            let text = |shape| if let Shape::Text { text, .. } = shape { Some(text) } else { None };
+            let texts = drawing.shapes.into_iter().filter_map(text);
+            texts.filter(|text| ["a", "b", "c"].contains(&text.as_str())).collect()
+        };
+        assert_eq!(names(-60.0, 30.0), ["a", "b", "c"]);
+        assert_eq!(names(-90.0, 0.0), ["a", "c"]);
+        assert_eq!(names(0.0, 0.0), ["b", "c"]);
+        assert_eq!(names(-60.0, 90.0), ["a", "b"]);
     }
 
     #[test]

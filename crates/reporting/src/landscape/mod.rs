@@ -190,3 +190,33 @@ fn ends(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
         Some((low, high)) => Some((f64::min(low, value), f64::max(high, value))),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Grid, Landscape, Spacing};
+
+    #[test]
+    fn spacing_follows_the_decades_of_positive_values() {
+        let of = |values: [f64; 4]| {
+            Spacing::fitting(&Grid::new(vec![0.0, 1.0], vec![0.0, 1.0], values.to_vec()).expect("a grid"))
+        };
+        assert_eq!(of([0.1, 5.0, 20.0, f64::NAN]), Spacing::Logarithmic);
+        assert_eq!(of([1.0, 5.0, 20.0, 100.0]), Spacing::Linear);
+        assert_eq!(of([0.0, 5.0, 20.0, 1e6]), Spacing::Linear);
+        assert_eq!(of([f64::NAN; 4]), Spacing::Linear);
+    }
+
+    #[test]
+    fn a_picture_goes_where_it_can_be_written_and_nowhere_else() {
+        let grid = Grid::new(vec![0.0, 1.0], vec![0.0, 1.0], vec![0.0, 1.0, 2.0, 3.0]).expect("a grid");
+        let landscape =
+            Landscape { grid, x: "a".into(), y: "b".into(), value: "loss".into(), spacing: Spacing::Linear };
+        let picture = landscape.heat_map();
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(picture.write_png(&directory.path().join("map.png")).is_ok());
+        for (name, message) in [("map.jpg", "does not end in .png"), ("missing/map.png", "failed to write")] {
+            let error = picture.write_png(&directory.path().join(name)).expect_err("no such file");
+            assert!(error.to_string().contains(message) && !error.hint().contains("defect"), "{error}");
+        }
+    }
+}
