@@ -80,3 +80,23 @@ fn a_part_of_a_surface_is_no_picture() {
     assert!(directory.path().join("index.html").exists());
     assert!(!directory.path().join("figures/surface.svg").exists());
 }
+
+#[test]
+fn a_large_grid_is_thinned_as_a_surface_and_whole_from_above() {
+    let coordinates: Vec<f64> = (0..161).map(f64::from).collect();
+    let row = |y: &f64| coordinates.iter().map(|x| x + 2.0 * y + 1.0).collect::<Vec<f64>>();
+    let large = Surface {
+        x: axis("random", coordinates.clone(), 1.0),
+        y: axis("random", coordinates.clone(), 1.0),
+        train_loss: coordinates.iter().map(row).collect(),
+        test_loss: Vec::new(),
+        not_finite: 0,
+        ..surface()
+    };
+    let directory = drawn(large);
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    assert!(read("index.html").contains("Drawn of one point in 3 along each axis."));
+    let quadrilaterals = read("figures/surface-3d.svg").matches("<polygon").count();
+    assert!((53 * 53..54 * 54 + 50).contains(&quadrilaterals), "{quadrilaterals}");
+    assert_eq!(read("figures/surface.csv").lines().count(), 1 + 161 * 161);
+}

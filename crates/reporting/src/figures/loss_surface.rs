@@ -8,6 +8,9 @@ use crate::figure::{Figure, Numbers, numbered, settings};
 use crate::landscape::{Grid, Landscape, Place, Spacing, View};
 use crate::number;
 
+/// Points of a surface along an axis: it has a shape for each, and a page of a hundred thousand shapes opens slowly.
+const MOST_ALONG_AN_AXIS: usize = 80;
+
 /// A map and a surface of each record; a part of a surface has neither before it is put together with the others.
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let surfaces = collection.surfaces();
@@ -20,35 +23,46 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 
 fn both(stem: &str, measured: &Measured<'_, Surface>) -> Option<Vec<Figure>> {
     let surface = measured.result;
-    let values: Vec<f64> = surface.train_loss.concat();
-    let grid = Grid::new(surface.x.coordinates.clone(), surface.y.coordinates.clone(), values).ok()?;
-    let landscape = Landscape {
-        spacing: Spacing::fitting(&grid),
+    let grid = grid(surface, 1)?;
+    let spacing = Spacing::fitting(&grid);
+    let landscape = |grid: Grid| Landscape {
+        spacing,
         grid,
         x: format!("x: {}", short(&surface.x.name)),
         y: format!("y: {}", short(&surface.y.name)),
         value: format!("training {}", measured.provenance.loss.as_deref().unwrap_or("loss")),
     };
+    let stride = grid.x().len().max(grid.y().len()).div_ceil(MOST_ALONG_AN_AXIS);
+    let thinned = match stride {
+        1 => String::new(),
+        stride => format!(" Drawn of one point in {stride} along each axis."),
+    };
     let places: Vec<Place> =
         surface.marks.iter().map(|mark| Place { name: short(&mark.name), x: mark.x, y: mark.y }).collect();
     let about = format!("{}{}", described(surface), settings([measured.provenance]));
-    let [map, graph] = [
-        (
-            "",
-            "The loss over a plane",
-            "Training loss over a plane through the parameters",
-            landscape.filled_contours_with(&places),
-        ),
-        ("-3d", "The loss over a plane as a surface", "The same as a surface", landscape.surface(View::default())),
-    ]
-    .map(|(ending, title, opening, picture)| Figure {
-        stem: format!("{stem}{ending}"),
-        title: title.into(),
-        caption: format!("{opening}.{about}"),
-        drawing: picture.drawing(),
+    let map = Figure {
+        stem: stem.to_owned(),
+        title: "The loss over a plane".into(),
+        caption: format!("Training loss over a plane through the parameters.{about}"),
+        drawing: landscape(grid).filled_contours_with(&places).drawing(),
         numbers: numbers(surface),
-    });
+    };
+    let graph = Figure {
+        stem: format!("{stem}-3d"),
+        title: "The loss over a plane as a surface".into(),
+        caption: format!("The same as a surface.{thinned}{about}"),
+        drawing: landscape(self::grid(surface, stride)?).surface(View::default()).drawing(),
+        numbers: numbers(surface),
+    };
     Some(vec![map, graph])
+}
+
+/// The training loss at every `stride`-th point along both axes; none of a part of a surface.
+fn grid(surface: &Surface, stride: usize) -> Option<Grid> {
+    let every = |coordinates: &[f64]| coordinates.iter().copied().step_by(stride).collect::<Vec<f64>>();
+    let rows = surface.train_loss.iter().step_by(stride);
+    let values = rows.flat_map(|row| every(row)).collect();
+    Grid::new(every(&surface.x.coordinates), every(&surface.y.coordinates), values).ok()
 }
 
 /// Words in which the paths of checkpoints are cut to what tells them apart: the run, or the file.
