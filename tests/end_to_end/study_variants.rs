@@ -126,6 +126,19 @@ fn warm_starts_are_runs_from_the_checkpoints_of_the_other_batch_size() {
     assert_eq!(batch_sizes.collect::<Vec<_>>(), [30, 30, 30, 30]);
 }
 
+#[test]
+fn runs_whose_start_diverged_are_left_out() {
+    let basin = Basin::new();
+    let diverging =
+        "[training.optimizer]\nname = \"sgd\"\nlearning_rate = 1e37\n[warm_start]\nbatch_size = 6\nepochs = [0, 2]";
+    basin.write("study.toml", study_file("batch_sizes = [30]", diverging));
+    let ended = basin.run(&["study", "study.toml", "--out", "study", "-q"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (3, "study/index.html\n"), "{ended:?}");
+    for told in ["run b6-s0 diverged", "run after-2-epochs-b30-s0 is left out: there are no weights"] {
+        assert!(ended.stderr.contains(told), "{ended:?}");
+    }
+}
+
 /// Copies what lies in one directory over another.
 fn copy_over(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

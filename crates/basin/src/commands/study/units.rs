@@ -149,6 +149,14 @@ impl<'a> Units<'a> {
     /// Trains a run and measures it along the way and at its end.
     fn run(&self, run: &TrainingRun, advance: &dyn Fn(u64, String)) -> anyhow::Result<Ending> {
         let name = run.name();
+        let is_trained = self.record_file(&format!("training-{name}")).exists();
+        if let Some(start) = run.settings.start.as_deref()
+            && !is_trained
+            && !Path::new(start).exists()
+        {
+            exit::tell(&format!("run {name} is left out: there are no weights `{start}` to start from"));
+            return Ok(Ending { minimum: None, converged: false });
+        }
         let Some(epochs) = self.train(run, advance)? else {
             return Ok(Ending { minimum: None, converged: false });
         };
