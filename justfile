@@ -44,3 +44,4 @@ sample-reports:
     cargo run --release -- report reports/digits
     cargo run --release -- report reports/batch-hessian
     cargo run --release -- report reports/keskar-remedies
+    cargo run --release -- report reports/landscape
