@@ -136,7 +136,7 @@ fn a_killed_plane_goes_on_to_the_same_bytes() {
     basin.write("plane.json.unfinished", torn);
     basin
         .run(&[&resumed[..], &["--seed", "3"]].concat())
-        .assert_refused(&["points of another surface", "give another"]);
+        .assert_refused(&["points of something else", "give another"]);
     let ended = basin.done(&resumed);
     assert!(ended.stderr.contains("points are known"), "{ended:?}");
     assert!(!basin.path("plane.json.unfinished").exists());

@@ -5,6 +5,7 @@ mod optimizer;
 mod plane;
 mod spectrum;
 mod training;
+mod trajectory;
 
 use std::path::PathBuf;
 
@@ -13,11 +14,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
 pub(crate) use optimizer::OptimizerArguments;
-pub(crate) use plane::{BiasesArgument, DirectionArgument, Plane, StatisticsArgument};
+pub(crate) use plane::{
+    BiasesArgument, DirectionArgument, DirectionArguments, Plane, Points, Ranges, StatisticsArgument,
+};
 pub(crate) use spectrum::{
     EigenvalueSettings, EstimateSettings, MatrixArgument, MatrixSettings, Spectrum, TraceArgument,
 };
 pub(crate) use training::{Study, Train, TrainingSettings};
+pub(crate) use trajectory::Trajectory;
 
 /// Sharpness and loss landscapes of saved checkpoints.
 ///
@@ -373,6 +377,13 @@ pub(crate) enum Landscape {
         The same command continues an interrupted plane that has an --out; OUT.csv and OUT.npz are written beside it.")]
     #[command(allow_negative_numbers = true)]
     Plane(Box<Plane>),
+    /// A run's checkpoints in the plane in which they vary most, and the loss over that plane.
+    #[command(after_help = "Examples:\n  basin landscape trajectory runs/train --out trajectory.json\n  \
+        basin landscape trajectory epoch-1.safetensors epoch-5.safetensors epoch-20.safetensors \\\n    \
+        --model mlp:784-300-10:relu --data mnist:DIR\n\
+        Runs of `basin train --checkpoint-every 1` hold the checkpoints; the same command continues an interrupted one.")]
+    #[command(allow_negative_numbers = true)]
+    Trajectory(Box<Trajectory>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -44,6 +44,17 @@ impl Subject {
         Self::on(weights, data, common)
     }
 
+    /// Another checkpoint on the same data, which is not read again.
+    pub(crate) fn beside(&self, path: &Path, common: &Common) -> Result<Self> {
+        let weights = Weights::read(path)?;
+        let own = CheckpointMetadata::read(&weights).data.filter(|_| common.data.is_none());
+        if own.as_ref().is_some_and(|own| Some(own) != self.metadata.data.as_ref()) {
+            // With data of its own it is one of those that cannot be compared.
+            return Self::load(path, common);
+        }
+        Self::on(weights, self.data.clone(), common)
+    }
+
     /// A checkpoint on data that is already there.
     pub(crate) fn on(weights: Weights, data: Dataset, common: &Common) -> Result<Self> {
         let path = weights.path.as_path();

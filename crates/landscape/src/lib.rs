@@ -2,7 +2,7 @@
 //!
 //! A [`Direction`] is drawn, found, read or leads to another checkpoint, and is [normalised](normalized) so that pictures of
 //! networks with other weights compare. Two of them and a [`Grid`] make a [`Plane`], which is evaluated by forward passes
-//! alone; [`curvatures`] says by exact products what the [`second_difference`] of the surface should be.
+//! alone; [`principal_components`] are the plane in which the checkpoints of a run vary most; [`curvatures`] says by exact products what the [`second_difference`] of the surface should be.
 //!
 //! Directions are vectors of length P in f64 on the CPU, whatever an objective computes in.
 
@@ -12,6 +12,7 @@ mod eigenvectors;
 mod grid;
 mod normalization;
 mod plane;
+mod principal_components;
 
 pub use curvature::{curvatures, second_difference};
 pub use direction::Direction;
@@ -19,3 +20,4 @@ pub use eigenvectors::{Eigenvectors, Rank, eigenvectors};
 pub use grid::{Grid, MOST_POINTS, Position};
 pub use normalization::{ignored, normalized, without_ignored};
 pub use plane::{Plane, Projection, project};
+pub use principal_components::{PrincipalComponents, principal_components};

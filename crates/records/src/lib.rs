@@ -40,6 +40,7 @@ pub mod study;
 pub mod surface;
 pub mod timestamp;
 pub mod training;
+pub mod trajectory;
 
 pub use batch_hessian::BatchHessian;
 pub use comparison::Comparison;
@@ -53,3 +54,4 @@ pub use spectrum::Spectrum;
 pub use study::Study;
 pub use surface::Surface;
 pub use training::Training;
+pub use trajectory::Trajectory;

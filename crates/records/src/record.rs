@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
 use crate::{
-    BatchHessian, Comparison, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Surface, Training, file, lines,
+    BatchHessian, Comparison, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Surface, Training, Trajectory, file,
+    lines,
 };
 
 /// The version of the JSON, in every record's `schema`.
@@ -40,6 +41,8 @@ pub enum Outcome {
     Line(Line),
     /// `surface`: loss and accuracy on a plane of parameters.
     Surface(Box<Surface>),
+    /// `trajectory`: a run's checkpoints in the plane of their principal components.
+    Trajectory(Box<Trajectory>),
     /// `training`: the history of one run.
     Training(Training),
     /// `comparison`: minima side by side.
@@ -143,6 +146,7 @@ impl Outcome {
             Self::Sharpness(_) => "sharpness",
             Self::Line(_) => "line",
             Self::Surface(_) => "surface",
+            Self::Trajectory(_) => "trajectory",
             Self::Training(_) => "training",
             Self::Comparison(_) => "comparison",
             Self::Study(_) => "study",
@@ -158,6 +162,7 @@ impl Outcome {
             "sharpness" => serde_json::from_value(result).map(Self::Sharpness),
             "line" => serde_json::from_value(result).map(Self::Line),
             "surface" => serde_json::from_value(result).map(Self::Surface),
+            "trajectory" => serde_json::from_value(result).map(Self::Trajectory),
             "training" => serde_json::from_value(result).map(Self::Training),
             "comparison" => serde_json::from_value(result).map(Self::Comparison),
             "study" => serde_json::from_value(result).map(Self::Study),
@@ -184,6 +189,7 @@ impl Serialize for Record {
             Outcome::Sharpness(result) => document(self, result, serializer),
             Outcome::Line(result) => document(self, result, serializer),
             Outcome::Surface(result) => document(self, result, serializer),
+            Outcome::Trajectory(result) => document(self, result, serializer),
             Outcome::Training(result) => document(self, result, serializer),
             Outcome::Comparison(result) => document(self, result, serializer),
             Outcome::Study(result) => document(self, result, serializer),

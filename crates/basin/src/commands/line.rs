@@ -60,11 +60,7 @@ pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Er
 /// each point on the training samples: those of the ends belong to other weights, and would turn negative beyond them.
 pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quiet: bool) -> anyhow::Result<Record> {
     let started = Instant::now();
-    if a.model.name() != b.model.name() {
-        let message =
-            format!("`{}` is a {}, `{}` a {}", a.path.display(), a.model.name(), b.path.display(), b.model.name());
-        return Err(Error::input(message, "a line needs two checkpoints of one model").into());
-    }
+    require_one_model(a, b)?;
     if a.uses_batch_statistics() {
         let message = "along a line batch norm's statistics are computed anew at each point from the training samples";
         return Err(Error::input(message, "leave `--batch-norm batch` out").into());
@@ -109,6 +105,16 @@ pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quie
     (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
     (provenance.epoch, provenance.step, provenance.optimizer) = (None, None, None);
     Ok(Record::new(provenance, Outcome::Line(line)))
+}
+
+/// Lines and planes go through checkpoints of one model.
+pub(super) fn require_one_model(a: &Subject, b: &Subject) -> Result<(), Error> {
+    let (name_a, name_b) = (a.model.name(), b.model.name());
+    if name_a != name_b {
+        let message = format!("`{}` is a {name_a}, `{}` a {name_b}", a.path.display(), b.path.display());
+        return Err(Error::input(message, "name checkpoints of one model"));
+    }
+    Ok(())
 }
 
 /// Two checkpoints are compared on one data set and one loss.

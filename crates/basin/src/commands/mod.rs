@@ -2,7 +2,9 @@
 
 mod batch_hessian;
 mod compare;
+mod grid;
 mod inspect;
+mod iterates;
 mod keskar;
 mod line;
 mod optimizer;
@@ -12,6 +14,7 @@ mod sharpness;
 mod spectrum;
 mod study;
 mod train;
+mod trajectory;
 
 use crate::arguments::{Arguments, Command, Common, Landscape, Machine};
 use crate::exit::Ended;
@@ -30,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
         Command::Compare(compare) => analyse(&compare.common, || compare::run(compare)),
         Command::Landscape(Landscape::Line(line)) => analyse(&line.common, || line::run(line)),
         Command::Landscape(Landscape::Plane(plane)) => analyse(&plane.common, || plane::run(plane)),
+        Command::Landscape(Landscape::Trajectory(way)) => analyse(&way.common, || trajectory::run(way)),
         Command::Report(report) => report::run(report),
         Command::Inspect(inspect) => inspect::run(inspect),
     }

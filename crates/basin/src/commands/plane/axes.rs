@@ -1,6 +1,7 @@
 //! The two axes of a plane: where their directions come from, and how they are scaled.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use basin_landscape::{
@@ -13,8 +14,9 @@ use basin_records::surface::{Mark, Normalization};
 use basin_sharpness::lanczos::Lanczos;
 use candle_core::{DType, Device, Tensor};
 
-use crate::arguments::{BiasesArgument, DirectionArgument, Plane};
-use crate::commands::line::require_one_subject;
+use crate::arguments::{BiasesArgument, Common, DirectionArgument, DirectionArguments};
+use crate::commands::iterates::Iterates;
+use crate::commands::line::{require_one_model, require_one_subject};
 use crate::interruption;
 use crate::progress::Progress;
 use crate::subject::Subject;
@@ -24,29 +26,29 @@ use crate::table::number;
 const NORMALIZATION: &str = "normalization";
 
 /// A direction with what is said of it.
-pub(super) struct Axis {
-    pub(super) direction: Direction,
+pub(crate) struct Axis {
+    pub(crate) direction: Direction,
     /// ‖d‖.
-    pub(super) norm: f64,
-    pub(super) normalized: bool,
-    pub(super) eigenvalue: Option<Eigenvalue>,
+    pub(crate) norm: f64,
+    pub(crate) normalized: bool,
+    pub(crate) eigenvalue: Option<Eigenvalue>,
     /// What tells it from other directions.
-    pub(super) identity: String,
+    pub(crate) identity: String,
 }
 
 /// Both axes.
-pub(super) struct Axes {
-    pub(super) x: Axis,
-    pub(super) y: Axis,
-    pub(super) cosine: f64,
-    pub(super) ignored: Vec<String>,
-    pub(super) marks: Vec<Mark>,
+pub(crate) struct Axes {
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    pub(crate) cosine: f64,
+    pub(crate) ignored: Vec<String>,
+    pub(crate) marks: Vec<Mark>,
     /// The file that the directions were saved in or read from.
-    pub(super) file: Option<String>,
+    pub(crate) file: Option<String>,
     /// How the axes that are normalised are scaled; not at all where there is none.
-    pub(super) normalization: Normalization,
+    pub(crate) normalization: Normalization,
     /// Products with the Hessian that eigenvectors took.
-    pub(super) products: usize,
+    pub(crate) products: usize,
 }
 
 /// Where a direction comes from.
@@ -63,21 +65,35 @@ struct Scaling<'a> {
     keeps_biases: bool,
 }
 
+impl Axis {
+    /// A principal component has length 1 and is not scaled to the weights: coordinates along it are displacements.
+    pub(crate) fn of_component(direction: Direction, iterates: &Iterates) -> Self {
+        let identity = format!("{} of {}", direction.name, iterates.identity());
+        Self { direction, norm: 1.0, normalized: false, eigenvalue: None, identity }
+    }
+}
+
 impl Axes {
-    pub(super) fn new(arguments: &Plane, subject: &Subject, network: &Network<'_>) -> Result<Self> {
-        let sources = sources(arguments, subject)?;
+    pub(crate) fn new(
+        arguments: &DirectionArguments,
+        common: &Common,
+        subject: &Subject,
+        network: &Network<'_>,
+    ) -> Result<Self> {
+        let sources = sources(arguments, common, subject)?;
         let scaling = Scaling {
             subject,
             theta: subject.theta.to_device(&Device::Cpu)?.to_dtype(DType::F64)?,
             normalization: arguments.normalize.into(),
             keeps_biases: arguments.biases == BiasesArgument::Kept,
         };
-        let (found, products) = found(&sources, subject, network, arguments)?;
+        let (found, products) = found(&sources, subject, network, common)?;
         let mut found = found.into_iter();
-        let seed = arguments.common.seed;
+        let seed = common.seed;
         let mut axis = |index: usize| match &sources[index] {
             Source::Towards(to) => towards(&subject.theta, to),
             Source::Named(DirectionArgument::Random) => scaling.random(seed, index),
+            Source::Named(DirectionArgument::Component { run, place }) => component(run, *place, common, subject),
             Source::Named(DirectionArgument::File { path, prefix }) => scaling.read(path, prefix.as_deref()),
             Source::Named(DirectionArgument::Eigenvector(_)) => match found.next() {
                 Some((direction, eigenvalue)) => {
@@ -124,12 +140,35 @@ impl Axes {
         })
     }
 
-    pub(super) fn directions(&self) -> [&Direction; 2] {
+    /// The first two principal components of the checkpoints of a run.
+    pub(crate) fn of_components(components: Vec<Direction>, iterates: &Iterates, file: Option<&Path>) -> Result<Self> {
+        let mut axes = components.into_iter().map(|direction| Axis::of_component(direction, iterates));
+        let (Some(x), Some(y)) = (axes.next(), axes.next()) else {
+            return Err(Error::input("a plane has two components", "give more checkpoints"));
+        };
+        Ok(Self {
+            cosine: x.direction.cosine(&y.direction)?,
+            x,
+            y,
+            ignored: Vec::new(),
+            marks: Vec::new(),
+            file: file.map(|path| path.display().to_string()),
+            normalization: Normalization::None,
+            products: 0,
+        })
+    }
+
+    /// What tells the axes from others.
+    pub(crate) fn identities(&self) -> [&str; 2] {
+        [&self.x.identity, &self.y.identity]
+    }
+
+    pub(crate) fn directions(&self) -> [&Direction; 2] {
         [&self.x.direction, &self.y.direction]
     }
 
     /// Writes `x.fc1.weight`, …, `y.fc1.weight`, ….
-    pub(super) fn save(&self, path: &Path, subject: &Subject) -> Result<()> {
+    pub(crate) fn save(&self, path: &Path, subject: &Subject) -> Result<()> {
         let layout = subject.model.parameters();
         let mut tensors = Vec::new();
         for (axis, Axis { direction, .. }) in [("x", &self.x), ("y", &self.y)] {
@@ -145,8 +184,22 @@ impl Axes {
     }
 }
 
+/// The ranges of x and y where none was asked for: around the origin, or over the checkpoints that they lead to.
+pub(crate) fn usual_ranges(arguments: &DirectionArguments) -> [RangeInclusive<f64>; 2] {
+    [1, 2].map(|axis| if arguments.towards.len() >= axis { -0.5..=1.5 } else { -1.0..=1.0 })
+}
+
 /// Two sources, x before y.
-fn sources(arguments: &Plane, subject: &Subject) -> Result<[Source; 2]> {
+fn sources(arguments: &DirectionArguments, common: &Common, subject: &Subject) -> Result<[Source; 2]> {
+    let towards = arguments.towards.len();
+    if towards > 2 {
+        let message = format!("`--towards` names {towards} checkpoints, a plane goes through 3 with the origin");
+        return Err(Error::input(message, "name at most 2"));
+    }
+    if towards == 2 && arguments.y.is_some() {
+        let message = "two `--towards` make the plane, `--y` would be a third direction";
+        return Err(Error::input(message, "leave out `--y` or one `--towards`"));
+    }
     if let Some(path) = &arguments.directions {
         let under =
             |prefix: &str| Source::Named(DirectionArgument::File { path: path.clone(), prefix: Some(prefix.into()) });
@@ -154,7 +207,7 @@ fn sources(arguments: &Plane, subject: &Subject) -> Result<[Source; 2]> {
     }
     let named =
         |direction: &Option<DirectionArgument>| Source::Named(direction.clone().unwrap_or(DirectionArgument::Random));
-    let leads = |path: &Path| leading_to(path, arguments, subject).map(|to| Source::Towards(Box::new(to)));
+    let leads = |path: &Path| leading_to(path, common, subject).map(|to| Source::Towards(Box::new(to)));
     Ok(match &arguments.towards[..] {
         [] => [named(&arguments.x), named(&arguments.y)],
         [b] => [leads(b)?, named(&arguments.y)],
@@ -163,13 +216,9 @@ fn sources(arguments: &Plane, subject: &Subject) -> Result<[Source; 2]> {
 }
 
 /// Another checkpoint of the same model, data and loss.
-fn leading_to(path: &Path, arguments: &Plane, subject: &Subject) -> Result<Subject> {
-    let to = Subject::load(path, &arguments.common)?;
-    if to.model.name() != subject.model.name() {
-        let (a, b) = (subject.path.display(), path.display());
-        let message = format!("`{a}` is a {}, `{b}` a {}", subject.model.name(), to.model.name());
-        return Err(Error::input(message, "a plane needs checkpoints of one model"));
-    }
+fn leading_to(path: &Path, common: &Common, subject: &Subject) -> Result<Subject> {
+    let to = Subject::load(path, common)?;
+    require_one_model(subject, &to)?;
     require_one_subject(subject, &to)?;
     Ok(to)
 }
@@ -180,12 +229,20 @@ fn towards(theta: &Tensor, to: &Subject) -> Result<Axis> {
     Ok(Axis { norm: direction.norm()?, direction, normalized: false, eigenvalue: None, identity })
 }
 
+/// A principal component of the checkpoints of a run, which need not hold the plane's own.
+fn component(run: &Path, place: usize, common: &Common, subject: &Subject) -> Result<Axis> {
+    let iterates = Iterates::of_run(run, common)?;
+    require_one_model(subject, &iterates.subjects[0])?;
+    let mut directions = iterates.principal_components(place)?.directions;
+    Ok(Axis::of_component(directions.swap_remove(place - 1), &iterates))
+}
+
 /// The eigenvectors among the sources, by one run of Lanczos, and the products it took.
 fn found(
     sources: &[Source],
     subject: &Subject,
     network: &Network<'_>,
-    arguments: &Plane,
+    common: &Common,
 ) -> Result<(Vec<(Direction, Eigenvalue)>, usize)> {
     let rank = |source: &Source| match source {
         Source::Named(DirectionArgument::Eigenvector(rank)) => Some(*rank),
@@ -195,8 +252,8 @@ fn found(
     if ranks.is_empty() {
         return Ok((Vec::new(), 0));
     }
-    let machine = &arguments.common.machine;
-    let lanczos = Lanczos { memory: machine.memory, seed: arguments.common.seed, ..Lanczos::default() };
+    let machine = &common.machine;
+    let lanczos = Lanczos { memory: machine.memory, seed: common.seed, ..Lanczos::default() };
     let what = format!("eigenvectors {}", subject.path.display());
     let mut progress = Progress::new(what, lanczos.max_products as u64, machine.quiet);
     let Eigenvectors { found, products } = eigenvectors(network, &subject.theta, &ranks, &lanczos, |at| {

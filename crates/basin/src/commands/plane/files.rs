@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Cursor};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use basin_objective::Error;
 use basin_records::{Surface, file};
@@ -11,11 +11,13 @@ use npyz::npz::NpzWriter;
 use npyz::zip::write::FileOptions;
 use npyz::zip::{CompressionMethod, DateTime};
 
-use crate::arguments::Plane;
-
 /// Refuses files that have no place or would be written over what is read, before any work is done for them.
-pub(super) fn check(arguments: &Plane) -> Result<(), Error> {
-    if let Some(out) = &arguments.common.out {
+pub(crate) fn check<'a>(
+    out: Option<&Path>,
+    save_directions: Option<&Path>,
+    mut read: impl Iterator<Item = &'a PathBuf>,
+) -> Result<(), Error> {
+    if let Some(out) = out {
         let ending = out.extension().and_then(|ending| ending.to_str());
         if !matches!(ending, Some("json" | "jsonl")) {
             let message = format!("`--out {}` is no name for a record", out.display());
@@ -29,7 +31,7 @@ pub(super) fn check(arguments: &Plane) -> Result<(), Error> {
             }
         }
     }
-    let Some(save) = &arguments.save_directions else { return Ok(()) };
+    let Some(save) = save_directions else { return Ok(()) };
     if save.is_dir() {
         let message = format!("cannot write `{}`: is a directory", save.display());
         return Err(Error::input(message, "name a file inside the directory"));
@@ -38,10 +40,8 @@ pub(super) fn check(arguments: &Plane) -> Result<(), Error> {
         let message = format!("cannot write `{}`: its directory does not exist", save.display());
         return Err(Error::input(message, "create the directory first, or name a file elsewhere"));
     }
-    let read = arguments.checkpoint.iter().chain(&arguments.towards).chain(&arguments.directions);
-    let same =
-        |path: &&std::path::PathBuf| matches!((path.canonicalize(), save.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    match read.into_iter().find(same) {
+    let same = |path: &&PathBuf| matches!((path.canonicalize(), save.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    match read.find(same) {
         Some(path) => Err(Error::input(
             format!("`--save-directions` names `{}`, which is read", path.display()),
             "name another file",
@@ -51,7 +51,7 @@ pub(super) fn check(arguments: &Plane) -> Result<(), Error> {
 }
 
 /// Writes `OUT.csv` and `OUT.npz`.
-pub(super) fn write(out: &Path, surface: &Surface) -> anyhow::Result<()> {
+pub(crate) fn write(out: &Path, surface: &Surface) -> anyhow::Result<()> {
     file::replace(&out.with_extension("csv"), csv(surface).as_bytes())?;
     file::replace(&out.with_extension("npz"), &npz(surface)?)?;
     Ok(())

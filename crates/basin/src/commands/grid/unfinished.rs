@@ -5,48 +5,38 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use basin_landscape::{Grid, Position};
-use basin_objective::{Error, Evaluation, Result};
-use basin_records::{float, lines};
+use basin_objective::{Error, Result};
+use basin_records::lines;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::statistics::Point;
-
-/// `OUT.unfinished`: a line that says of which surface, then one for each few points.
-pub(super) struct Unfinished {
+/// `OUT.unfinished`: a line that says what was measured, then one for each few points.
+pub(super) struct Unfinished<T> {
     path: PathBuf,
-    known: Vec<(Position, Point)>,
+    known: Vec<(Position, T)>,
     measurement: String,
-    /// Whether the file says of which surface it is.
+    /// Whether the file says what was measured.
     begun: bool,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Line {
+enum Line<T> {
     Of { measurement: String },
-    Points { points: Vec<Kept> },
+    Points { points: Vec<Kept<T>> },
 }
 
 /// A point of the grid.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Kept<T> {
     column: usize,
     row: usize,
-    train: Values,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    test: Option<Values>,
+    #[serde(flatten)]
+    value: T,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Values {
-    #[serde(with = "float")]
-    loss: f64,
-    #[serde(default, with = "float::optional", skip_serializing_if = "Option::is_none")]
-    accuracy: Option<f64>,
-}
-
-impl Unfinished {
-    /// What is kept for the file at `out`, if it is of the same surface.
+impl<T: Clone + Serialize + DeserializeOwned> Unfinished<T> {
+    /// What is kept for the file at `out`, if it was measured alike.
     pub(super) fn open(out: &Path, measurement: String, grid: &Grid) -> anyhow::Result<Self> {
         let mut name = OsString::from(out);
         name.push(".unfinished");
@@ -54,12 +44,12 @@ impl Unfinished {
         let (mut known, mut others) = (Vec::new(), None);
         for line in if path.exists() { lines::read(&path)? } else { Vec::new() } {
             match line {
-                Line::Points { points } => known.extend(points.into_iter().map(Kept::point)),
+                Line::Points { points } => known.extend(points.into_iter().map(Kept::placed)),
                 Line::Of { measurement: other } => others = Some(other).filter(|other| *other != measurement),
             }
         }
         if let (Some(other), false) = (others, known.is_empty()) {
-            let message = format!("`{}` holds points of another surface: {other}, not {measurement}", path.display());
+            let message = format!("`{}` holds points of something else: {other}, not {measurement}", path.display());
             return Err(Error::input(message, "finish that one, remove the file, or give another `--out`").into());
         }
         let beyond = |(Position { column, row }, _): &(Position, _)| *column >= grid.x.len() || *row >= grid.y.len();
@@ -71,23 +61,24 @@ impl Unfinished {
     }
 
     /// The points known from before.
-    pub(super) fn known(&self) -> impl Iterator<Item = (Position, Point)> {
-        self.known.iter().copied()
+    pub(super) fn known(&self) -> impl Iterator<Item = (Position, &T)> {
+        self.known.iter().map(|(position, value)| (*position, value))
     }
 
     /// Adds points, in a file of its own where none are known.
-    pub(super) fn keep(&mut self, positions: &[Position], points: &[Point]) -> Result<()> {
+    pub(super) fn keep(&mut self, positions: &[Position], values: &[T]) -> Result<()> {
         let refused = |cause: &dyn Display| {
             Error::input(format!("points cannot be kept: {cause}"), "give `--out` a file where there is room")
         };
-        let append = |line: &Line| lines::append(&self.path, line).map_err(|error| refused(&error));
+        let append = |line: &Line<T>| lines::append(&self.path, line).map_err(|error| refused(&error));
         if !self.begun {
             if self.path.exists() {
                 std::fs::remove_file(&self.path).map_err(|error| refused(&error))?;
             }
             append(&Line::Of { measurement: self.measurement.clone() })?;
         }
-        let points = positions.iter().zip(points).map(|(&position, &point)| Kept::new(position, point)).collect();
+        let points = positions.iter().zip(values);
+        let points = points.map(|(&Position { column, row }, value)| Kept { column, row, value: value.clone() }).collect();
         append(&Line::Points { points })?;
         self.begun = true;
         Ok(())
@@ -99,23 +90,8 @@ impl Unfinished {
     }
 }
 
-impl Kept {
-    fn new(Position { column, row }: Position, Point { train, test }: Point) -> Self {
-        Self { column, row, train: Values::new(train), test: test.map(Values::new) }
-    }
-
-    fn point(self) -> (Position, Point) {
-        let point = Point { train: self.train.evaluation(), test: self.test.map(|values| values.evaluation()) };
-        (Position { column: self.column, row: self.row }, point)
-    }
-}
-
-impl Values {
-    fn new(Evaluation { loss, accuracy }: Evaluation) -> Self {
-        Self { loss, accuracy }
-    }
-
-    fn evaluation(&self) -> Evaluation {
-        Evaluation { loss: self.loss, accuracy: self.accuracy }
+impl<T> Kept<T> {
+    fn placed(self) -> (Position, T) {
+        (Position { column: self.column, row: self.row }, self.value)
     }
 }

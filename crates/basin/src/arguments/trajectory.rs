@@ -1,0 +1,28 @@
+//! What `basin landscape trajectory` takes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::plane::{Points, Ranges, StatisticsArgument};
+use super::Common;
+
+#[derive(Debug, Args)]
+pub(crate) struct Trajectory {
+    /// The directory of a run, or checkpoints in the order of training.
+    #[arg(value_name = "RUN|CKPT", required = true)]
+    pub(crate) iterates: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) ranges: Ranges,
+    /// Points along each axis, like 25, or along x and along y, like 25x19.
+    #[arg(long, default_value = "25", value_name = "N|NxM")]
+    pub(crate) points: Points,
+    /// Save the two components, as safetensors under x.NAME and y.NAME with the parameters' names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_directions: Option<PathBuf>,
+    /// The statistics of batch norm at each point; recomputed when absent.
+    #[arg(long, value_enum)]
+    pub(crate) batch_norm_statistics: Option<StatisticsArgument>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}

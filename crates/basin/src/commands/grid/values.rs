@@ -1,0 +1,36 @@
+//! What is known of the points of a grid.
+
+use basin_landscape::{Grid, Position};
+
+/// A value of each point that is known.
+pub(crate) struct Values<T> {
+    columns: usize,
+    points: Vec<Option<T>>,
+}
+
+impl<T> Values<T> {
+    pub(super) fn new(grid: &Grid) -> Self {
+        let points = std::iter::repeat_with(|| None).take(grid.x.len() * grid.y.len()).collect();
+        Self { columns: grid.x.len(), points }
+    }
+
+    pub(super) fn set(&mut self, Position { column, row }: Position, value: T) {
+        self.points[row * self.columns + column] = Some(value);
+    }
+
+    pub(crate) fn get(&self, Position { column, row }: Position) -> Option<&T> {
+        self.points[row * self.columns + column].as_ref()
+    }
+
+    /// How many points are known.
+    pub(super) fn count(&self) -> usize {
+        self.points.iter().flatten().count()
+    }
+
+    /// A row of numbers for each y, empty where the row is not known; no rows at all where no point has such a number.
+    pub(crate) fn rows<N>(&self, number: impl Fn(&T) -> Option<N>) -> Vec<Vec<N>> {
+        let rows = self.points.chunks(self.columns);
+        let rows: Vec<Vec<N>> = rows.map(|row| row.iter().flatten().filter_map(&number).collect()).collect();
+        if rows.iter().all(Vec::is_empty) { Vec::new() } else { rows }
+    }
+}
