@@ -24,6 +24,8 @@ mod observables;
 mod optimizers;
 #[path = "end_to_end/plane.rs"]
 mod plane;
+#[path = "end_to_end/ratio.rs"]
+mod ratio;
 #[path = "end_to_end/schedules.rs"]
 mod schedules;
 #[path = "end_to_end/sharpness.rs"]
@@ -34,5 +36,7 @@ mod spectrum;
 mod study;
 #[path = "end_to_end/study_variants.rs"]
 mod study_variants;
+#[path = "end_to_end/trajectory.rs"]
+mod trajectory;
 #[path = "end_to_end/warm_start.rs"]
 mod warm_start;

@@ -121,29 +121,36 @@ fn what_a_kill_tore_is_mended() {
 
 #[test]
 fn a_killed_plane_goes_on_to_the_same_bytes() {
+    a_killed_grid_goes_on_to_the_same_bytes(&["plane", "--points", "41x31"]);
+}
+
+#[test]
+fn a_killed_ratio_map_goes_on_to_the_same_bytes() {
+    a_killed_grid_goes_on_to_the_same_bytes(&["ratio", "--points", "17x9", "--samples", "100"]);
+}
+
+fn a_killed_grid_goes_on_to_the_same_bytes(command: &[&str]) {
     let basin = Basin::trained();
-    let asked = ["landscape", "plane", "run/checkpoints/last.safetensors", "--points", "41x31"];
+    let asked = [&["landscape", command[0], "run/checkpoints/last.safetensors"], &command[1..]].concat();
     basin.done(&[&asked[..], &["-q", "--out", "undisturbed.json"]].concat());
-    let resumed = [&asked[..], &["--out", "plane.json"]].concat();
+    let resumed = [&asked[..], &["--out", "grid.json"]].concat();
     let count = |basin: &Basin| {
-        let bytes = std::fs::read(basin.path("plane.json.unfinished")).unwrap_or_default();
+        let bytes = std::fs::read(basin.path("grid.json.unfinished")).unwrap_or_default();
         bytes.iter().filter(|&&byte| byte == b'\n').count()
     };
     assert!(killed(&basin, &resumed, |basin, _| count(basin) > 5), "it ended before it was killed");
     // A kill may tear the last line.
-    let mut torn = basin.read("plane.json.unfinished");
+    let mut torn = basin.read("grid.json.unfinished");
     torn.extend_from_slice(br#"{"points":[{"column": 5, "ro"#);
-    basin.write("plane.json.unfinished", torn);
-    basin
-        .run(&[&resumed[..], &["--seed", "3"]].concat())
-        .assert_refused(&["points of something else", "give another"]);
+    basin.write("grid.json.unfinished", torn);
+    basin.run(&[&resumed[..], &["--seed", "3"]].concat()).assert_refused(&["points of something else", "give another"]);
     let ended = basin.done(&resumed);
     assert!(ended.stderr.contains("points are known"), "{ended:?}");
-    assert!(!basin.path("plane.json.unfinished").exists());
+    assert!(!basin.path("grid.json.unfinished").exists());
     for ending in ["csv", "npz"] {
-        assert!(basin.read(&format!("plane.{ending}")) == basin.read(&format!("undisturbed.{ending}")), "{ending}");
+        assert!(basin.read(&format!("grid.{ending}")) == basin.read(&format!("undisturbed.{ending}")), "{ending}");
     }
-    assert_eq!(without_time(basin.json("plane.json")), without_time(basin.json("undisturbed.json")));
+    assert_eq!(without_time(basin.json("grid.json")), without_time(basin.json("undisturbed.json")));
 }
 
 #[test]

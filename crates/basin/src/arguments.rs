@@ -3,6 +3,7 @@
 mod batch_hessian;
 mod optimizer;
 mod plane;
+mod ratio;
 mod spectrum;
 mod training;
 mod trajectory;
@@ -17,6 +18,7 @@ pub(crate) use optimizer::OptimizerArguments;
 pub(crate) use plane::{
     BiasesArgument, DirectionArgument, DirectionArguments, Plane, Points, Ranges, StatisticsArgument,
 };
+pub(crate) use ratio::Ratio;
 pub(crate) use spectrum::{
     EigenvalueSettings, EstimateSettings, MatrixArgument, MatrixSettings, Spectrum, TraceArgument,
 };
@@ -384,6 +386,12 @@ pub(crate) enum Landscape {
         Runs of `basin train --checkpoint-every 1` hold the checkpoints; the same command continues an interrupted one.")]
     #[command(allow_negative_numbers = true)]
     Trajectory(Box<Trajectory>),
+    /// The Hessian's extremal eigenvalues and their ratio λ_min/λ_max on a plane through a checkpoint.
+    #[command(after_help = "Examples:\n  basin landscape ratio last.safetensors --points 15 --out ratio.json\n  \
+        basin landscape ratio a.safetensors --towards b.safetensors --y eigenvector:1 --points 21x11\n\
+        The same command continues an interrupted map that has an --out; OUT.csv and OUT.npz are written beside it.")]
+    #[command(allow_negative_numbers = true)]
+    Ratio(Box<Ratio>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
 use crate::{
-    BatchHessian, Comparison, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Surface, Training, Trajectory, file,
-    lines,
+    BatchHessian, Comparison, Keskar, Line, Provenance, RatioMap, Sharpness, Spectrum, Study, Surface, Training,
+    Trajectory, file, lines,
 };
 
 /// The version of the JSON, in every record's `schema`.
@@ -41,6 +41,8 @@ pub enum Outcome {
     Line(Line),
     /// `surface`: loss and accuracy on a plane of parameters.
     Surface(Box<Surface>),
+    /// `ratio_map`: extremal eigenvalues over a plane of parameters.
+    RatioMap(Box<RatioMap>),
     /// `trajectory`: a run's checkpoints in the plane of their principal components.
     Trajectory(Box<Trajectory>),
     /// `training`: the history of one run.
@@ -146,6 +148,7 @@ impl Outcome {
             Self::Sharpness(_) => "sharpness",
             Self::Line(_) => "line",
             Self::Surface(_) => "surface",
+            Self::RatioMap(_) => "ratio_map",
             Self::Trajectory(_) => "trajectory",
             Self::Training(_) => "training",
             Self::Comparison(_) => "comparison",
@@ -162,6 +165,7 @@ impl Outcome {
             "sharpness" => serde_json::from_value(result).map(Self::Sharpness),
             "line" => serde_json::from_value(result).map(Self::Line),
             "surface" => serde_json::from_value(result).map(Self::Surface),
+            "ratio_map" => serde_json::from_value(result).map(Self::RatioMap),
             "trajectory" => serde_json::from_value(result).map(Self::Trajectory),
             "training" => serde_json::from_value(result).map(Self::Training),
             "comparison" => serde_json::from_value(result).map(Self::Comparison),
@@ -189,6 +193,7 @@ impl Serialize for Record {
             Outcome::Sharpness(result) => document(self, result, serializer),
             Outcome::Line(result) => document(self, result, serializer),
             Outcome::Surface(result) => document(self, result, serializer),
+            Outcome::RatioMap(result) => document(self, result, serializer),
             Outcome::Trajectory(result) => document(self, result, serializer),
             Outcome::Training(result) => document(self, result, serializer),
             Outcome::Comparison(result) => document(self, result, serializer),

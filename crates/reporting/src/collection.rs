@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use basin_records::line::Endpoint;
 use basin_records::{
-    BatchHessian, Error as RecordError, Keskar, Line, Outcome, Problem, Provenance, Record, Spectrum, Study, Surface,
-    Training,
+    BatchHessian, Error as RecordError, Keskar, Line, Outcome, Problem, Provenance, RatioMap, Record, Spectrum, Study,
+    Surface, Training, Trajectory,
 };
 
 use crate::error::{Error, Result};
@@ -113,6 +113,14 @@ impl Collection {
 
     pub(crate) fn surfaces(&self) -> Vec<Measured<'_, Surface>> {
         self.pick(|outcome| if let Outcome::Surface(surface) = outcome { Some(surface.as_ref()) } else { None })
+    }
+
+    pub(crate) fn trajectories(&self) -> Vec<Measured<'_, Trajectory>> {
+        self.pick(|outcome| if let Outcome::Trajectory(way) = outcome { Some(way.as_ref()) } else { None })
+    }
+
+    pub(crate) fn ratio_maps(&self) -> Vec<Measured<'_, RatioMap>> {
+        self.pick(|outcome| if let Outcome::RatioMap(map) = outcome { Some(map.as_ref()) } else { None })
     }
 
     pub(crate) fn spectra(&self) -> Vec<Measured<'_, Spectrum>> {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::plane::{Points, Ranges, StatisticsArgument};
 use super::Common;
+use super::plane::{Points, Ranges, StatisticsArgument};
 
 #[derive(Debug, Args)]
 pub(crate) struct Trajectory {

@@ -9,6 +9,7 @@ mod keskar;
 mod line;
 mod optimizer;
 mod plane;
+mod ratio;
 mod report;
 mod sharpness;
 mod spectrum;
@@ -34,6 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
         Command::Landscape(Landscape::Line(line)) => analyse(&line.common, || line::run(line)),
         Command::Landscape(Landscape::Plane(plane)) => analyse(&plane.common, || plane::run(plane)),
         Command::Landscape(Landscape::Trajectory(way)) => analyse(&way.common, || trajectory::run(way)),
+        Command::Landscape(Landscape::Ratio(ratio)) => analyse(&ratio.common, || ratio::run(ratio)),
         Command::Report(report) => report::run(report),
         Command::Inspect(inspect) => inspect::run(inspect),
     }

@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Trajectory) -> anyhow::Result<Ended> {
     let record = Record::new(provenance, Outcome::Trajectory(Box::new(trajectory)));
     emit(common, &record, || readable(&record))?;
     if let (Some(out), Outcome::Trajectory(trajectory)) = (&common.out, &record.outcome) {
-        files::write(out, &trajectory.surface)?;
+        files::write(out, &trajectory.surface, &[])?;
         file::replace(&out.with_extension("iterates.csv"), csv(trajectory).as_bytes())?;
     }
     gathering.finish()?;

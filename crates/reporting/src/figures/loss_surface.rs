@@ -23,7 +23,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 
 fn both(stem: &str, measured: &Measured<'_, Surface>) -> Option<Vec<Figure>> {
     let surface = measured.result;
-    let grid = grid(surface, 1)?;
+    let grid = grid(surface, &surface.train_loss, 1)?;
     let spacing = Spacing::fitting(&grid);
     let landscape = |grid: Grid| Landscape {
         spacing,
@@ -51,22 +51,22 @@ fn both(stem: &str, measured: &Measured<'_, Surface>) -> Option<Vec<Figure>> {
         stem: format!("{stem}-3d"),
         title: "The loss over a plane as a surface".into(),
         caption: format!("The same as a surface.{thinned}{about}"),
-        drawing: landscape(self::grid(surface, stride)?).surface(View::default()).drawing(),
+        drawing: landscape(self::grid(surface, &surface.train_loss, stride)?).surface(View::default()).drawing(),
         numbers: numbers(surface),
     };
     Some(vec![map, graph])
 }
 
-/// The training loss at every `stride`-th point along both axes; none of a part of a surface.
-fn grid(surface: &Surface, stride: usize) -> Option<Grid> {
+/// Some values of a surface at every `stride`-th point along both axes; none of a part of a surface.
+pub(super) fn grid(surface: &Surface, rows: &[Vec<f64>], stride: usize) -> Option<Grid> {
     let every = |coordinates: &[f64]| coordinates.iter().copied().step_by(stride).collect::<Vec<f64>>();
-    let rows = surface.train_loss.iter().step_by(stride);
+    let rows = rows.iter().step_by(stride);
     let values = rows.flat_map(|row| every(row)).collect();
     Grid::new(every(&surface.x.coordinates), every(&surface.y.coordinates), values).ok()
 }
 
 /// Words in which the paths of checkpoints are cut to what tells them apart: the run, or the file.
-fn short(words: &str) -> String {
+pub(super) fn short(words: &str) -> String {
     let cut = |word: &str| {
         let Some((folder, file)) = word.rsplit_once('/') else { return word.to_owned() };
         let stem = file.strip_suffix(".safetensors").unwrap_or(file);
@@ -80,7 +80,7 @@ fn short(words: &str) -> String {
 }
 
 /// What was held fixed, and what the surface shows at its origin.
-fn described(surface: &Surface) -> String {
+pub(super) fn described(surface: &Surface) -> String {
     let curvature = |axis: &Axis| {
         let exact = number::significant(axis.curvature);
         let shown = axis.curvature_difference.map_or_else(String::new, |difference| {

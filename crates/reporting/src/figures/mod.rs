@@ -20,10 +20,12 @@ mod observed_by_layer;
 mod panels;
 mod parametric_line;
 mod places;
+mod ratio_map;
 mod sharpness_along_training;
 mod spectral_density;
 mod spectrum;
 mod training_curves;
+mod trajectory;
 
 pub(crate) use by_swept_value::findings as findings_by_swept_value;
 pub(crate) use eigenvalues::title_of;
@@ -44,6 +46,8 @@ pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     figures.extend(observed_by_layer::figures(collection));
     figures.extend(parametric_line::figures(collection));
     figures.extend(loss_surface::figures(collection));
+    figures.extend(trajectory::figures(collection));
+    figures.extend(ratio_map::figures(collection));
     figures.extend(eigenvalues::figures(collection));
     figures.extend(spectrum::figures(collection));
     figures.extend(spectral_density::figures(collection));

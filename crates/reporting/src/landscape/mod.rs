@@ -85,13 +85,18 @@ impl Landscape {
 
     /// The regions between the levels in colours of their own, with a bar of the levels beside the plot.
     pub fn filled_contours(&self) -> Picture {
-        map::filled_contours(self, &[])
+        map::filled_contours(self, &[], &[])
     }
 
     /// The same with places marked, such as checkpoints on the plane, and their names above the plot; one beyond the grid has
     /// its name alone.
     pub fn filled_contours_with(&self, places: &[Place]) -> Picture {
-        map::filled_contours(self, places)
+        map::filled_contours(self, places, &[])
+    }
+
+    /// The same with a path through places, from the first to the last; beside those that have a name stands their name.
+    pub fn filled_contours_with_path(&self, path: &[Place]) -> Picture {
+        map::filled_contours(self, &[], path)
     }
 
     /// One rectangle per point, reaching half-way to its neighbours.

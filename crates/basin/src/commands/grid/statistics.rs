@@ -19,6 +19,7 @@ use crate::subject::Subject;
 pub(crate) struct Networks<'a> {
     pub(crate) train: Network<'a>,
     test: Option<Network<'a>>,
+    subject: &'a Subject,
     /// Where the model has batch norm: how its statistics are had.
     statistics: Option<StatisticsArgument>,
 }
@@ -61,7 +62,7 @@ impl<'a> Networks<'a> {
             train.set_buffers(&train.recomputed_statistics(&subject.theta)?)?;
         }
         let test = test.map(|test| subject.network_on(test)).transpose()?;
-        Ok(Self { train, test, statistics })
+        Ok(Self { train, test, subject, statistics })
     }
 
     /// How batch norm's statistics are had, in a record.
@@ -79,6 +80,15 @@ impl<'a> Networks<'a> {
         // A forward sweep is a third of a gradient; the statistics of batch norm take another.
         let sweeps = points * if self.recompute() { 2 } else { 1 };
         1.0 + product * products as f64 + sweeps as f64 / 3.0
+    }
+
+    /// The network on the training split with the statistics that belong to θ.
+    pub(crate) fn train_at(&self, theta: &Tensor) -> Result<Network<'a>> {
+        let mut train = self.subject.network()?;
+        if self.recompute() {
+            train.set_buffers(&train.recomputed_statistics(theta)?)?;
+        }
+        Ok(train)
     }
 
     /// A line on what so many points may cost, from one at θ.

@@ -78,7 +78,8 @@ impl<T: Clone + Serialize + DeserializeOwned> Unfinished<T> {
             append(&Line::Of { measurement: self.measurement.clone() })?;
         }
         let points = positions.iter().zip(values);
-        let points = points.map(|(&Position { column, row }, value)| Kept { column, row, value: value.clone() }).collect();
+        let points =
+            points.map(|(&Position { column, row }, value)| Kept { column, row, value: value.clone() }).collect();
         append(&Line::Points { points })?;
         self.begun = true;
         Ok(())

@@ -50,15 +50,19 @@ pub(crate) fn check<'a>(
     }
 }
 
-/// Writes `OUT.csv` and `OUT.npz`.
-pub(crate) fn write(out: &Path, surface: &Surface) -> anyhow::Result<()> {
-    file::replace(&out.with_extension("csv"), csv(surface).as_bytes())?;
-    file::replace(&out.with_extension("npz"), &npz(surface)?)?;
+/// Rows of values with their name.
+pub(crate) type Named<'a> = (&'static str, &'a Vec<Vec<f64>>);
+
+/// Writes `OUT.csv` and `OUT.npz` with the values of the surface and what else is known at its points.
+pub(crate) fn write(out: &Path, surface: &Surface, more: &[Named<'_>]) -> anyhow::Result<()> {
+    let lists = [&lists(surface), more].concat();
+    file::replace(&out.with_extension("csv"), csv(surface, &lists).as_bytes())?;
+    file::replace(&out.with_extension("npz"), &npz(surface, &lists)?)?;
     Ok(())
 }
 
 /// The lists of values that the surface has, by name.
-fn lists(surface: &Surface) -> Vec<(&'static str, &Vec<Vec<f64>>)> {
+fn lists(surface: &Surface) -> Vec<Named<'_>> {
     let lists = [
         ("train_loss", &surface.train_loss),
         ("train_accuracy", &surface.train_accuracy),
@@ -69,8 +73,7 @@ fn lists(surface: &Surface) -> Vec<(&'static str, &Vec<Vec<f64>>)> {
 }
 
 /// One line per point, x before y, with its true displacements.
-fn csv(surface: &Surface) -> String {
-    let lists = lists(surface);
+fn csv(surface: &Surface, lists: &[Named<'_>]) -> String {
     let mut text = String::from("x,y,x_displacement,y_displacement");
     lists.iter().for_each(|(name, _)| text.extend([",", name]));
     text.push('\n');
@@ -78,7 +81,7 @@ fn csv(surface: &Surface) -> String {
         for (column, x) in surface.x.coordinates.iter().enumerate() {
             // Writing to a string cannot fail.
             let _ = write!(text, "{x},{y},{},{}", x * surface.x.norm, y * surface.y.norm);
-            for (_, rows) in &lists {
+            for (_, rows) in lists {
                 let value = rows.get(row).and_then(|row| row.get(column)).copied().unwrap_or(f64::NAN);
                 let _ = write!(text, ",{value}");
             }
@@ -89,7 +92,7 @@ fn csv(surface: &Surface) -> String {
 }
 
 /// `x`, `y` and their norms, and the values as arrays of shape (y, x).
-fn npz(surface: &Surface) -> io::Result<Vec<u8>> {
+fn npz(surface: &Surface, lists: &[Named<'_>]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut archive = NpzWriter::new(Cursor::new(&mut bytes));
     let (x, y) = (&surface.x, &surface.y);
@@ -107,7 +110,7 @@ fn npz(surface: &Surface) -> io::Result<Vec<u8>> {
         add(&format!("{name}_norm"), &[], &[axis.norm])?;
     }
     let shape = [y.coordinates.len() as u64, x.coordinates.len() as u64];
-    for (name, rows) in lists(surface) {
+    for (name, rows) in lists {
         add(name, &shape, &rows.concat())?;
     }
     drop(archive);

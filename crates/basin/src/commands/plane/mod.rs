@@ -2,9 +2,9 @@
 
 mod axes;
 pub(super) mod files;
-mod parts;
+pub(super) mod parts;
 mod readable;
-mod surface;
+pub(super) mod surface;
 
 use std::path::Path;
 use std::time::Instant;
@@ -20,25 +20,27 @@ use crate::arguments::{Common, Plane};
 use crate::exit::{self, Ended};
 use crate::output::emit;
 use crate::subject::Subject;
-pub(super) use axes::Axes;
+pub(super) use axes::{Axes, usual_ranges};
 
 pub(crate) fn run(arguments: &Plane) -> anyhow::Result<Ended> {
     let (common, asked) = (&arguments.common, &arguments.directions);
     let read = arguments.checkpoint.iter().chain(&asked.towards).chain(&asked.directions);
     files::check(common.out.as_deref(), asked.save_directions.as_deref(), read)?;
     let Some(checkpoint) = &arguments.checkpoint else {
-        return end(arguments, &parts::merged(&arguments.merge)?);
+        return end(arguments, &parts::merged::<Surface>(&arguments.merge)?);
     };
     require_plain(common, "a plane")?;
-    let region = Region::new(&arguments.ranges, arguments.points, axes::usual_ranges(asked), arguments.shard)?;
+    let region = Region::new(&arguments.ranges, arguments.points, usual_ranges(asked), arguments.shard)?;
     let subject = Subject::load(checkpoint, common)?;
     let started = Instant::now();
     let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
     let networks = Networks::new(&subject, test.as_ref(), arguments.batch_norm_statistics)?;
     deterministic_gradient(&networks.train, &subject.theta)?;
     let axes = Axes::new(asked, common, &subject, &networks.train)?;
-    let asked = Asked { what: "plane", region: &region, axes: &axes, save_directions: asked.save_directions.as_deref() };
-    let Evaluated { surface, gathering, products, gradient_equivalents } = asked.evaluate(&subject, &networks, common)?;
+    let asked =
+        Asked { what: "plane", region: &region, axes: &axes, save_directions: asked.save_directions.as_deref() };
+    let Evaluated { surface, gathering, products, gradient_equivalents } =
+        asked.evaluate(&subject, &networks, common)?;
     let mut provenance = subject.provenance(started)?;
     (provenance.products, provenance.gradient_equivalents) = (Some(products), Some(gradient_equivalents));
     let ended = end(arguments, &Record::new(provenance, Outcome::Surface(Box::new(surface))))?;
@@ -85,8 +87,9 @@ impl Asked<'_> {
         if !quiet {
             exit::tell(&networks.cost(&subject.theta, positions.len())?);
         }
-        gathering.gather(&positions, |missing, keep| plane.evaluate(missing, |theta| networks.evaluate(theta), keep))?;
-        let surface = surface::of(region, axes, curvatures, gathering.values(), networks.batch_norm());
+        gathering
+            .gather(&positions, |missing, keep| plane.evaluate(missing, |theta| networks.evaluate(theta), keep))?;
+        let surface = surface::of(region, axes, curvatures, gathering.values(), |point| point, networks.batch_norm());
         let products = axes.products + directions.len();
         let gradient_equivalents = networks.gradient_equivalents(products, positions.len());
         Ok(Evaluated { surface, gathering, products: products as u64, gradient_equivalents })
@@ -99,7 +102,7 @@ fn end(arguments: &Plane, record: &Record) -> anyhow::Result<Ended> {
     if let Some(out) = &arguments.common.out
         && surface.shard.is_none()
     {
-        files::write(out, surface)?;
+        files::write(out, surface, &[])?;
     }
     let unconverged = |axis: &Axis| axis.eigenvalue.is_some_and(|found| !found.converged);
     if unconverged(&surface.x) || unconverged(&surface.y) {

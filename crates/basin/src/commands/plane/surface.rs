@@ -7,12 +7,13 @@ use basin_records::surface::Axis as AxisRecord;
 use super::axes::{Axes, Axis};
 use crate::commands::grid::{Measured, Point, Region, Values};
 
-/// The record's result.
-pub(crate) fn of(
+/// The surface of the points that `point` takes from what is known.
+pub(crate) fn of<T>(
     region: &Region,
     axes: &Axes,
     curvatures: [f64; 2],
-    values: &Values<Point>,
+    values: &Values<T>,
+    point: impl Fn(&T) -> &Point,
     batch_norm: Option<&str>,
 ) -> Surface {
     let axis = |axis: &Axis, coordinates: &[f64], curvature: f64| AxisRecord {
@@ -24,7 +25,7 @@ pub(crate) fn of(
         curvature_difference: None,
         eigenvalue: axis.eigenvalue,
     };
-    let test = |number: fn(&Measured) -> Option<f64>| values.rows(|point| point.test.as_ref().and_then(number));
+    let test = |number: fn(&Measured) -> Option<f64>| values.rows(|value| point(value).test.as_ref().and_then(number));
     let mut surface = Surface {
         x: axis(&axes.x, &region.grid.x, curvatures[0]),
         y: axis(&axes.y, &region.grid.y, curvatures[1]),
@@ -33,8 +34,8 @@ pub(crate) fn of(
         ignored: axes.ignored.clone(),
         directions: axes.file.clone(),
         batch_norm: batch_norm.map(str::to_owned),
-        train_loss: values.rows(|point| Some(point.train.loss)),
-        train_accuracy: values.rows(|point| point.train.accuracy),
+        train_loss: values.rows(|value| Some(point(value).train.loss)),
+        train_accuracy: values.rows(|value| point(value).train.accuracy),
         test_loss: test(|measured| Some(measured.loss)),
         test_accuracy: test(|measured| measured.accuracy),
         marks: axes.marks.clone(),
