@@ -24,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod alignment;
 pub mod batch_hessian;
 pub mod comparison;
 mod error;
@@ -41,6 +42,7 @@ pub mod surface;
 pub mod timestamp;
 pub mod training;
 
+pub use alignment::Alignment;
 pub use batch_hessian::BatchHessian;
 pub use comparison::Comparison;
 pub use error::{Error, Place, Problem, Result};
