@@ -94,7 +94,7 @@ fn what_cannot_be_aligned_is_refused() {
     let basin = Basin::trained();
     basin.done(&["train", "--model", "mlp:64-8-10:relu", "--epochs", "1", "-q", "--out", "narrow"]);
     let data = "synthetic:images:samples=20,size=8,classes=2";
-    let vit = "vit:patch=4,width=4,depth=1,heads=1,mlp=4";
+    let vit = "vit:patch=4,width=4,depth=1,heads=2,mlp=4";
     basin.done(&["train", "--model", vit, "--data", data, "--batch-size", "8", "--epochs", "1", "-q", "--out", "vit"]);
     let of_vit = "vit/checkpoints/last.safetensors";
     let line = |a: &'static str, b: &'static str| ["landscape", "line", a, b, "--align"];
