@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
+#[path = "end_to_end/alignment.rs"]
+mod alignment;
 #[path = "end_to_end/automatic_learning_rate.rs"]
 mod automatic_learning_rate;
 #[path = "end_to_end/bad_input.rs"]

@@ -368,7 +368,8 @@ pub(crate) struct Compare {
 pub(crate) enum Landscape {
     /// Loss and accuracy on the straight line (1 − α) A + α B between two checkpoints.
     #[command(
-        after_help = "Example: basin landscape line small.safetensors large.safetensors --points 61 --out line.jsonl"
+        after_help = "Examples:\n  basin landscape line small.safetensors large.safetensors --points 61 --out line.jsonl\n  \
+        basin landscape line a.safetensors b.safetensors --align --range=0,1 --points 25"
     )]
     #[command(allow_negative_numbers = true)]
     Line(Box<Line>),
@@ -426,6 +427,10 @@ pub(crate) struct Line {
     /// The straight line (1 − α) A + α B, or Keskar's curve cos(απ/2) A + sin(απ/2) B.
     #[arg(long, value_enum, default_value_t = PathArgument::Linear)]
     pub(crate) path: PathArgument,
+    /// Put B's hidden units into the order in which its weights are nearest to A's before: its function stays the same, and a
+    /// barrier that comes from their order alone goes away. For mlp, f1, f2, c1 … c4, alexnet, vgg…, resnet… and wrn….
+    #[arg(long)]
+    pub(crate) align: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use basin_landscape::align;
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::weights::Weights;
 use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result, SampledNetwork};
-use basin_records::{Checkpoint, Data, Provenance};
+use basin_records::{Alignment, Checkpoint, Data, Provenance};
 use basin_training::CheckpointMetadata;
 use candle_core::{DType, Tensor};
 
 use crate::arguments::{BatchNormArgument, Common, DtypeArgument, Machine, SplitArgument};
 use crate::device;
 use crate::exit::tell;
+use crate::interruption;
 
 /// A checkpoint with everything its figures depend on.
 pub(crate) struct Subject {
@@ -24,6 +26,8 @@ pub(crate) struct Subject {
     pub(crate) data: Dataset,
     /// The parameter vector, on the device.
     pub(crate) theta: Tensor,
+    /// How its hidden units were put into the order of another's.
+    pub(crate) alignment: Option<Alignment>,
     buffers: Tensor,
     fingerprint: String,
     options: NetworkOptions,
@@ -87,6 +91,7 @@ impl Subject {
         Ok(Self {
             path: path.to_owned(),
             theta: gathered.parameters.to_device(&options.device)?,
+            alignment: None,
             buffers: gathered.buffers,
             fingerprint: weights.fingerprint,
             metadata: CheckpointMetadata {
@@ -107,6 +112,27 @@ impl Subject {
     /// The same checkpoint with its model's outputs normalised before the loss.
     pub(crate) fn with_normalized_outputs(self) -> Result<Self> {
         Ok(Self { model: self.model.with_normalized_outputs()?, normalizes_outputs: true, ..self })
+    }
+
+    /// The same function with its hidden units in the order in which its parameters are nearest to those of another checkpoint.
+    pub(crate) fn aligned_with(self, other: &Self) -> Result<Self> {
+        other.require_same_model(&self)?;
+        let found = align(&self.model, &other.theta, &self.theta, self.seed, |_, _| interruption::check())?;
+        Ok(Self {
+            theta: found.permutation.parameters(&self.model, &self.theta)?,
+            buffers: found.permutation.buffers(&self.model, &self.buffers)?,
+            alignment: Some(found.alignment),
+            ..self
+        })
+    }
+
+    /// Between checkpoints of different models there is no path.
+    pub(crate) fn require_same_model(&self, other: &Self) -> Result<()> {
+        if self.model.name() == other.model.name() {
+            return Ok(());
+        }
+        let [(a, of_a), (b, of_b)] = [self, other].map(|subject| (subject.path.display(), subject.model.name()));
+        Err(Error::input(format!("`{a}` is a {of_a}, `{b}` a {of_b}"), "name two checkpoints of one model"))
     }
 
     /// Whether batch norm uses the statistics of the samples analysed.

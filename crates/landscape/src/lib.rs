@@ -6,6 +6,7 @@
 //!
 //! Directions are vectors of length P in f64 on the CPU, whatever an objective computes in.
 
+mod alignment;
 mod curvature;
 mod direction;
 mod eigenvectors;
@@ -14,6 +15,7 @@ mod normalization;
 mod plane;
 mod principal_components;
 
+pub use alignment::{Aligned, Permutation, align};
 pub use curvature::{curvatures, second_difference};
 pub use direction::Direction;
 pub use eigenvectors::{Eigenvectors, Rank, eigenvectors};

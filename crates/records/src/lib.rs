@@ -24,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod alignment;
 pub mod batch_hessian;
 pub mod comparison;
 mod error;
@@ -43,6 +44,7 @@ pub mod timestamp;
 pub mod training;
 pub mod trajectory;
 
+pub use alignment::Alignment;
 pub use batch_hessian::BatchHessian;
 pub use comparison::Comparison;
 pub use error::{Error, Place, Problem, Result};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Checkpoint, float};
+use crate::{Alignment, Checkpoint, float};
 
 /// Positions nearer than this are one.
 const SAME: f64 = 1e-9;
@@ -20,6 +20,9 @@ pub struct Line {
     /// The path from one end to the other.
     #[serde(default, skip_serializing_if = "Path::is_linear")]
     pub path: Path,
+    /// Where the hidden units of B were put into the order of A's before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<Alignment>,
     /// Where the model has batch norm: how its statistics were had at each point, for those of the ends do not belong to
     /// the points between and beyond.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,8 +15,8 @@ use basin_records::spectrum::{Density, Eigenvalue, End, Estimate, Matrix};
 use basin_records::study::{Run, Setting, Variant};
 use basin_records::training::{Epoch, Settings};
 use basin_records::{
-    BatchHessian, Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance, Record,
-    Sharpness, Spectrum, Study, Surface, Training, lines, surface,
+    Alignment, BatchHessian, Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance,
+    Record, Sharpness, Spectrum, Study, Surface, Training, lines, surface,
 };
 use tempfile::tempdir;
 
@@ -97,6 +97,7 @@ fn line() -> Outcome {
         to: end(None),
         distance: 2.5,
         path: Default::default(),
+        alignment: Some(Alignment { sweeps: 3, distance_before: 2.5, distance_after: f64::INFINITY }),
         barriers: Vec::new(),
         batch_norm: None,
         alpha: vec![-1.0, 2.0],

@@ -6,7 +6,7 @@ use basin_landscape::{PrincipalComponents, principal_components};
 use basin_objective::{Error, Result};
 use candle_core::Tensor;
 
-use super::line::{require_one_model, require_one_subject};
+use super::line::require_one_subject;
 use crate::arguments::Common;
 use crate::subject::Subject;
 
@@ -42,7 +42,7 @@ impl Iterates {
                 None => Subject::load(file, common)?,
             };
             if let Some(first) = subjects.first() {
-                require_one_model(first, &subject)?;
+                first.require_same_model(&subject)?;
                 require_one_subject(first, &subject)?;
             }
             subjects.push(subject);

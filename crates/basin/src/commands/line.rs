@@ -5,7 +5,7 @@ use std::time::Instant;
 use basin_objective::data::{Dataset, Split};
 use basin_objective::{Error, Evaluation, Objective};
 use basin_records::line::{Barrier, Endpoint, Path};
-use basin_records::{Line as LineRecord, Outcome, Record};
+use basin_records::{Alignment, Line as LineRecord, Outcome, Record};
 use basin_tape::vector;
 use candle_core::{DType, Tensor};
 
@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &Line) -> anyhow::Result<Ended> {
     }
     let a = Subject::load(&arguments.a, &arguments.common)?;
     let b = Subject::load(&arguments.b, &arguments.common)?;
+    let b = if arguments.align { b.aligned_with(&a)? } else { b };
     let record = measure(&a, &b, arguments.path.into(), &alphas, arguments.common.machine.quiet)?;
     emit(&arguments.common, &record, || readable(&record))?;
     Ok(Ended::Done)
@@ -60,7 +61,7 @@ pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Er
 /// each point on the training samples: those of the ends belong to other weights, and would turn negative beyond them.
 pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quiet: bool) -> anyhow::Result<Record> {
     let started = Instant::now();
-    require_one_model(a, b)?;
+    a.require_same_model(b)?;
     if a.uses_batch_statistics() {
         let message = "along a line batch norm's statistics are computed anew at each point from the training samples";
         return Err(Error::input(message, "leave `--batch-norm batch` out").into());
@@ -93,6 +94,7 @@ pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quie
         to: endpoint(b),
         distance: distance(&a.theta, &b.theta)?,
         path,
+        alignment: b.alignment,
         barriers: barriers.collect(),
         batch_norm: (!a.model.buffers().is_empty()).then(|| STATISTICS.into()),
         alpha: alphas.to_vec(),
@@ -105,16 +107,6 @@ pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quie
     (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
     (provenance.epoch, provenance.step, provenance.optimizer) = (None, None, None);
     Ok(Record::new(provenance, Outcome::Line(line)))
-}
-
-/// Lines and planes go through checkpoints of one model.
-pub(super) fn require_one_model(a: &Subject, b: &Subject) -> Result<(), Error> {
-    let (name_a, name_b) = (a.model.name(), b.model.name());
-    if name_a != name_b {
-        let message = format!("`{}` is a {name_a}, `{}` a {name_b}", a.path.display(), b.path.display());
-        return Err(Error::input(message, "name checkpoints of one model"));
-    }
-    Ok(())
 }
 
 /// Two checkpoints are compared on one data set and one loss.
@@ -171,13 +163,20 @@ fn readable(record: &Record) -> String {
     });
     let head = ["α", "displacement", "train loss", "train accuracy", "test loss", "test accuracy"];
     let barriers: String = line.barriers.iter().map(barrier).collect();
+    let aligned = line.alignment.as_ref().map_or_else(String::new, aligned);
     format!(
-        "from {} (α = 0) to {} (α = 1), {} apart\n{}{barriers}",
+        "from {} (α = 0) to {} (α = 1), {} apart{aligned}\n{}{barriers}",
         line.from.checkpoint.path,
         line.to.checkpoint.path,
         number(line.distance),
         table(&head, rows.collect())
     )
+}
+
+/// That the hidden units of B were put into another order.
+pub(super) fn aligned(alignment: &Alignment) -> String {
+    let before = number(alignment.distance_before);
+    format!("\nhidden units of the second in the order of the first's, before {before} apart")
 }
 
 /// How far the point lies from A on a straight line; on a curved one α is no length.

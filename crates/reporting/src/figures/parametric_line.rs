@@ -1,7 +1,7 @@
 //! Loss and accuracy on the line between two minima (figure 3 of Keskar et al.).
 
 use basin_records::line::{Barrier, Endpoint, Path};
-use basin_records::{Line, Provenance};
+use basin_records::{Alignment, Line, Provenance};
 
 use crate::chart::axes::{Axes, Axis};
 use crate::chart::drawing::{Color, Drawing, Point};
@@ -21,6 +21,7 @@ struct Section {
     alpha: Vec<f64>,
     curves: Vec<Curve>,
     path: Path,
+    alignment: Option<Alignment>,
     barriers: Vec<Barrier>,
 }
 
@@ -44,11 +45,12 @@ fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) 
     let gaps = if lost > 0 { format!(" {} not finite and left out.", are(lost, "value")) } else { String::new() };
     let caption = format!(
         "Loss (left axis) and accuracy (right axis) at {}, train solid and test dashed, between {} \
-         (α = 0) and {} (α = 1), which lie {} apart in parameter space.{}{gaps}{}",
+         (α = 0) and {} (α = 1), which lie {} apart in parameter space.{}{}{gaps}{}",
         formula(measured.result.path),
         minimum(&from, &section.from),
         minimum(&to, &section.to),
         number::significant(section.distance),
+        section.alignment.as_ref().map_or_else(String::new, aligned),
         section.barriers(),
         settings([&Provenance { training_seed: None, ..measured.provenance.clone() }]),
     );
@@ -67,6 +69,14 @@ fn formula(path: Path) -> &'static str {
         Path::Linear => "(1 − α) θ₀ + α θ₁",
         Path::Curved => "cos(απ/2) θ₀ + sin(απ/2) θ₁",
     }
+}
+
+/// A sentence on the order of the hidden units.
+fn aligned(alignment: &Alignment) -> String {
+    format!(
+        " The hidden units of one were put into the order of the other's, which changes no function; as they were trained they lie {} apart.",
+        number::significant(alignment.distance_before)
+    )
 }
 
 fn are(count: usize, noun: &str) -> String {
@@ -116,6 +126,7 @@ impl Section {
             alpha: line.alpha.clone(),
             curves: curves.collect(),
             path: line.path,
+            alignment: line.alignment,
             barriers: line.barriers.clone(),
         };
         if section.from.batch_size > section.to.batch_size && section.to.batch_size.is_some() {
@@ -254,6 +265,7 @@ mod tests {
             to: end(16),
             distance: 2.0,
             path: Path::Curved,
+            alignment: None,
             barriers: vec![barrier],
             batch_norm: None,
             alpha: vec![-1.0, 0.0, 1.0, 2.0],

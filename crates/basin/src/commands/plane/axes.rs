@@ -16,7 +16,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::arguments::{BiasesArgument, Common, DirectionArgument, DirectionArguments};
 use crate::commands::iterates::Iterates;
-use crate::commands::line::{require_one_model, require_one_subject};
+use crate::commands::line::require_one_subject;
 use crate::interruption;
 use crate::progress::Progress;
 use crate::subject::Subject;
@@ -218,7 +218,7 @@ fn sources(arguments: &DirectionArguments, common: &Common, subject: &Subject) -
 /// Another checkpoint of the same model, data and loss.
 fn leading_to(path: &Path, common: &Common, subject: &Subject) -> Result<Subject> {
     let to = Subject::load(path, common)?;
-    require_one_model(subject, &to)?;
+    subject.require_same_model(&to)?;
     require_one_subject(subject, &to)?;
     Ok(to)
 }
@@ -232,7 +232,7 @@ fn towards(theta: &Tensor, to: &Subject) -> Result<Axis> {
 /// A principal component of the checkpoints of a run, which need not hold the plane's own.
 fn component(run: &Path, place: usize, common: &Common, subject: &Subject) -> Result<Axis> {
     let iterates = Iterates::of_run(run, common)?;
-    require_one_model(subject, &iterates.subjects[0])?;
+    subject.require_same_model(&iterates.subjects[0])?;
     let mut directions = iterates.principal_components(place)?.directions;
     Ok(Axis::of_component(directions.swap_remove(place - 1), &iterates))
 }
