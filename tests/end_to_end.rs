@@ -4,6 +4,8 @@
 
 #[path = "end_to_end/alignment.rs"]
 mod alignment;
+#[path = "end_to_end/along.rs"]
+mod along;
 #[path = "end_to_end/automatic_learning_rate.rs"]
 mod automatic_learning_rate;
 #[path = "end_to_end/bad_input.rs"]

@@ -125,6 +125,30 @@ fn a_killed_plane_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_killed_line_goes_on_to_the_same_bytes() {
+    let points = ["--points", "1201"];
+    let along = ["landscape", "line", "run/checkpoints/last.safetensors", "--along", "random"];
+    let between = ["landscape", "line", "run/checkpoints/last.safetensors", "other/checkpoints/last.safetensors"];
+    let basin = Basin::trained();
+    basin.train("other", &["--seed", "1"]);
+    for (name, command) in [("along", &along[..]), ("between", &between)] {
+        let file = |name: &str| format!("{name}.jsonl");
+        let (whole, kept) = (file(&format!("{name}-undisturbed")), file(name));
+        let to = |out: &str| [command, &points, &["--out", out]].concat().into_iter().map(str::to_owned).collect();
+        let (undisturbed, resumed): (Vec<String>, Vec<String>) = (to(&whole), to(&kept));
+        let [undisturbed, resumed] = [&undisturbed, &resumed].map(|line| line.iter().map(String::as_str).collect());
+        let (undisturbed, resumed): (Vec<&str>, Vec<&str>) = (undisturbed, resumed);
+        basin.done(&undisturbed);
+        let unfinished = format!("{kept}.unfinished");
+        let begun = |basin: &Basin| std::fs::metadata(basin.path(&unfinished)).map_or(0, |file| file.len()) > 2000;
+        assert!(killed(&basin, &resumed, |basin, _| begun(basin)), "it ended before it was killed");
+        assert!(basin.done(&resumed).stderr.contains("points are known"));
+        assert!(!basin.path(&unfinished).exists());
+        assert_eq!(without_time(basin.json(&kept)), without_time(basin.json(&whole)));
+    }
+}
+
+#[test]
 fn a_killed_ratio_map_goes_on_to_the_same_bytes() {
     a_killed_grid_goes_on_to_the_same_bytes(&["ratio", "--points", "17x9", "--samples", "100"]);
 }

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod batch_hessian;
+mod line;
 mod optimizer;
 mod plane;
 mod ratio;
@@ -14,9 +15,10 @@ use basin_objective::Error;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
+pub(crate) use line::Line;
 pub(crate) use optimizer::OptimizerArguments;
 pub(crate) use plane::{
-    BiasesArgument, DirectionArgument, DirectionArguments, Plane, Points, Ranges, StatisticsArgument,
+    BiasesArgument, DirectionArgument, DirectionArguments, Plane, Points, Ranges, ScalingArguments, StatisticsArgument,
 };
 pub(crate) use ratio::Ratio;
 pub(crate) use spectrum::{
@@ -366,10 +368,12 @@ pub(crate) struct Compare {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Landscape {
-    /// Loss and accuracy on the straight line (1 − α) A + α B between two checkpoints.
+    /// Loss and accuracy on the line (1 − α) A + α B between two checkpoints, or along directions through one.
     #[command(
         after_help = "Examples:\n  basin landscape line small.safetensors large.safetensors --points 61 --out line.jsonl\n  \
-        basin landscape line a.safetensors b.safetensors --align --range=0,1 --points 25"
+        basin landscape line a.safetensors b.safetensors --align --range=0,1 --points 25\n  \
+        basin landscape line last.safetensors --along random,eigenvector:1,gradient --draws 10 --out along.jsonl\n\
+        The same command continues an interrupted line that has an --out."
     )]
     #[command(allow_negative_numbers = true)]
     Line(Box<Line>),
@@ -393,46 +397,6 @@ pub(crate) enum Landscape {
         The same command continues an interrupted map that has an --out; OUT.csv and OUT.npz are written beside it.")]
     #[command(allow_negative_numbers = true)]
     Ratio(Box<Ratio>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PathArgument {
-    /// The straight line.
-    Linear,
-    /// A quarter of an ellipse about the origin.
-    Curved,
-}
-
-impl From<PathArgument> for basin_records::line::Path {
-    fn from(path: PathArgument) -> Self {
-        match path {
-            PathArgument::Linear => Self::Linear,
-            PathArgument::Curved => Self::Curved,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Line {
-    /// The checkpoint at α = 0.
-    pub(crate) a: PathBuf,
-    /// The checkpoint at α = 1.
-    pub(crate) b: PathBuf,
-    /// First and last α.
-    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "-1,2", allow_hyphen_values = true)]
-    pub(crate) range: Vec<f64>,
-    /// Number of points, both ends included.
-    #[arg(long, default_value_t = 61)]
-    pub(crate) points: usize,
-    /// The straight line (1 − α) A + α B, or Keskar's curve cos(απ/2) A + sin(απ/2) B.
-    #[arg(long, value_enum, default_value_t = PathArgument::Linear)]
-    pub(crate) path: PathArgument,
-    /// Put B's hidden units into the order in which its weights are nearest to A's before: its function stays the same, and a
-    /// barrier that comes from their order alone goes away. For mlp, f1, f2, c1 … c4, alexnet, vgg…, resnet… and wrn….
-    #[arg(long)]
-    pub(crate) align: bool,
-    #[command(flatten)]
-    pub(crate) common: Common,
 }
 
 #[derive(Debug, Args)]

@@ -188,6 +188,18 @@ impl Subject {
         }
     }
 
+    /// What tells values at this checkpoint from others: the checkpoint, the data, the loss and the numbers computed in.
+    pub(crate) fn measured_on(&self) -> Result<String> {
+        Ok(format!(
+            "the checkpoint {:.8} on the data {:.8}, {}, {} on {}",
+            self.fingerprint,
+            self.data.fingerprint()?,
+            self.loss,
+            dtype_name(self.options.dtype),
+            device::name(&self.options.device),
+        ))
+    }
+
     /// Where a result measured since `started` comes from.
     pub(crate) fn provenance(&self, started: Instant) -> Result<Provenance> {
         Ok(Provenance {

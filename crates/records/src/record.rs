@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
 use crate::{
-    BatchHessian, Comparison, Keskar, Line, Provenance, RatioMap, Sharpness, Spectrum, Study, Surface, Training,
-    Trajectory, file, lines,
+    BatchHessian, Comparison, Keskar, Line, Profile, Provenance, RatioMap, Sharpness, Spectrum, Study, Surface,
+    Training, Trajectory, file, lines,
 };
 
 /// The version of the JSON, in every record's `schema`.
@@ -39,6 +39,8 @@ pub enum Outcome {
     Sharpness(Sharpness),
     /// `line`: loss and accuracy on the line between two minima.
     Line(Line),
+    /// `profile`: loss and accuracy along directions through a checkpoint.
+    Profile(Profile),
     /// `surface`: loss and accuracy on a plane of parameters.
     Surface(Box<Surface>),
     /// `ratio_map`: extremal eigenvalues over a plane of parameters.
@@ -147,6 +149,7 @@ impl Outcome {
             Self::BatchHessian(_) => "batch_hessian",
             Self::Sharpness(_) => "sharpness",
             Self::Line(_) => "line",
+            Self::Profile(_) => "profile",
             Self::Surface(_) => "surface",
             Self::RatioMap(_) => "ratio_map",
             Self::Trajectory(_) => "trajectory",
@@ -164,6 +167,7 @@ impl Outcome {
             "batch_hessian" => serde_json::from_value(result).map(Self::BatchHessian),
             "sharpness" => serde_json::from_value(result).map(Self::Sharpness),
             "line" => serde_json::from_value(result).map(Self::Line),
+            "profile" => serde_json::from_value(result).map(Self::Profile),
             "surface" => serde_json::from_value(result).map(Self::Surface),
             "ratio_map" => serde_json::from_value(result).map(Self::RatioMap),
             "trajectory" => serde_json::from_value(result).map(Self::Trajectory),
@@ -192,6 +196,7 @@ impl Serialize for Record {
             Outcome::BatchHessian(result) => document(self, result, serializer),
             Outcome::Sharpness(result) => document(self, result, serializer),
             Outcome::Line(result) => document(self, result, serializer),
+            Outcome::Profile(result) => document(self, result, serializer),
             Outcome::Surface(result) => document(self, result, serializer),
             Outcome::RatioMap(result) => document(self, result, serializer),
             Outcome::Trajectory(result) => document(self, result, serializer),

@@ -16,6 +16,8 @@ use super::{Common, shard};
 pub(crate) enum DirectionArgument {
     /// Drawn.
     Random,
+    /// That of steepest ascent.
+    Gradient,
     /// An eigenvector of the Hessian.
     Eigenvector(Rank),
     /// A principal component of the checkpoints of a run, counted from 1.
@@ -41,6 +43,9 @@ impl FromStr for DirectionArgument {
         const FILE: &str = ".safetensors";
         if text == "random" {
             return Ok(Self::Random);
+        }
+        if text == "gradient" {
+            return Ok(Self::Gradient);
         }
         if let Some(number) = text.strip_prefix("eigenvector:") {
             let rank = match number.parse::<i32>() {
@@ -72,9 +77,11 @@ impl FromStr for DirectionArgument {
         if text.ends_with(FILE) {
             return Ok(Self::File { path: text.into(), prefix: None });
         }
-        let hint = match nearest(text, &["random", "eigenvector:1"]) {
+        let hint = match nearest(text, &["random", "gradient", "eigenvector:1"]) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "known: random, eigenvector:K, pca:K:RUN, FILE.safetensors, FILE.safetensors:PREFIX".into(),
+            None => {
+                "known: random, gradient, eigenvector:K, pca:K:RUN, FILE.safetensors, FILE.safetensors:PREFIX".into()
+            }
         };
         Err(Error::input(format!("`{text}` is no direction"), hint))
     }
@@ -144,9 +151,9 @@ pub(crate) enum StatisticsArgument {
 /// The two directions that span a plane.
 #[derive(Debug, Args)]
 pub(crate) struct DirectionArguments {
-    /// Direction of the x axis: random, eigenvector:K of the Hessian (K = 1 the largest, -1 the smallest), pca:K:RUN for the
-    /// K-th principal component of a run's checkpoints, or a file, FILE.safetensors or FILE.safetensors:PREFIX such as
-    /// v.safetensors:top1; random when absent.
+    /// Direction of the x axis: random, gradient, eigenvector:K of the Hessian (K = 1 the largest, -1 the smallest), pca:K:RUN
+    /// for the K-th principal component of a run's checkpoints, or a file, FILE.safetensors or FILE.safetensors:PREFIX such
+    /// as v.safetensors:top1; random when absent.
     #[arg(long, value_name = "DIRECTION")]
     pub(crate) x: Option<DirectionArgument>,
     /// Direction of the y axis; random when absent. It is made orthogonal to x where it is random.
@@ -161,6 +168,13 @@ pub(crate) struct DirectionArguments {
     /// Save the directions as they are used, as safetensors under x.NAME and y.NAME with the parameters' names.
     #[arg(long, value_name = "FILE")]
     pub(crate) save_directions: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) scaling: ScalingArguments,
+}
+
+/// How directions are scaled.
+#[derive(Debug, Args)]
+pub(crate) struct ScalingArguments {
     /// How directions that are random or from a file are scaled to the weights.
     #[arg(long, value_enum, default_value_t = NormalizationArgument::Filter)]
     pub(crate) normalize: NormalizationArgument,

@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Ratio) -> anyhow::Result<Ended> {
     let what = format!("the ratio map to {} in {} products", arguments.tolerance, arguments.max_products);
     let measurement = region.measurement(&what, &subject, &networks, axes.identities())?;
     let quiet = common.machine.quiet;
-    let mut gathering = Gathering::begin("ratio", common.out.as_deref(), measurement, &region.grid, quiet)?;
+    let mut gathering = Gathering::begin("ratio", common.out.as_deref(), measurement, region.size(), quiet)?;
     if let Some(path) = &asked.save_directions {
         axes.save(path, &subject)?;
     }
@@ -115,9 +115,8 @@ impl Search<'_> {
     fn along(&self, chain: &[Position]) -> Result<Vec<Extremes>> {
         let mut near = None;
         let mut found = Vec::with_capacity(chain.len());
-        for &Position { column, row } in chain {
-            let grid = self.plane.grid();
-            let (extremes, vectors) = self.at(&self.plane.at(grid.x[column], grid.y[row])?, near.as_ref())?;
+        for &position in chain {
+            let (extremes, vectors) = self.at(&self.plane.point(position)?, near.as_ref())?;
             near = vectors;
             found.push(extremes);
         }

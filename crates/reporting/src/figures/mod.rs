@@ -20,6 +20,7 @@ mod observed_by_layer;
 mod panels;
 mod parametric_line;
 mod places;
+mod profile;
 mod ratio_map;
 mod sharpness_along_training;
 mod spectral_density;
@@ -45,6 +46,7 @@ pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     figures.extend(observed_by_batch_size::figures(collection));
     figures.extend(observed_by_layer::figures(collection));
     figures.extend(parametric_line::figures(collection));
+    figures.extend(profile::figures(collection));
     figures.extend(loss_surface::figures(collection));
     figures.extend(trajectory::figures(collection));
     figures.extend(ratio_map::figures(collection));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use basin_landscape::{Grid, Position};
+use basin_landscape::Position;
 use basin_objective::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,16 +22,17 @@ pub(crate) struct Gathering<T> {
 }
 
 impl<T: Clone + Serialize + DeserializeOwned> Gathering<T> {
-    /// Takes up what is known from a run that was stopped; `measurement` says what the values depend on.
+    /// Takes up what is known from a run that was stopped; `measurement` says what the values depend on, `size`
+    /// how many columns and rows there are.
     pub(crate) fn begin(
         what: &'static str,
         out: Option<&Path>,
         measurement: String,
-        grid: &Grid,
+        size: [usize; 2],
         quiet: bool,
     ) -> anyhow::Result<Self> {
-        let mut values = Values::new(grid);
-        let log = out.map(|out| Unfinished::<T>::open(out, measurement, grid)).transpose()?;
+        let mut values = Values::new(size);
+        let log = out.map(|out| Unfinished::<T>::open(out, measurement, size)).transpose()?;
         if let Some(log) = &log {
             log.known().for_each(|(position, value)| values.set(position, value.clone()));
         }

@@ -7,6 +7,6 @@ mod unfinished;
 mod values;
 
 pub(super) use gathering::Gathering;
-pub(super) use region::{Region, require_plain};
+pub(super) use region::{Region, require_plain, span};
 pub(super) use statistics::{Measured, Networks, Point};
 pub(super) use values::Values;

@@ -1,7 +1,6 @@
 //! The points of a plane that are asked for.
 
 use std::ops::RangeInclusive;
-use std::time::Instant;
 
 use basin_landscape::{Grid, Position};
 use basin_objective::Error;
@@ -39,6 +38,11 @@ impl Region {
         Ok(Self { grid, shard })
     }
 
+    /// How many columns and rows the grid has.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        [self.grid.x.len(), self.grid.y.len()]
+    }
+
     /// The points that are asked for, row by row.
     pub(crate) fn positions(&self) -> Vec<Position> {
         let (part, parts) = self.shard.unwrap_or((1, 1));
@@ -52,24 +56,23 @@ impl Region {
         subject: &Subject,
         networks: &Networks<'_>,
         [x, y]: [&str; 2],
-    ) -> anyhow::Result<String> {
-        let provenance = subject.provenance(Instant::now())?;
-        let of_checkpoint = provenance.checkpoint.and_then(|checkpoint| checkpoint.blake3).unwrap_or_default();
-        let of_data = provenance.data.and_then(|data| data.blake3).unwrap_or_default();
-        let span = |axis: &[f64]| match axis {
-            [first, .., last] => format!("{first} to {last} in {}", axis.len()),
-            _ => String::new(),
-        };
+    ) -> Result<String, Error> {
         let part = self.shard.map_or_else(String::new, |(part, parts)| format!(", part {part}/{parts}"));
         let statistics = networks.batch_norm().map_or_else(String::new, |how| format!(", statistics {how}"));
         Ok(format!(
-            "{what} of the checkpoint {of_checkpoint:.8} on the data {of_data:.8}, {}, {} on {}, along {x} from {}, along {y} from {}{statistics}{part}",
-            provenance.loss.unwrap_or_default(),
-            provenance.dtype.unwrap_or_default(),
-            provenance.device.unwrap_or_default(),
+            "{what} of {}, along {x} at {}, along {y} at {}{statistics}{part}",
+            subject.measured_on()?,
             span(&self.grid.x),
             span(&self.grid.y),
         ))
+    }
+}
+
+/// Places in words.
+pub(crate) fn span(places: &[f64]) -> String {
+    match places {
+        [first, .., last] => format!("{} places from {first} to {last}", places.len()),
+        _ => String::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use basin_landscape::{Grid, Position};
+use basin_landscape::Position;
 use basin_objective::{Error, Result};
 use basin_records::lines;
 use serde::de::DeserializeOwned;
@@ -37,7 +37,7 @@ struct Kept<T> {
 
 impl<T: Clone + Serialize + DeserializeOwned> Unfinished<T> {
     /// What is kept for the file at `out`, if it was measured alike.
-    pub(super) fn open(out: &Path, measurement: String, grid: &Grid) -> anyhow::Result<Self> {
+    pub(super) fn open(out: &Path, measurement: String, [columns, rows]: [usize; 2]) -> anyhow::Result<Self> {
         let mut name = OsString::from(out);
         name.push(".unfinished");
         let path = PathBuf::from(name);
@@ -52,7 +52,7 @@ impl<T: Clone + Serialize + DeserializeOwned> Unfinished<T> {
             let message = format!("`{}` holds points of something else: {other}, not {measurement}", path.display());
             return Err(Error::input(message, "finish that one, remove the file, or give another `--out`").into());
         }
-        let beyond = |(Position { column, row }, _): &(Position, _)| *column >= grid.x.len() || *row >= grid.y.len();
+        let beyond = |(Position { column, row }, _): &(Position, _)| *column >= columns || *row >= rows;
         if known.iter().any(beyond) {
             let message = format!("`{}` holds points beyond the grid", path.display());
             return Err(Error::input(message, "it was changed by hand: remove it").into());

@@ -1,6 +1,6 @@
 //! What is known of the points of a grid.
 
-use basin_landscape::{Grid, Position};
+use basin_landscape::Position;
 
 /// A value of each point that is known.
 pub(crate) struct Values<T> {
@@ -9,9 +9,8 @@ pub(crate) struct Values<T> {
 }
 
 impl<T> Values<T> {
-    pub(super) fn new(grid: &Grid) -> Self {
-        let points = std::iter::repeat_with(|| None).take(grid.x.len() * grid.y.len()).collect();
-        Self { columns: grid.x.len(), points }
+    pub(super) fn new([columns, rows]: [usize; 2]) -> Self {
+        Self { columns, points: std::iter::repeat_with(|| None).take(columns * rows).collect() }
     }
 
     pub(super) fn set(&mut self, Position { column, row }: Position, value: T) {

@@ -1,6 +1,7 @@
 //! `basin landscape plane`: loss and accuracy on a plane of parameters.
 
 mod axes;
+pub(super) mod directions;
 pub(super) mod files;
 pub(super) mod parts;
 mod readable;
@@ -9,7 +10,7 @@ pub(super) mod surface;
 use std::path::Path;
 use std::time::Instant;
 
-use basin_landscape::{Plane as LandscapePlane, curvatures};
+use basin_landscape::{Plane as LandscapePlane, Position, curvatures, evaluate};
 use basin_objective::data::{Dataset, Split};
 use basin_records::surface::Axis;
 use basin_records::{Outcome, Record, Surface};
@@ -76,7 +77,7 @@ impl Asked<'_> {
         let Self { what, region, axes, save_directions } = *self;
         let measurement = region.measurement(what, subject, networks, axes.identities())?;
         let quiet = common.machine.quiet;
-        let mut gathering = Gathering::begin(what, common.out.as_deref(), measurement, &region.grid, quiet)?;
+        let mut gathering = Gathering::begin(what, common.out.as_deref(), measurement, region.size(), quiet)?;
         if let Some(path) = save_directions {
             axes.save(path, subject)?;
         }
@@ -87,8 +88,8 @@ impl Asked<'_> {
         if !quiet {
             exit::tell(&networks.cost(&subject.theta, positions.len())?);
         }
-        gathering
-            .gather(&positions, |missing, keep| plane.evaluate(missing, |theta| networks.evaluate(theta), keep))?;
+        let value = |&position: &Position| networks.evaluate(&plane.point(position)?);
+        gathering.gather(&positions, |missing, keep| evaluate(&networks.train, missing, value, keep))?;
         let surface = surface::of(region, axes, curvatures, gathering.values(), |point| point, networks.batch_norm());
         let products = axes.products + directions.len();
         let gradient_equivalents = networks.gradient_equivalents(products, positions.len());

@@ -4,7 +4,8 @@ use basin_landscape::second_difference;
 use basin_records::Surface;
 use basin_records::surface::Axis as AxisRecord;
 
-use super::axes::{Axes, Axis};
+use super::axes::Axes;
+use super::directions::Axis;
 use crate::commands::grid::{Measured, Point, Region, Values};
 
 /// The surface of the points that `point` takes from what is known.
