@@ -76,7 +76,8 @@ pub(crate) enum Command {
     BatchHessian(BatchHessian),
     /// Put minima side by side: losses, sharpness, eigenvalues, norms, and how they rank with the generalization gap.
     #[command(
-        after_help = "Example: basin compare small.safetensors large.safetensors --measure adaptive-worst,relative-flatness"
+        after_help = "Examples:\n  basin compare small.safetensors large.safetensors --measure adaptive-worst,relative-flatness\n  \
+        basin compare small.safetensors large.safetensors --out comparison"
     )]
     #[command(allow_negative_numbers = true)]
     Compare(Compare),
@@ -346,6 +347,7 @@ pub(crate) struct Sharpness {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("out", |out| out.value_name("PATH").help(COMPARED_TO)))]
 pub(crate) struct Compare {
     /// Safetensors checkpoints.
     #[arg(required = true, value_name = "CKPT")]
@@ -365,6 +367,10 @@ pub(crate) struct Compare {
     #[command(flatten)]
     pub(crate) common: Common,
 }
+
+/// What `--out` of a comparison does.
+const COMPARED_TO: &str = "Write a report: a directory, or a name without an ending, gets comparison.json and index.html, in which other \
+    records lying there are drawn too. A file such as minima.jsonl gets the record appended, one JSON line each";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Landscape {

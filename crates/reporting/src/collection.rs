@@ -212,6 +212,33 @@ fn record_files(directory: &Path) -> Result<Vec<PathBuf>> {
             files.push(path);
         }
     }
-    files.sort();
+    files.sort_by_cached_key(|path| natural(&path.to_string_lossy()));
     Ok(files)
+}
+
+/// A key by which numbers in names go by their value: b16 before b144.
+fn natural(name: &str) -> Vec<(String, u64)> {
+    let is_break = |pair: &[u8]| pair[0].is_ascii_digit() && !pair[1].is_ascii_digit();
+    let breaks = name.as_bytes().windows(2).enumerate().filter(|(_, pair)| is_break(pair)).map(|(at, _)| at + 1);
+    let mut from = 0;
+    let mut parts = Vec::new();
+    for to in breaks.chain([name.len()]) {
+        let part = &name[from..to];
+        let words = part.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        parts.push((words.to_owned(), part[words.len()..].parse().unwrap_or(0)));
+        from = to;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::natural;
+
+    #[test]
+    fn numbers_in_names_go_by_their_value() {
+        let mut names = ["b144-s0.json", "b16-s10.json", "b16-s2.json", "a.json", "ü7", "b16"];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["a.json", "b16", "b16-s2.json", "b16-s10.json", "b144-s0.json", "ü7"]);
+    }
 }

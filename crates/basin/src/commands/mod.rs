@@ -31,7 +31,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
         Command::Sharpness(sharpness) => analyse(&sharpness.common, || sharpness::run(sharpness)),
         Command::Spectrum(spectrum) => analyse(&spectrum.common, || spectrum::run(spectrum)),
         Command::BatchHessian(batch) => analyse(&batch.common, || batch_hessian::run(batch)),
-        Command::Compare(compare) => analyse(&compare.common, || compare::run(compare)),
+        Command::Compare(compare) => {
+            compare::check(&compare.common)?;
+            measure(&compare.common, || compare::run(compare))
+        }
         Command::Landscape(Landscape::Line(line)) => analyse(&line.common, || line::run(line)),
         Command::Landscape(Landscape::Plane(plane)) => analyse(&plane.common, || plane::run(plane)),
         Command::Landscape(Landscape::Trajectory(way)) => analyse(&way.common, || trajectory::run(way)),
@@ -46,6 +49,11 @@ fn analyse(common: &Common, command: impl FnOnce() -> anyhow::Result<Ended> + Se
     if let Some(path) = &common.out {
         output::check(path)?;
     }
+    measure(common, command)
+}
+
+/// Runs a command on the threads asked for.
+fn measure(common: &Common, command: impl FnOnce() -> anyhow::Result<Ended> + Send) -> anyhow::Result<Ended> {
     let ended = on_threads(&common.machine, command)?;
     if common.machine.verbose {
         memory::tell_peak();

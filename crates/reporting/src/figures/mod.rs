@@ -9,9 +9,11 @@ mod batch_learning_rates;
 mod batch_size_axis;
 mod by_swept_value;
 mod curves_of_seeds;
+mod densities_side_by_side;
 mod density_curve;
 mod eigenvalues;
 mod loss_surface;
+mod measures_of_minima;
 mod minima_by_batch_size;
 mod minima_by_variant;
 mod observed_along_training;
@@ -22,6 +24,7 @@ mod parametric_line;
 mod places;
 mod profile;
 mod ratio_map;
+mod sharpness_against_loss;
 mod sharpness_along_training;
 mod spectral_density;
 mod spectrum;
@@ -37,6 +40,8 @@ pub(crate) use observed_by_layer::findings as findings_by_layer;
 /// Every figure that the records suffice for.
 pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     let mut figures = Vec::new();
+    figures.extend(measures_of_minima::figures(collection));
+    figures.extend(sharpness_against_loss::figures(collection));
     figures.extend(minima_by_variant::figure(collection));
     figures.extend(by_swept_value::figures(collection));
     figures.extend(training_curves::figure(collection));
@@ -52,6 +57,7 @@ pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     figures.extend(ratio_map::figures(collection));
     figures.extend(eigenvalues::figures(collection));
     figures.extend(spectrum::figures(collection));
+    figures.extend(densities_side_by_side::figures(collection));
     figures.extend(spectral_density::figures(collection));
     figures.extend(batch_eigenvalues::figures(collection));
     figures.extend(batch_learning_rates::figures(collection));

@@ -3,13 +3,13 @@
 use basin_records::Profile;
 use basin_records::profile::{Along, Spread};
 
-use super::loss_surface::short;
 use crate::chart::axes::{Axes, Axis};
 use crate::chart::drawing::{Drawing, Point};
 use crate::chart::legend::{self, Key};
 use crate::chart::palette::{Dash, look};
 use crate::chart::scale::Scale;
 use crate::chart::series;
+use crate::checkpoints::short_words;
 use crate::collection::{Collection, Measured};
 use crate::figure::{Figure, Numbers, numbered, settings};
 use crate::number;
@@ -81,7 +81,7 @@ fn figure(stem: &str, measured: &Measured<'_, Profile>, shown: &Shown) -> Option
     };
     Some(Figure {
         stem: format!("{stem}{}", shown.ending),
-        title: format!("The {} along directions through {}", shown.name, short(checkpoint)),
+        title: format!("The {} along directions through {}", shown.name, short_words(checkpoint)),
         caption: format!(
             "{} at θ + t d, train solid and test dashed; where there are several draws, the mean with a band of one \
              standard error about it and thin lines of the draws. Directions: {}.{normalized}{batch_norm}{}",
@@ -111,7 +111,7 @@ fn described(name: &str, members: &[&Along]) -> String {
     };
     let draws = if members.len() > 1 { format!(" ({} draws)", members.len()) } else { String::new() };
     let (norm, curvature) = (shown(of(|along| along.norm)), shown(of(|along| along.curvature)));
-    format!("{}{draws} of length {norm} with the exact curvature {curvature}", short(name))
+    format!("{}{draws} of length {norm} with the exact curvature {curvature}", short_words(name))
 }
 
 fn curves(profile: &Profile, shown: &Shown) -> Vec<Curve> {
@@ -131,7 +131,7 @@ fn curves(profile: &Profile, shown: &Shown) -> Vec<Curve> {
 
 fn draw(profile: &Profile, curves: &[Curve], shown: &Shown) -> Drawing {
     let key = |(color, (name, _)): (usize, &(&str, Vec<&Along>))| Key {
-        words: short(name),
+        words: short_words(name),
         color: look(color).color,
         line: Some(Dash::Solid),
         marker: None,

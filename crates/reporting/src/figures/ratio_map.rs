@@ -2,7 +2,8 @@
 
 use basin_records::RatioMap;
 
-use super::loss_surface::{described, grid, short};
+use super::loss_surface::{described, grid};
+use crate::checkpoints::short_words;
 use crate::collection::{Collection, Measured};
 use crate::figure::{Figure, Numbers, numbered, settings};
 use crate::landscape::{Landscape, Spacing};
@@ -34,8 +35,8 @@ fn figure(stem: &str, measured: &Measured<'_, RatioMap>, &(ending, title, value,
     let landscape = Landscape {
         spacing: if ending == "-largest" { Spacing::fitting(&grid) } else { Spacing::Linear },
         grid,
-        x: format!("x: {}", short(&surface.x.name)),
-        y: format!("y: {}", short(&surface.y.name)),
+        x: format!("x: {}", short_words(&surface.x.name)),
+        y: format!("y: {}", short_words(&surface.y.name)),
         value: value.into(),
     };
     let converged = match map.not_converged {

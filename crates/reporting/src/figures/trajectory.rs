@@ -3,13 +3,14 @@
 use basin_records::Trajectory;
 use basin_records::trajectory::Iterate;
 
-use super::loss_surface::{described, grid, short};
+use super::loss_surface::{described, grid};
 use crate::chart::axes::{Axes, Axis};
 use crate::chart::drawing::{Drawing, Point};
 use crate::chart::legend::{self, Key};
 use crate::chart::palette::{Dash, look};
 use crate::chart::scale::Scale;
 use crate::chart::series;
+use crate::checkpoints::short_words;
 use crate::collection::{Collection, Measured};
 use crate::figure::{Figure, Numbers, cell, numbered, settings};
 use crate::landscape::{Landscape, Place, Spacing};
@@ -43,7 +44,7 @@ fn both(stem: &str, measured: &Measured<'_, Trajectory>) -> Option<Vec<Figure>> 
     let [x, y] = [0, 1].map(|index| name(index, trajectory));
     let value = format!("training {}", measured.provenance.loss.as_deref().unwrap_or("loss"));
     let landscape = Landscape { spacing: Spacing::fitting(&grid), grid, x, y, value };
-    let run = trajectory.iterates.last().map_or_else(String::new, |last| short(&last.checkpoint.path));
+    let run = trajectory.iterates.last().map_or_else(String::new, |last| short_words(&last.checkpoint.path));
     let count = number::plural(trajectory.iterates.len(), "checkpoint");
     let farthest = trajectory.iterates.iter().map(|iterate| iterate.distance).fold(0.0, f64::max);
     let surface = described(&trajectory.surface);
