@@ -179,7 +179,7 @@ fn another_run_in_the_same_directory_is_refused() {
 
 /// Ctrl-C as a shell sends it.
 #[cfg(unix)]
-fn interrupted(basin: &Basin, arguments: &[&str], file: &str) -> crate::basin::Ended {
+pub(crate) fn interrupted(basin: &Basin, arguments: &[&str], file: &str) -> crate::basin::Ended {
     let mut command = basin.command(arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     while !basin.path(file).exists() && child.try_wait().unwrap().is_none() {

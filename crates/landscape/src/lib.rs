@@ -1,4 +1,4 @@
-//! Planes of parameters and the loss on them: which directions span a plane, how they are scaled, and what is found there.
+//! Planes and curves of parameters and the loss on them: which directions span a plane, how they are scaled, and what is found there.
 //!
 //! A [`Direction`] is drawn, found, read or leads to another checkpoint, and is [normalised](normalized) so that pictures of
 //! networks with other weights compare. Two of them and a [`Grid`] make a [`Plane`], which is evaluated by forward passes
@@ -8,6 +8,7 @@
 
 mod alignment;
 mod curvature;
+mod curve;
 mod direction;
 mod eigenvectors;
 mod grid;
@@ -16,6 +17,7 @@ mod plane;
 
 pub use alignment::{Aligned, Permutation, align};
 pub use curvature::{curvatures, second_difference};
+pub use curve::{Curve, CurveState, CurveTraining, TrainingStep};
 pub use direction::Direction;
 pub use eigenvectors::{Eigenvectors, Rank, eigenvectors};
 pub use grid::{Grid, MOST_POINTS, Position};

@@ -27,6 +27,7 @@
 mod alignment;
 pub mod batch_hessian;
 pub mod comparison;
+pub mod connection;
 mod error;
 pub mod file;
 pub mod float;
@@ -45,6 +46,7 @@ pub mod training;
 pub use alignment::Alignment;
 pub use batch_hessian::BatchHessian;
 pub use comparison::Comparison;
+pub use connection::Connection;
 pub use error::{Error, Place, Problem, Result};
 pub use keskar::Keskar;
 pub use line::Line;

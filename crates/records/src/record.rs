@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
 use crate::{
-    BatchHessian, Comparison, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Surface, Training, file, lines,
+    BatchHessian, Comparison, Connection, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Surface, Training,
+    file, lines,
 };
 
 /// The version of the JSON, in every record's `schema`.
@@ -38,6 +39,8 @@ pub enum Outcome {
     Sharpness(Sharpness),
     /// `line`: loss and accuracy on the line between two minima.
     Line(Line),
+    /// `connection`: a curve of low loss between two minima.
+    Connection(Box<Connection>),
     /// `surface`: loss and accuracy on a plane of parameters.
     Surface(Box<Surface>),
     /// `training`: the history of one run.
@@ -142,6 +145,7 @@ impl Outcome {
             Self::BatchHessian(_) => "batch_hessian",
             Self::Sharpness(_) => "sharpness",
             Self::Line(_) => "line",
+            Self::Connection(_) => "connection",
             Self::Surface(_) => "surface",
             Self::Training(_) => "training",
             Self::Comparison(_) => "comparison",
@@ -157,6 +161,7 @@ impl Outcome {
             "batch_hessian" => serde_json::from_value(result).map(Self::BatchHessian),
             "sharpness" => serde_json::from_value(result).map(Self::Sharpness),
             "line" => serde_json::from_value(result).map(Self::Line),
+            "connection" => serde_json::from_value(result).map(Self::Connection),
             "surface" => serde_json::from_value(result).map(Self::Surface),
             "training" => serde_json::from_value(result).map(Self::Training),
             "comparison" => serde_json::from_value(result).map(Self::Comparison),
@@ -183,6 +188,7 @@ impl Serialize for Record {
             Outcome::BatchHessian(result) => document(self, result, serializer),
             Outcome::Sharpness(result) => document(self, result, serializer),
             Outcome::Line(result) => document(self, result, serializer),
+            Outcome::Connection(result) => document(self, result, serializer),
             Outcome::Surface(result) => document(self, result, serializer),
             Outcome::Training(result) => document(self, result, serializer),
             Outcome::Comparison(result) => document(self, result, serializer),

@@ -1,5 +1,6 @@
 //! What stands behind the figures: settings held equal, provenance, and what did not go as it should.
 
+use basin_records::line::Endpoint;
 use basin_records::study::Variant;
 use basin_records::{Outcome, Provenance};
 use serde::Serialize;
@@ -125,8 +126,10 @@ fn ends_of_training(collection: &Collection) -> Vec<String> {
 pub(crate) fn sources(collection: &Collection) -> Vec<[String; 4]> {
     let row = |sourced: &crate::collection::Sourced| {
         let Provenance { created, checkpoint, .. } = &sourced.record.provenance;
+        let between = |from: &Endpoint, to: &Endpoint| format!("{} – {}", from.checkpoint.path, to.checkpoint.path);
         let of = match (&sourced.record.outcome, checkpoint) {
-            (Outcome::Line(line), _) => format!("{} – {}", line.from.checkpoint.path, line.to.checkpoint.path),
+            (Outcome::Line(line), _) => between(&line.from, &line.to),
+            (Outcome::Connection(found), _) => between(&found.from, &found.to),
             (_, Some(checkpoint)) => checkpoint.path.clone(),
             (_, None) => String::new(),
         };

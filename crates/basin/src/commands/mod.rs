@@ -6,6 +6,7 @@ mod inspect;
 mod keskar;
 mod line;
 mod optimizer;
+mod path;
 mod plane;
 mod report;
 mod sharpness;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
         Command::Compare(compare) => analyse(&compare.common, || compare::run(compare)),
         Command::Landscape(Landscape::Line(line)) => analyse(&line.common, || line::run(line)),
         Command::Landscape(Landscape::Plane(plane)) => analyse(&plane.common, || plane::run(plane)),
+        Command::Landscape(Landscape::Path(path)) => analyse(&path.common, || path::run(path)),
         Command::Report(report) => report::run(report),
         Command::Inspect(inspect) => inspect::run(inspect),
     }

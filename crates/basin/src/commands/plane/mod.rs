@@ -5,7 +5,7 @@ mod files;
 mod parts;
 mod readable;
 mod request;
-mod statistics;
+pub(super) mod statistics;
 mod surface;
 mod unfinished;
 

@@ -11,8 +11,8 @@ use crate::commands::line::STATISTICS;
 use crate::subject::Subject;
 
 /// One checkpoint's model on the training split, and on the test split where there is one.
-pub(super) struct Networks<'a> {
-    pub(super) train: Network<'a>,
+pub(in crate::commands) struct Networks<'a> {
+    pub(in crate::commands) train: Network<'a>,
     test: Option<Network<'a>>,
     /// Where the model has batch norm: how its statistics are had.
     statistics: Option<StatisticsArgument>,
@@ -20,15 +20,19 @@ pub(super) struct Networks<'a> {
 
 /// What is found at a point.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Point {
-    pub(super) train: Evaluation,
-    pub(super) test: Option<Evaluation>,
+pub(in crate::commands) struct Point {
+    pub(in crate::commands) train: Evaluation,
+    pub(in crate::commands) test: Option<Evaluation>,
 }
 
 impl<'a> Networks<'a> {
     /// The networks at a checkpoint. Where statistics are recomputed, derivatives are taken with those of the checkpoint's
     /// own weights.
-    pub(super) fn new(subject: &'a Subject, test: Option<&Dataset>, asked: Option<StatisticsArgument>) -> Result<Self> {
+    pub(in crate::commands) fn new(
+        subject: &'a Subject,
+        test: Option<&Dataset>,
+        asked: Option<StatisticsArgument>,
+    ) -> Result<Self> {
         let has_batch_norm = !subject.model.program(BatchNorm::Batch).batch_statistics().is_empty();
         if let (Some(_), false) = (asked, has_batch_norm) {
             let message = format!("`--batch-norm-statistics`: a {} has no batch norm", subject.model.name());
@@ -44,7 +48,7 @@ impl<'a> Networks<'a> {
     }
 
     /// How batch norm's statistics are had, in a record.
-    pub(super) fn batch_norm(&self) -> Option<&'static str> {
+    pub(in crate::commands) fn batch_norm(&self) -> Option<&'static str> {
         self.statistics.map(|statistics| match statistics {
             StatisticsArgument::Stored => "stored in the checkpoint",
             StatisticsArgument::Recomputed => STATISTICS,
@@ -52,7 +56,7 @@ impl<'a> Networks<'a> {
     }
 
     /// The work of products with the Hessian and of so many points, in gradients of the training loss.
-    pub(super) fn gradient_equivalents(&self, products: usize, points: usize) -> f64 {
+    pub(in crate::commands) fn gradient_equivalents(&self, products: usize, points: usize) -> f64 {
         let memory = self.train.memory();
         let product = CurvatureMatrix::Hessian.gradient_equivalents(memory.kept as f64 / memory.all as f64);
         // A forward sweep is a third of a gradient; the statistics of batch norm take another.
@@ -66,7 +70,7 @@ impl<'a> Networks<'a> {
     }
 
     /// Loss and accuracy on both splits at θ.
-    pub(super) fn evaluate(&self, theta: &Tensor) -> Result<Point> {
+    pub(in crate::commands) fn evaluate(&self, theta: &Tensor) -> Result<Point> {
         if !self.recompute() {
             let test = self.test.as_ref().map(|test| test.evaluate(theta)).transpose()?;
             return Ok(Point { train: self.train.evaluate(theta)?, test });
