@@ -115,17 +115,21 @@ fn aligned_ends_batch_norm_bends_and_the_report() {
 fn an_interrupted_path_goes_on_to_the_same_record() {
     let basin = Basin::trained();
     basin.train("other", &["--seed", "1"]);
-    let options = ["--epochs", "150", "--batch-size", "16", "--points", "5", "--save-bends"];
+    let options = ["--epochs", "150", "--batch-size", "16", "--points", "301", "--save-bends"];
     let path = |out: &'static str, bends: &'static str| asked(&[&options[..], &[bends, "--out", out]].concat());
     basin.done(&path("whole.jsonl", "whole.safetensors"));
     let (command, state) = (path("path.jsonl", "bends.safetensors"), "path.jsonl.unfinished.safetensors");
-    let ended = interrupted(&basin, &command, state);
+    let ended = interrupted(&basin, &command, |basin| basin.path(state).exists());
     assert_eq!(ended.code, 130, "{ended:?}");
     assert!(ended.stderr.contains("`landscape path --out` go on"), "{ended:?}");
     assert!(basin.path(state).exists() && !basin.path("path.jsonl").exists());
     // Another path is not taken for the continuation of this one.
     let other = [&command[..], &["--seed", "5"]].concat();
     basin.run(&other).assert_refused(&["holds another path", "seed 0", "not the Bézier curve", "seed 5"]);
+    // Again, when the steps are done and points are evaluated.
+    let kept = |basin: &Basin, what: &str| String::from_utf8_lossy(&basin.read(state)).contains(what);
+    let ended = interrupted(&basin, &command, |basin| kept(basin, "\"step\":\"13500\""));
+    assert!(ended.code == 130 && kept(&basin, "evaluated") && !basin.path("path.jsonl").exists(), "{ended:?}");
     basin.done(&command);
     assert!(!basin.path(state).exists());
     assert!(basin.read("bends.safetensors") == basin.read("whole.safetensors"), "the bends differ");

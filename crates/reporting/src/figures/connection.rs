@@ -1,6 +1,7 @@
 //! Loss and accuracy on a trained curve between two minima, against the straight line.
 
 use basin_records::connection::Profile;
+use basin_records::line::Barrier;
 use basin_records::{Connection, Provenance};
 
 use super::parametric_line::{Curve, aligned, are, draw, minimum, name};
@@ -65,14 +66,12 @@ fn curves(connection: &Connection) -> Vec<Curve> {
 
 /// A sentence on the barriers along a path.
 fn barriers(place: &str, profile: &Profile) -> String {
-    let told = profile.barriers.iter().map(|barrier| match barrier.height > 0.0 {
-        true => format!(
-            "{} for the {} loss (at t = {})",
-            number::significant(barrier.height),
-            barrier.split,
-            number::significant(barrier.alpha)
-        ),
-        false => format!("none for the {} loss", barrier.split),
+    let told = profile.barriers.iter().map(|Barrier { split, height, alpha, .. }| match *height > 0.0 {
+        true => {
+            let [height, place] = [*height, *alpha].map(number::significant);
+            format!("{height} for the {split} loss (at t = {place})")
+        }
+        false => format!("0 for the {split} loss"),
     });
     let told: Vec<String> = told.collect();
     if told.is_empty() { String::new() } else { format!(" The barrier {place} is {}.", told.join(", ")) }

@@ -1,6 +1,7 @@
 //! `basin landscape path`: a curve of low loss from one checkpoint to another, beside the straight line.
 
 mod bends;
+mod evaluated;
 mod readable;
 mod unfinished;
 
@@ -10,12 +11,11 @@ use basin_landscape::{Curve, CurveState, CurveTraining};
 use basin_objective::data::{Dataset, Split};
 use basin_objective::models::BatchNorm;
 use basin_objective::{Error, NetworkOptions, SampledNetwork};
-use basin_records::connection::{Profile, Shape, Training};
+use basin_records::connection::{Shape, Training};
 use basin_records::{Connection, Outcome, Record};
-use candle_core::Tensor;
 
 use super::line;
-use super::plane::statistics::{Networks, Point};
+use super::plane::statistics::Networks;
 use crate::arguments::{Path, SplitArgument};
 use crate::exit::{self, Ended};
 use crate::interruption;
@@ -23,6 +23,7 @@ use crate::output::emit;
 use crate::progress::Progress;
 use crate::subject::Subject;
 use crate::table::number;
+use evaluated::Evaluated;
 use unfinished::Unfinished;
 
 /// Garipov and others'.
@@ -42,13 +43,22 @@ pub(crate) fn run(arguments: &Path) -> anyhow::Result<Ended> {
         out.map(|out| Ok::<_, anyhow::Error>(Unfinished::new(out, measurement(arguments, &training, &a, &b)?)));
     let unfinished = unfinished.transpose()?;
     let start = Curve::straight(arguments.curve.into(), &a.theta, &b.theta, arguments.bends)?;
-    let curve = trained(&training, start, &a, unfinished.as_ref(), arguments.common.machine.quiet)?;
+    let quiet = arguments.common.machine.quiet;
+    let state = trained(&training, start, &a, unfinished.as_ref(), quiet)?;
     if let Some(path) = &arguments.save_bends {
-        bends::save(path, &a, &curve)?;
+        bends::save(path, &a, &state.curve)?;
     }
     let straight = Curve::straight(Shape::Chain, &a.theta, &b.theta, 0)?;
-    let mut progress = Progress::new("path", 2 * t.len() as u64, arguments.common.machine.quiet);
-    let mut profile = |curve: &Curve, done: usize| profile(&networks, curve, &t, done, &mut progress);
+    let mut evaluated = match &unfinished {
+        Some(unfinished) => unfinished.evaluated(&t)?,
+        None => Evaluated::none(&t),
+    };
+    let ended = evaluated.complete(&networks, [&state.curve, &straight], quiet);
+    if let (Err(Error::Interrupted), Some(unfinished)) = (&ended, &unfinished) {
+        unfinished.keep(&state, Some(&evaluated))?;
+    }
+    ended?;
+    let Evaluated { curve, line, .. } = evaluated;
     let connection = Connection {
         from: line::endpoint(&a),
         to: line::endpoint(&b),
@@ -59,12 +69,11 @@ pub(crate) fn run(arguments: &Path) -> anyhow::Result<Ended> {
         training: training.settings,
         file: arguments.save_bends.as_ref().map(|path| path.display().to_string()),
         batch_norm: networks.batch_norm().map(str::to_owned),
-        arclength: curve.arclength(&t)?,
-        curve: profile(&curve, 0)?,
-        line: profile(&straight, t.len())?,
+        arclength: state.curve.arclength(&t)?,
+        curve: curve.with_barriers(&t),
+        line: line.with_barriers(&t),
         t: t.clone(),
     };
-    drop(progress);
     let mut provenance = line::provenance(&a, started)?;
     let points = networks.gradient_equivalents(0, 2 * t.len());
     provenance.gradient_equivalents = Some(training.settings.epochs as f64 + points);
@@ -152,7 +161,7 @@ fn trained(
     a: &Subject,
     unfinished: Option<&Unfinished>,
     quiet: bool,
-) -> anyhow::Result<Curve> {
+) -> anyhow::Result<CurveState> {
     let state = CurveState::new(start)?;
     let mut state = unfinished.map_or(Ok(state.clone()), |unfinished| unfinished.resumed(state))?;
     if state.step > 0 && !quiet {
@@ -162,8 +171,11 @@ fn trained(
     let batches = a.batches();
     let options = NetworkOptions { batch_norm: BatchNorm::Batch, micro_batch: None, ..batches.options.clone() };
     let batches = SampledNetwork { options, ..batches };
-    if let Some(unfinished) = unfinished {
-        unfinished.keep(&state)?;
+    let steps = state.step;
+    if let Some(unfinished) = unfinished
+        && steps == 0
+    {
+        unfinished.keep(&state, None)?;
     }
     let mut progress = Progress::new("train the path", 0, quiet);
     let mut saved = Instant::now();
@@ -172,37 +184,15 @@ fn trained(
         if let Some(unfinished) = unfinished
             && saved.elapsed() > SAVE_EVERY
         {
-            unfinished.keep(state)?;
+            unfinished.keep(state, None)?;
             saved = Instant::now();
         }
         interruption::check()
     });
     match (&ended, unfinished) {
-        (Ok(()) | Err(Error::Interrupted), Some(unfinished)) => unfinished.keep(&state)?,
+        (Ok(()) | Err(Error::Interrupted), Some(unfinished)) if steps < state.step => unfinished.keep(&state, None)?,
         _ => {}
     }
     ended?;
-    Ok(state.curve)
-}
-
-/// Losses and accuracies along a curve, of which the points of another are `done`.
-fn profile(
-    networks: &Networks<'_>,
-    curve: &Curve,
-    t: &[f64],
-    done: usize,
-    progress: &mut Progress,
-) -> Result<Profile, Error> {
-    let mut profile = Profile::default();
-    for (i, &at) in t.iter().enumerate() {
-        interruption::check()?;
-        let theta: Tensor = curve.at(at)?;
-        let Point { train, test } = networks.evaluate(&theta)?;
-        profile.train_loss.push(train.loss);
-        profile.train_accuracy.extend(train.accuracy);
-        profile.test_loss.extend(test.map(|test| test.loss));
-        profile.test_accuracy.extend(test.and_then(|test| test.accuracy));
-        progress.set((done + i) as u64 + 1, format!("t = {at:.3}"));
-    }
-    Ok(profile.with_barriers(t))
+    Ok(state)
 }
