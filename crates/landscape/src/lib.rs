@@ -4,6 +4,9 @@
 //! networks with other weights compare. Two of them and a [`Grid`] make a [`Plane`], which is evaluated by forward passes
 //! alone; [`curvatures`] says by exact products what the [`second_difference`] of the surface should be.
 //!
+//! Between two networks, [`align`] puts the hidden units of one into the order of the other's, and a [`CurveTraining`] trains a
+//! [`Curve`] along which the loss stays low.
+//!
 //! Directions are vectors of length P in f64 on the CPU, whatever an objective computes in.
 
 mod alignment;

@@ -18,8 +18,8 @@ pub(super) struct Evaluated {
 }
 
 impl Evaluated {
-    pub(super) fn none(t: &[f64]) -> Self {
-        Self { t: t.to_vec(), curve: Profile::default(), line: Profile::default() }
+    pub(super) fn none(t: Vec<f64>) -> Self {
+        Self { t, curve: Profile::default(), line: Profile::default() }
     }
 
     /// Whether these are values at the first of those positions.

@@ -13,6 +13,7 @@ use basin_objective::models::BatchNorm;
 use basin_objective::{Error, NetworkOptions, SampledNetwork};
 use basin_records::connection::{Shape, Training};
 use basin_records::{Connection, Outcome, Record};
+use basin_sharpness::deterministic_gradient;
 
 use super::line;
 use super::plane::statistics::Networks;
@@ -38,10 +39,11 @@ pub(crate) fn run(arguments: &Path) -> anyhow::Result<Ended> {
     let training = training(arguments, &a)?;
     let test = Dataset::load_if_any(&a.data.spec, Split::Test)?;
     let networks = Networks::new(&a, test.as_ref(), None)?;
-    let out = arguments.common.out.as_ref();
-    let unfinished =
-        out.map(|out| Ok::<_, anyhow::Error>(Unfinished::new(out, measurement(arguments, &training, &a, &b)?)));
-    let unfinished = unfinished.transpose()?;
+    deterministic_gradient(&networks.train, &a.theta)?;
+    let unfinished = match &arguments.common.out {
+        Some(out) => Some(Unfinished::new(out, measurement(arguments, &training, &a, &b)?)),
+        None => None,
+    };
     let start = Curve::straight(arguments.curve.into(), &a.theta, &b.theta, arguments.bends)?;
     let quiet = arguments.common.machine.quiet;
     let state = trained(&training, start, &a, unfinished.as_ref(), quiet)?;
@@ -49,22 +51,16 @@ pub(crate) fn run(arguments: &Path) -> anyhow::Result<Ended> {
         bends::save(path, &a, &state.curve)?;
     }
     let straight = Curve::straight(Shape::Chain, &a.theta, &b.theta, 0)?;
-    let mut evaluated = match &unfinished {
-        Some(unfinished) => unfinished.evaluated(&t)?,
-        None => Evaluated::none(&t),
-    };
-    let ended = evaluated.complete(&networks, [&state.curve, &straight], quiet);
-    if let (Err(Error::Interrupted), Some(unfinished)) = (&ended, &unfinished) {
-        unfinished.keep(&state, Some(&evaluated))?;
-    }
-    ended?;
-    let Evaluated { curve, line, .. } = evaluated;
+    let Evaluated { t, curve, line } = evaluated(t, &state, &straight, &networks, unfinished.as_ref(), quiet)?;
+    let mut provenance = line::provenance(&a, started)?;
+    let points = networks.gradient_equivalents(0, 2 * t.len());
+    provenance.gradient_equivalents = Some(training.settings.epochs as f64 + points);
     let connection = Connection {
         from: line::endpoint(&a),
         to: line::endpoint(&b),
         distance: line::distance(&a.theta, &b.theta)?,
         alignment: b.alignment,
-        shape: arguments.curve.into(),
+        shape: state.curve.shape(),
         bends: arguments.bends as u64,
         training: training.settings,
         file: arguments.save_bends.as_ref().map(|path| path.display().to_string()),
@@ -72,11 +68,8 @@ pub(crate) fn run(arguments: &Path) -> anyhow::Result<Ended> {
         arclength: state.curve.arclength(&t)?,
         curve: curve.with_barriers(&t),
         line: line.with_barriers(&t),
-        t: t.clone(),
+        t,
     };
-    let mut provenance = line::provenance(&a, started)?;
-    let points = networks.gradient_equivalents(0, 2 * t.len());
-    provenance.gradient_equivalents = Some(training.settings.epochs as f64 + points);
     let record = Record::new(provenance, Outcome::Connection(Box::new(connection)));
     emit(&arguments.common, &record, || readable::text(&record))?;
     if let Some(unfinished) = &unfinished {
@@ -195,4 +188,26 @@ fn trained(
     }
     ended?;
     Ok(state)
+}
+
+/// Losses and accuracies at all positions on the trained curve and on the straight line; those that are known when it is interrupted
+/// are kept.
+fn evaluated(
+    t: Vec<f64>,
+    state: &CurveState,
+    straight: &Curve,
+    networks: &Networks<'_>,
+    unfinished: Option<&Unfinished>,
+    quiet: bool,
+) -> Result<Evaluated, Error> {
+    let mut evaluated = match unfinished {
+        Some(unfinished) => unfinished.evaluated(t)?,
+        None => Evaluated::none(t),
+    };
+    let ended = evaluated.complete(networks, [&state.curve, straight], quiet);
+    if let (Err(Error::Interrupted), Some(unfinished)) = (&ended, unfinished) {
+        unfinished.keep(state, Some(&evaluated))?;
+    }
+    ended?;
+    Ok(evaluated)
 }

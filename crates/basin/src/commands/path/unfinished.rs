@@ -61,10 +61,10 @@ impl Unfinished {
     }
 
     /// What is kept of the trained curve's values at these positions.
-    pub(super) fn evaluated(&self, t: &[f64]) -> Result<Evaluated> {
+    pub(super) fn evaluated(&self, t: Vec<f64>) -> Result<Evaluated> {
         let weights = Weights::read(&self.path)?;
         let known = weights.metadata.get(EVALUATED).and_then(|known| serde_json::from_str::<Evaluated>(known).ok());
-        Ok(known.filter(|known| known.is_of(t)).unwrap_or_else(|| Evaluated::none(t)))
+        Ok(known.filter(|known| known.is_of(&t)).unwrap_or_else(|| Evaluated::none(t)))
     }
 
     /// Keeps a state in place of an earlier one, with what is known of its curve where that is trained.
