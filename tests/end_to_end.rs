@@ -14,6 +14,8 @@ mod bad_input;
 mod basin;
 #[path = "end_to_end/batch_hessian.rs"]
 mod batch_hessian;
+#[path = "end_to_end/connection.rs"]
+mod connection;
 #[path = "end_to_end/damaged_files.rs"]
 mod damaged_files;
 #[path = "end_to_end/interruption.rs"]

@@ -210,10 +210,10 @@ fn another_run_in_the_same_directory_is_refused() {
 
 /// Ctrl-C as a shell sends it.
 #[cfg(unix)]
-fn interrupted(basin: &Basin, arguments: &[&str], file: &str) -> crate::basin::Ended {
+pub(crate) fn interrupted(basin: &Basin, arguments: &[&str], ready: impl Fn(&Basin) -> bool) -> crate::basin::Ended {
     let mut command = basin.command(arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while !basin.path(file).exists() && child.try_wait().unwrap().is_none() {
+    while !ready(basin) && child.try_wait().unwrap().is_none() {
         sleep(Duration::from_millis(1));
     }
     let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
@@ -228,7 +228,7 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     let undisturbed = Basin::new();
     undisturbed.done(&TRAIN);
     let basin = Basin::new();
-    let ended = interrupted(&basin, &TRAIN, "run/history.jsonl");
+    let ended = interrupted(&basin, &TRAIN, |basin| basin.path("run/history.jsonl").exists());
     assert_eq!(ended.code, 130, "{ended:?}");
     assert_eq!(ended.stdout, "");
     assert!(ended.stderr.starts_with("error: interrupted\nhint: run the same command again"), "{ended:?}");
@@ -243,7 +243,7 @@ fn an_interrupted_study_keeps_its_records() {
     let basin = Basin::new();
     basin.write("small.toml", SMALL);
     let study = ["study", "small.toml", "-q", "--out", "study"];
-    let ended = interrupted(&basin, &study, "study/records/training-b16-s0.json");
+    let ended = interrupted(&basin, &study, |basin| basin.path("study/records/training-b16-s0.json").exists());
     assert_eq!(ended.code, 130, "{ended:?}");
     assert!(ended.stderr.contains("error: interrupted\nhint: run the same command again"), "{ended:?}");
     let kept = basin.read("study/records/training-b16-s0.json");

@@ -3,6 +3,7 @@
 mod batch_hessian;
 mod line;
 mod optimizer;
+mod path;
 mod plane;
 mod ratio;
 mod spectrum;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
 pub(crate) use line::Line;
 pub(crate) use optimizer::OptimizerArguments;
+pub(crate) use path::Path;
 pub(crate) use plane::{
     BiasesArgument, DirectionArgument, DirectionArguments, Plane, Points, Ranges, ScalingArguments, StatisticsArgument,
 };
@@ -403,6 +405,12 @@ pub(crate) enum Landscape {
         The same command continues an interrupted map that has an --out; OUT.csv and OUT.npz are written beside it.")]
     #[command(allow_negative_numbers = true)]
     Ratio(Box<Ratio>),
+    /// Train a curve of low loss from one checkpoint to another, and compare it with the straight line.
+    #[command(after_help = "Examples:\n  basin landscape path a.safetensors b.safetensors --out path.jsonl\n  \
+        basin landscape path a.safetensors b.safetensors --curve chain --bends 3 --align --save-bends bends.safetensors\n\
+        The same command continues an interrupted path that has an --out.")]
+    #[command(allow_negative_numbers = true)]
+    Path(Box<Path>),
 }
 
 #[derive(Debug, Args)]

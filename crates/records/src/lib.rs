@@ -27,6 +27,7 @@
 mod alignment;
 pub mod batch_hessian;
 pub mod comparison;
+pub mod connection;
 mod error;
 pub mod file;
 pub mod float;
@@ -48,6 +49,7 @@ pub mod trajectory;
 pub use alignment::Alignment;
 pub use batch_hessian::BatchHessian;
 pub use comparison::Comparison;
+pub use connection::Connection;
 pub use error::{Error, Place, Problem, Result};
 pub use keskar::Keskar;
 pub use line::Line;

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
 use crate::{
-    BatchHessian, Comparison, Keskar, Line, Profile, Provenance, RatioMap, Sharpness, Spectrum, Study, Surface,
-    Training, Trajectory, file, lines,
+    BatchHessian, Comparison, Connection, Keskar, Line, Profile, Provenance, RatioMap, Sharpness, Spectrum, Study,
+    Surface, Training, Trajectory, file, lines,
 };
 
 /// The version of the JSON, in every record's `schema`.
@@ -41,6 +41,8 @@ pub enum Outcome {
     Line(Line),
     /// `profile`: loss and accuracy along directions through a checkpoint.
     Profile(Profile),
+    /// `connection`: a curve of low loss between two minima.
+    Connection(Box<Connection>),
     /// `surface`: loss and accuracy on a plane of parameters.
     Surface(Box<Surface>),
     /// `ratio_map`: extremal eigenvalues over a plane of parameters.
@@ -150,6 +152,7 @@ impl Outcome {
             Self::Sharpness(_) => "sharpness",
             Self::Line(_) => "line",
             Self::Profile(_) => "profile",
+            Self::Connection(_) => "connection",
             Self::Surface(_) => "surface",
             Self::RatioMap(_) => "ratio_map",
             Self::Trajectory(_) => "trajectory",
@@ -168,6 +171,7 @@ impl Outcome {
             "sharpness" => serde_json::from_value(result).map(Self::Sharpness),
             "line" => serde_json::from_value(result).map(Self::Line),
             "profile" => serde_json::from_value(result).map(Self::Profile),
+            "connection" => serde_json::from_value(result).map(Self::Connection),
             "surface" => serde_json::from_value(result).map(Self::Surface),
             "ratio_map" => serde_json::from_value(result).map(Self::RatioMap),
             "trajectory" => serde_json::from_value(result).map(Self::Trajectory),
@@ -197,6 +201,7 @@ impl Serialize for Record {
             Outcome::Sharpness(result) => document(self, result, serializer),
             Outcome::Line(result) => document(self, result, serializer),
             Outcome::Profile(result) => document(self, result, serializer),
+            Outcome::Connection(result) => document(self, result, serializer),
             Outcome::Surface(result) => document(self, result, serializer),
             Outcome::RatioMap(result) => document(self, result, serializer),
             Outcome::Trajectory(result) => document(self, result, serializer),

@@ -8,6 +8,7 @@ use std::io::Write;
 
 use basin_records::batch_hessian::{self, Adam, Check, Descent, Divergence, Draw, Empirical, Noise, Spread, Theory};
 use basin_records::comparison::{Correlation, Row, Scale};
+use basin_records::connection::{self, Profile, Shape};
 use basin_records::keskar::{Columns, Measurement, Subspace};
 use basin_records::line::Endpoint;
 use basin_records::sharpness::{self, Measure};
@@ -15,8 +16,8 @@ use basin_records::spectrum::{Density, Eigenvalue, End, Estimate, Matrix};
 use basin_records::study::{Run, Setting, Variant};
 use basin_records::training::{Epoch, Settings};
 use basin_records::{
-    Alignment, BatchHessian, Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance,
-    Record, Sharpness, Spectrum, Study, Surface, Training, lines, surface,
+    Alignment, BatchHessian, Checkpoint, Comparison, Connection, Data, Error, Keskar, Line, Outcome, Place, Problem,
+    Provenance, Record, Sharpness, Spectrum, Study, Surface, Training, lines, surface,
 };
 use tempfile::tempdir;
 
@@ -106,6 +107,33 @@ fn line() -> Outcome {
         test_loss: vec![],
         test_accuracy: vec![],
     })
+}
+
+fn connection() -> Outcome {
+    let end = || Endpoint { checkpoint: checkpoint(), batch_size: Some(16), training_seed: None };
+    let profile = |train_loss: Vec<f64>| Profile { train_loss, train_accuracy: vec![0.5; 3], ..Profile::default() };
+    let t = vec![0.0, 0.5, 1.0];
+    Outcome::Connection(Box::new(Connection {
+        from: end(),
+        to: end(),
+        distance: 2.5,
+        alignment: None,
+        shape: Shape::Chain,
+        bends: 2,
+        training: connection::Training {
+            epochs: 3,
+            batch_size: 8,
+            learning_rate: 0.25,
+            momentum: 0.5,
+            weight_decay: 0.0,
+        },
+        file: Some("bends.safetensors".into()),
+        batch_norm: None,
+        arclength: vec![0.0, 1.5, 3.0],
+        curve: profile(vec![1.0, 0.5, 1.0]).with_barriers(&t),
+        line: profile(vec![1.0, f64::NAN, 1.0]),
+        t,
+    }))
 }
 
 fn surface() -> Outcome {
@@ -313,11 +341,15 @@ fn the_json_of_every_kind_is_as_promised() {
         ),
         (
             Record::new(bare(), line()),
-            r#"{"schema":"basin/1","kind":"line","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"from":{"path":"final.safetensors","blake3":"ab12","parameters":17226,"batch_size":16},"to":{"path":"final.safetensors","blake3":"ab12","parameters":17226},"distance":2.5,"alpha":[-1.0,2.0],"train_loss":["NaN","-Infinity"],"train_accuracy":[0.5,1.0]}}"#,
+            r#"{"schema":"basin/1","kind":"line","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"from":{"path":"final.safetensors","blake3":"ab12","parameters":17226,"batch_size":16},"to":{"path":"final.safetensors","blake3":"ab12","parameters":17226},"distance":2.5,"alignment":{"sweeps":3,"distance_before":2.5,"distance_after":"Infinity"},"alpha":[-1.0,2.0],"train_loss":["NaN","-Infinity"],"train_accuracy":[0.5,1.0]}}"#,
         ),
         (
             Record::new(bare(), training()),
             r#"{"schema":"basin/1","kind":"training","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"settings":{"model":"f1","optimizer":"sgd","learning_rate":0.1,"batch_size":16,"epochs":1,"seed":0,"momentum":0.9},"epochs":[{"epoch":1,"step":90,"train_loss":"Infinity","test_loss":"NaN","test_accuracy":0.1,"learning_rate":0.1,"batch_size":16,"observed":{"gradient_norm":"NaN"}}],"reason":"diverged"}}"#,
+        ),
+        (
+            Record::new(bare(), connection()),
+            r#"{"schema":"basin/1","kind":"connection","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"from":{"path":"final.safetensors","blake3":"ab12","parameters":17226,"batch_size":16},"to":{"path":"final.safetensors","blake3":"ab12","parameters":17226,"batch_size":16},"distance":2.5,"shape":"chain","bends":2,"training":{"epochs":3,"batch_size":8,"learning_rate":0.25,"momentum":0.5,"weight_decay":0.0},"file":"bends.safetensors","t":[0.0,0.5,1.0],"arclength":[0.0,1.5,3.0],"curve":{"train_loss":[1.0,0.5,1.0],"train_accuracy":[0.5,0.5,0.5],"barriers":[{"split":"train","height":0.0,"alpha":0.0,"instability":0.0}]},"line":{"train_loss":[1.0,"NaN",1.0],"train_accuracy":[0.5,0.5,0.5]}}}"#,
         ),
         (
             Record::new(bare(), surface()),

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use basin_records::line::Endpoint;
 use basin_records::{
-    BatchHessian, Error as RecordError, Keskar, Line, Outcome, Problem, Profile, Provenance, RatioMap, Record,
-    Spectrum, Study, Surface, Training, Trajectory,
+    BatchHessian, Connection, Error as RecordError, Keskar, Line, Outcome, Problem, Profile, Provenance, RatioMap,
+    Record, Spectrum, Study, Surface, Training, Trajectory,
 };
 
 use crate::error::{Error, Result};
@@ -109,6 +109,10 @@ impl Collection {
 
     pub(crate) fn lines(&self) -> Vec<Measured<'_, Line>> {
         self.pick(|outcome| if let Outcome::Line(line) = outcome { Some(line) } else { None })
+    }
+
+    pub(crate) fn connections(&self) -> Vec<Measured<'_, Connection>> {
+        self.pick(|outcome| if let Outcome::Connection(found) = outcome { Some(found.as_ref()) } else { None })
     }
 
     pub(crate) fn profiles(&self) -> Vec<Measured<'_, Profile>> {

@@ -8,6 +8,7 @@ mod iterates;
 mod keskar;
 mod line;
 mod optimizer;
+mod path;
 mod plane;
 mod ratio;
 mod report;
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
         Command::Landscape(Landscape::Plane(plane)) => analyse(&plane.common, || plane::run(plane)),
         Command::Landscape(Landscape::Trajectory(way)) => analyse(&way.common, || trajectory::run(way)),
         Command::Landscape(Landscape::Ratio(ratio)) => analyse(&ratio.common, || ratio::run(ratio)),
+        Command::Landscape(Landscape::Path(path)) => analyse(&path.common, || path::run(path)),
         Command::Report(report) => report::run(report),
         Command::Inspect(inspect) => inspect::run(inspect),
     }

@@ -8,6 +8,7 @@ mod batch_eigenvalues;
 mod batch_learning_rates;
 mod batch_size_axis;
 mod by_swept_value;
+mod connection;
 mod curves_of_seeds;
 mod densities_side_by_side;
 mod density_curve;
@@ -52,6 +53,7 @@ pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     figures.extend(observed_by_layer::figures(collection));
     figures.extend(parametric_line::figures(collection));
     figures.extend(profile::figures(collection));
+    figures.extend(connection::figures(collection));
     figures.extend(loss_surface::figures(collection));
     figures.extend(trajectory::figures(collection));
     figures.extend(ratio_map::figures(collection));

@@ -26,11 +26,14 @@ struct Section {
     barriers: Vec<Barrier>,
 }
 
-struct Curve {
-    name: &'static str,
-    values: Vec<f64>,
-    accuracy: bool,
-    dash: Dash,
+/// Losses or accuracies, in percent, along a path.
+pub(super) struct Curve {
+    pub(super) name: &'static str,
+    pub(super) values: Vec<f64>,
+    pub(super) accuracy: bool,
+    pub(super) dash: Dash,
+    /// The number of its colour and marker.
+    pub(super) look: usize,
 }
 
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
@@ -59,7 +62,12 @@ fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) 
         stem,
         title: format!("The line between {from} and {to}"),
         caption,
-        drawing: draw(&section, ends(collection, measured.provenance, &section), measured.provenance.loss.as_deref()),
+        drawing: draw(
+            &section.alpha,
+            &section.curves,
+            ends(collection, measured.provenance, &section),
+            measured.provenance.loss.as_deref(),
+        ),
         numbers: section.numbers(),
     }
 }
@@ -73,23 +81,23 @@ fn formula(path: Path) -> &'static str {
 }
 
 /// A sentence on the order of the hidden units.
-fn aligned(alignment: &Alignment) -> String {
+pub(super) fn aligned(alignment: &Alignment) -> String {
     format!(
         " The hidden units of one were put into the order of the other's, which changes no function; as they were trained they lie {} apart.",
         number::significant(alignment.distance_before)
     )
 }
 
-fn are(count: usize, noun: &str) -> String {
+pub(super) fn are(count: usize, noun: &str) -> String {
     format!("{} {}", number::plural(count, noun), if count == 1 { "is" } else { "are" })
 }
 
-fn minimum(name: &str, end: &Endpoint) -> String {
+pub(super) fn minimum(name: &str, end: &Endpoint) -> String {
     let seed = end.training_seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
     format!("the minimum of {name}{seed}")
 }
 
-fn name(collection: &Collection, line: &Provenance, end: &Endpoint) -> String {
+pub(super) fn name(collection: &Collection, line: &Provenance, end: &Endpoint) -> String {
     let group = collection.group_of(line, end);
     group.map_or_else(|| end.checkpoint.path.clone(), |group| collection.groups.long_words(group))
 }
@@ -119,6 +127,7 @@ impl Section {
             values: values.iter().map(|value| if accuracy { 100.0 * value } else { *value }).collect(),
             accuracy,
             dash,
+            look: usize::from(accuracy),
         });
         let mut section = Self {
             from: line.from.clone(),
@@ -172,10 +181,6 @@ impl Section {
         self.barriers.iter().map(told).collect()
     }
 
-    fn values(&self, accuracy: bool) -> Vec<f64> {
-        self.curves.iter().filter(|curve| curve.accuracy == accuracy).flat_map(|curve| curve.values.clone()).collect()
-    }
-
     fn numbers(&self) -> Numbers {
         let names = self.curves.iter().map(|curve| match (curve.name, curve.accuracy) {
             ("train accuracy", _) => "train_accuracy_percent",
@@ -198,10 +203,13 @@ impl Section {
     }
 }
 
-fn draw(section: &Section, ends: String, loss: Option<&str>) -> Drawing {
+/// Losses by the left axis and accuracies by the right one, with the ends of the path, 0 and 1, marked.
+pub(super) fn draw(positions: &[f64], curves: &[Curve], ends: String, loss: Option<&str>) -> Drawing {
     let mut drawing = Drawing::default();
-    let keys: Vec<Key> = section
-        .curves
+    let values = |accuracy: bool| -> Vec<f64> {
+        curves.iter().filter(|curve| curve.accuracy == accuracy).flat_map(|curve| curve.values.clone()).collect()
+    };
+    let keys: Vec<Key> = curves
         .iter()
         .map(|curve| Key {
             words: curve.name.into(),
@@ -212,25 +220,25 @@ fn draw(section: &Section, ends: String, loss: Option<&str>) -> Drawing {
         .collect();
     let region = legend::draw(&mut drawing, &keys);
     let unit = if loss == Some("cross-entropy") { " / nat" } else { "" };
-    let x = Axis::new(ends, Scale::linear(section.alpha.iter().copied()));
-    let left = Axis::new(format!("{}{unit}", loss.unwrap_or("loss")), Scale::fitting(section.values(false)));
-    let accuracies = section.values(true);
+    let x = Axis::new(ends, Scale::linear(positions.iter().copied()));
+    let left = Axis::new(format!("{}{unit}", loss.unwrap_or("loss")), Scale::fitting(values(false)));
+    let accuracies = values(true);
     let right = (!accuracies.is_empty()).then(|| Axis::new("accuracy / %", Scale::linear(accuracies)));
     let axes = Axes::draw(&mut drawing, region, &x, &left, right.as_ref());
     for end in [0.0, 1.0] {
         axes.mark(&mut drawing, end);
     }
-    for curve in &section.curves {
-        draw_curve(&mut drawing, &axes, &section.alpha, curve);
+    for curve in curves {
+        draw_curve(&mut drawing, &axes, positions, curve);
     }
     drawing
 }
 
-fn draw_curve(drawing: &mut Drawing, axes: &Axes, alpha: &[f64], curve: &Curve) {
+fn draw_curve(drawing: &mut Drawing, axes: &Axes, positions: &[f64], curve: &Curve) {
     let place = |(x, y): (&f64, &f64)| {
         if curve.accuracy { axes.right_point(*x, *y) } else { axes.point(*x, *y) }
     };
-    let points: Vec<Option<Point>> = alpha.iter().zip(&curve.values).map(place).collect();
+    let points: Vec<Option<Point>> = positions.iter().zip(&curve.values).map(place).collect();
     drawing.marks.side = if curve.accuracy { Side::Right } else { Side::Left };
     series::line(drawing, &points, color(curve), 4, curve.dash, 1.0);
     for point in points.iter().step_by(4).flatten() {
@@ -239,11 +247,11 @@ fn draw_curve(drawing: &mut Drawing, axes: &Axes, alpha: &[f64], curve: &Curve) 
 }
 
 fn color(curve: &Curve) -> Color {
-    look(usize::from(curve.accuracy)).color
+    look(curve.look).color
 }
 
 fn marker(curve: &Curve) -> Marker {
-    look(usize::from(curve.accuracy)).marker
+    look(curve.look).marker
 }
 
 #[cfg(test)]

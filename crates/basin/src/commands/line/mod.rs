@@ -8,7 +8,7 @@ use basin_landscape::{Position, evaluate};
 use basin_objective::Error;
 use basin_objective::data::{Dataset, Split};
 use basin_records::line::{Barrier, Endpoint, Path};
-use basin_records::{Alignment, Line as LineRecord, Outcome, Record};
+use basin_records::{Alignment, Line as LineRecord, Outcome, Provenance, Record};
 use basin_tape::vector;
 use candle_core::{DType, Tensor};
 
@@ -109,10 +109,15 @@ fn gathered(
         test_loss,
         test_accuracy,
     };
-    let mut provenance = a.provenance(started)?;
+    Ok((Record::new(provenance(a, started)?, Outcome::Line(line)), gathering))
+}
+
+/// That of one end without what the other does not share.
+pub(super) fn provenance(end: &Subject, started: Instant) -> Result<Provenance, Error> {
+    let mut provenance = end.provenance(started)?;
     (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
     (provenance.epoch, provenance.step, provenance.optimizer) = (None, None, None);
-    Ok((Record::new(provenance, Outcome::Line(line)), gathering))
+    Ok(provenance)
 }
 
 /// What the values on a path depend on.
@@ -145,7 +150,7 @@ pub(super) fn distance(a: &Tensor, b: &Tensor) -> Result<f64, Error> {
     Ok(vector::dot(&difference, &difference)?.sqrt())
 }
 
-fn endpoint(subject: &Subject) -> Endpoint {
+pub(super) fn endpoint(subject: &Subject) -> Endpoint {
     Endpoint {
         checkpoint: subject.checkpoint(),
         batch_size: subject.metadata.batch_size,
@@ -167,7 +172,7 @@ fn readable(record: &Record) -> String {
         ]
     });
     let head = ["α", "displacement", "train loss", "train accuracy", "test loss", "test accuracy"];
-    let barriers: String = line.barriers.iter().map(barrier).collect();
+    let barriers: String = line.barriers.iter().map(|found| format!("\n{}", barrier(found, 'α'))).collect();
     let aligned = line.alignment.as_ref().map_or_else(String::new, aligned);
     format!(
         "from {} (α = 0) to {} (α = 1), {} apart{aligned}\n{}{barriers}",
@@ -192,10 +197,11 @@ fn displacement(line: &LineRecord, alpha: f64) -> String {
     }
 }
 
-/// A line of text on what stands between the ends.
-fn barrier(barrier: &Barrier) -> String {
+/// A line of text on what stands between the ends, where positions have this name.
+pub(super) fn barrier(barrier: &Barrier, position: char) -> String {
     let instability = barrier.instability.map_or_else(String::new, |instability| {
         format!("; instability of the error (Frankle et al.) {}", percent(Some(instability)))
     });
-    format!("\n{} loss: barrier {} at α = {:.3}{instability}", barrier.split, number(barrier.height), barrier.alpha)
+    let Barrier { split, height, alpha, .. } = barrier;
+    format!("{split} loss: barrier {} at {position} = {alpha:.3}{instability}", number(*height))
 }
