@@ -20,7 +20,8 @@ pub(crate) use line::Line;
 pub(crate) use optimizer::OptimizerArguments;
 pub(crate) use path::Path;
 pub(crate) use plane::{
-    BiasesArgument, DirectionArgument, DirectionArguments, Plane, Points, Ranges, ScalingArguments, StatisticsArgument,
+    BiasesArgument, DirectionArgument, DirectionArguments, FormatArgument, Plane, Points, Ranges, ScalingArguments,
+    StatisticsArgument,
 };
 pub(crate) use ratio::Ratio;
 pub(crate) use spectrum::{

@@ -198,6 +198,33 @@ pub(crate) struct Ranges {
     pub(crate) y_range: Option<Vec<f64>>,
 }
 
+/// A file beside the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArgument {
+    /// OUT.h5 in the layout of the loss-landscape tool of Li et al.
+    Hdf5,
+    /// OUT.vtk for ParaView.
+    Vtk,
+}
+
+impl FormatArgument {
+    /// What stands behind the dot of its file.
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Hdf5 => "h5",
+            Self::Vtk => "vtk",
+        }
+    }
+
+    /// What was typed for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hdf5 => "hdf5",
+            Self::Vtk => "vtk",
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Plane {
     /// The safetensors checkpoint at the origin.
@@ -219,6 +246,9 @@ pub(crate) struct Plane {
     /// Put the records of all parts together, instead of evaluating.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["checkpoint", "shard"])]
     pub(crate) merge: Vec<PathBuf>,
+    /// Write these files beside --out too; OUT.csv and OUT.npz are always written.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "FORMAT")]
+    pub(crate) also: Vec<FormatArgument>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

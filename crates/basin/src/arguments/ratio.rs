@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::plane::{DirectionArguments, Points, Ranges, StatisticsArgument};
+use super::plane::{DirectionArguments, FormatArgument, Points, Ranges, StatisticsArgument};
 use super::{Common, shard};
 
 #[derive(Debug, Args)]
@@ -34,6 +34,9 @@ pub(crate) struct Ratio {
     /// Put the records of all parts together, instead of evaluating.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["checkpoint", "shard"])]
     pub(crate) merge: Vec<PathBuf>,
+    /// Write these files beside --out too; OUT.csv and OUT.npz are always written.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "FORMAT")]
+    pub(crate) also: Vec<FormatArgument>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

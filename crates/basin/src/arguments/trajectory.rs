@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Common;
-use super::plane::{Points, Ranges, StatisticsArgument};
+use super::plane::{FormatArgument, Points, Ranges, StatisticsArgument};
 
 #[derive(Debug, Args)]
 pub(crate) struct Trajectory {
@@ -23,6 +23,9 @@ pub(crate) struct Trajectory {
     /// The statistics of batch norm at each point; recomputed when absent.
     #[arg(long, value_enum)]
     pub(crate) batch_norm_statistics: Option<StatisticsArgument>,
+    /// Write these files beside --out too; OUT.csv and OUT.npz are always written.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "FORMAT")]
+    pub(crate) also: Vec<FormatArgument>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -48,7 +48,7 @@ struct Extremes {
 pub(crate) fn run(arguments: &Ratio) -> anyhow::Result<Ended> {
     let (common, asked) = (&arguments.common, &arguments.directions);
     let read = arguments.checkpoint.iter().chain(&asked.towards).chain(&asked.directions);
-    files::check(common.out.as_deref(), asked.save_directions.as_deref(), read)?;
+    files::check(common.out.as_deref(), &arguments.also, asked.save_directions.as_deref(), read)?;
     let Some(checkpoint) = &arguments.checkpoint else {
         return end(arguments, &parts::merged::<RatioMap>(&arguments.merge)?);
     };
@@ -209,7 +209,7 @@ fn end(arguments: &Ratio, record: &Record) -> anyhow::Result<Ended> {
             ("lambda_min_residual", &map.lambda_min_residual),
             ("ratio", &map.ratio),
         ];
-        files::write(out, &map.surface, &more)?;
+        files::write(out, &arguments.also, &map.surface, &more)?;
     }
     let unconverged = |axis: &Axis| axis.eigenvalue.is_some_and(|found| !found.converged);
     if map.not_converged > 0 || unconverged(&map.surface.x) || unconverged(&map.surface.y) {

@@ -32,7 +32,7 @@ const MOST_SHARES: usize = 10;
 pub(crate) fn run(arguments: &Trajectory) -> anyhow::Result<Ended> {
     let common = &arguments.common;
     let save_directions = arguments.save_directions.as_deref();
-    files::check(common.out.as_deref(), save_directions, arguments.iterates.iter())?;
+    files::check(common.out.as_deref(), &arguments.also, save_directions, arguments.iterates.iter())?;
     require_plain(common, "a trajectory")?;
     let started = Instant::now();
     let iterates = match &arguments.iterates[..] {
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Trajectory) -> anyhow::Result<Ended> {
     let record = Record::new(provenance, Outcome::Trajectory(Box::new(trajectory)));
     emit(common, &record, || readable(&record))?;
     if let (Some(out), Outcome::Trajectory(trajectory)) = (&common.out, &record.outcome) {
-        files::write(out, &trajectory.surface, &[])?;
+        files::write(out, &arguments.also, &trajectory.surface, &[])?;
         file::replace(&out.with_extension("iterates.csv"), csv(trajectory).as_bytes())?;
     }
     gathering.finish()?;

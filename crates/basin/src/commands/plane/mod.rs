@@ -26,7 +26,7 @@ pub(super) use axes::{Axes, usual_ranges};
 pub(crate) fn run(arguments: &Plane) -> anyhow::Result<Ended> {
     let (common, asked) = (&arguments.common, &arguments.directions);
     let read = arguments.checkpoint.iter().chain(&asked.towards).chain(&asked.directions);
-    files::check(common.out.as_deref(), asked.save_directions.as_deref(), read)?;
+    files::check(common.out.as_deref(), &arguments.also, asked.save_directions.as_deref(), read)?;
     let Some(checkpoint) = &arguments.checkpoint else {
         return end(arguments, &parts::merged::<Surface>(&arguments.merge)?);
     };
@@ -103,7 +103,7 @@ fn end(arguments: &Plane, record: &Record) -> anyhow::Result<Ended> {
     if let Some(out) = &arguments.common.out
         && surface.shard.is_none()
     {
-        files::write(out, surface, &[])?;
+        files::write(out, &arguments.also, surface, &[])?;
     }
     let unconverged = |axis: &Axis| axis.eigenvalue.is_some_and(|found| !found.converged);
     if unconverged(&surface.x) || unconverged(&surface.y) {

@@ -1,19 +1,21 @@
-//! The surface as tables beside its record: CSV with one line per point, and NumPy's arrays.
+//! The surface in files beside its record: CSV with one line per point and NumPy's arrays, others where they are asked for.
+
+mod hdf5;
+mod npz;
+mod vtk;
 
 use std::fmt::Write as _;
-use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use basin_objective::Error;
 use basin_records::{Surface, file};
-use npyz::WriterBuilder as _;
-use npyz::npz::NpzWriter;
-use npyz::zip::write::FileOptions;
-use npyz::zip::{CompressionMethod, DateTime};
+
+use crate::arguments::FormatArgument;
 
 /// Refuses files that have no place or would be written over what is read, before any work is done for them.
 pub(crate) fn check<'a>(
     out: Option<&Path>,
+    also: &[FormatArgument],
     save_directions: Option<&Path>,
     mut read: impl Iterator<Item = &'a PathBuf>,
 ) -> Result<(), Error> {
@@ -23,13 +25,18 @@ pub(crate) fn check<'a>(
             let message = format!("`--out {}` is no name for a record", out.display());
             return Err(Error::input(message, "let it end in .json: a .csv and a .npz are written beside it"));
         }
-        for ending in ["csv", "npz"] {
+        for ending in ["csv", "npz"].into_iter().chain(also.iter().map(|format| format.ending())) {
             let beside = out.with_extension(ending);
             if beside.is_dir() {
                 let message = format!("cannot write `{}`: is a directory", beside.display());
                 return Err(Error::input(message, "give another `--out`"));
             }
         }
+    }
+    if let (None, [format, ..]) = (out, also) {
+        let message =
+            format!("`--also {}` has no place: a .{} is written beside `--out`", format.name(), format.ending());
+        return Err(Error::input(message, "name a record with `--out`"));
     }
     let Some(save) = save_directions else { return Ok(()) };
     if save.is_dir() {
@@ -53,11 +60,19 @@ pub(crate) fn check<'a>(
 /// Rows of values with their name.
 pub(crate) type Named<'a> = (&'static str, &'a Vec<Vec<f64>>);
 
-/// Writes `OUT.csv` and `OUT.npz` with the values of the surface and what else is known at its points.
-pub(crate) fn write(out: &Path, surface: &Surface, more: &[Named<'_>]) -> anyhow::Result<()> {
+/// Writes `OUT.csv`, `OUT.npz` and what else is asked for, with the values of the surface and what more is known at its
+/// points.
+pub(crate) fn write(out: &Path, also: &[FormatArgument], surface: &Surface, more: &[Named<'_>]) -> anyhow::Result<()> {
     let lists = [&lists(surface), more].concat();
     file::replace(&out.with_extension("csv"), csv(surface, &lists).as_bytes())?;
-    file::replace(&out.with_extension("npz"), &npz(surface, &lists)?)?;
+    file::replace(&out.with_extension("npz"), &npz::bytes(surface, &lists)?)?;
+    for format in also {
+        let bytes = match format {
+            FormatArgument::Hdf5 => hdf5::bytes(surface, &lists)?,
+            FormatArgument::Vtk => vtk::bytes(surface, &lists),
+        };
+        file::replace(&out.with_extension(format.ending()), &bytes)?;
+    }
     Ok(())
 }
 
@@ -89,30 +104,4 @@ fn csv(surface: &Surface, lists: &[Named<'_>]) -> String {
         }
     }
     text
-}
-
-/// `x`, `y` and their norms, and the values as arrays of shape (y, x).
-fn npz(surface: &Surface, lists: &[Named<'_>]) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut archive = NpzWriter::new(Cursor::new(&mut bytes));
-    let (x, y) = (&surface.x, &surface.y);
-    let mut add = |name: &str, shape: &[u64], values: &[f64]| {
-        // Without the time of day: the same surface gives the same bytes.
-        let options = FileOptions::default()
-            .compression_method(CompressionMethod::Deflated)
-            .last_modified_time(DateTime::default());
-        let mut array = archive.array(name, options)?.default_dtype().shape(shape).begin_nd()?;
-        array.extend(values)?;
-        array.finish()
-    };
-    for (name, axis) in [("x", x), ("y", y)] {
-        add(name, &[axis.coordinates.len() as u64], &axis.coordinates)?;
-        add(&format!("{name}_norm"), &[], &[axis.norm])?;
-    }
-    let shape = [y.coordinates.len() as u64, x.coordinates.len() as u64];
-    for (name, rows) in lists {
-        add(name, &shape, &rows.concat())?;
-    }
-    drop(archive);
-    Ok(bytes)
 }
