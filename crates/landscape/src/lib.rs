@@ -19,6 +19,7 @@ mod grid;
 mod normalization;
 mod plane;
 mod principal_components;
+mod refinement;
 
 pub use alignment::{Aligned, Permutation, align};
 pub use curvature::{curvatures, second_difference};
@@ -30,3 +31,4 @@ pub use grid::{Grid, MOST_POINTS, Position};
 pub use normalization::{ignored, normalized, without_ignored};
 pub use plane::{Plane, Projection, project};
 pub use principal_components::{PrincipalComponents, principal_components};
+pub use refinement::Lines;

@@ -237,6 +237,9 @@ pub(crate) struct Plane {
     /// Points along each axis, like 25, or along x and along y, like 25x19; odd numbers have the origin in the middle.
     #[arg(long, default_value = "25", value_name = "N|NxM")]
     pub(crate) points: Points,
+    /// Add lines between neighbouring ones where the surface bends, so often at most: 2 may quarter the space between them.
+    #[arg(long, value_name = "TIMES", conflicts_with = "shard")]
+    pub(crate) refine: Option<u32>,
     /// The statistics of batch norm at each point; recomputed when absent.
     #[arg(long, value_enum)]
     pub(crate) batch_norm_statistics: Option<StatisticsArgument>,

@@ -17,6 +17,9 @@ pub(crate) struct Trajectory {
     /// Points along each axis, like 25, or along x and along y, like 25x19.
     #[arg(long, default_value = "25", value_name = "N|NxM")]
     pub(crate) points: Points,
+    /// Add lines between neighbouring ones where the surface bends, so often at most: 2 may quarter the space between them.
+    #[arg(long, value_name = "TIMES")]
+    pub(crate) refine: Option<u32>,
     /// Save the two components, as safetensors under x.NAME and y.NAME with the parameters' names.
     #[arg(long, value_name = "FILE")]
     pub(crate) save_directions: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use basin_landscape::{Plane, Position, curvatures};
+use basin_landscape::{Lines, Plane, Position, curvatures};
 use basin_objective::data::{Dataset, Split};
 use basin_objective::{Error, Result};
 use basin_records::surface::Axis;
@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &Ratio) -> anyhow::Result<Ended> {
         ..Lanczos::default()
     };
     lanczos.check()?;
-    let region = Region::new(&arguments.ranges, arguments.points, usual_ranges(asked), arguments.shard)?;
+    let region = Region::new(&arguments.ranges, arguments.points, usual_ranges(asked))?.part(arguments.shard)?;
     let subject = Subject::load(checkpoint, common)?;
     let started = Instant::now();
     let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Ratio) -> anyhow::Result<Ended> {
     }
     let curvatures = curvatures(&networks.train, &subject.theta, axes.directions())?;
     let plane = Plane::new(&networks.train, &subject.theta, axes.directions(), region.grid.clone())?;
-    let positions = region.positions();
+    let positions = region.positions(&Lines::every(&region.grid, 1));
     let search = Search { lanczos: &lanczos, plane: &plane, networks: &networks };
     if !quiet {
         exit::tell(&search.cost(&subject.theta, positions.len())?);
@@ -192,7 +192,15 @@ fn map(
         ratio: rows(|found| found.lambda_min / found.lambda_max),
         tolerance,
         not_converged: not_converged as u64,
-        surface: surface::of(region, axes, curvatures, values, |found| &found.point, networks.batch_norm()),
+        surface: surface::of(
+            region,
+            &region.grid,
+            axes,
+            curvatures,
+            values,
+            |found| &found.point,
+            networks.batch_norm(),
+        ),
     }
 }
 

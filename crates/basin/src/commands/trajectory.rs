@@ -50,7 +50,8 @@ pub(crate) fn run(arguments: &Trajectory) -> anyhow::Result<Ended> {
     let axes = Axes::of_components(components.directions, &iterates, save_directions)?;
     let project_on_plane = |subject: &Subject| project(&last.theta, axes.directions(), &subject.theta);
     let places = iterates.subjects.iter().map(project_on_plane).collect::<Result<Vec<_>>>()?;
-    let region = Region::new(&arguments.ranges, arguments.points, around(&places), None)?;
+    let region =
+        Region::new(&arguments.ranges, arguments.points, around(&places))?.refinable(arguments.refine.unwrap_or(0))?;
     let asked = Asked { what: "trajectory", region: &region, axes: &axes, save_directions };
     let Evaluated { surface, gathering, products, gradient_equivalents } = asked.evaluate(last, &at_last, common)?;
 

@@ -2,40 +2,57 @@
 
 use std::ops::RangeInclusive;
 
-use basin_landscape::{Grid, Position};
+use basin_landscape::{Grid, Lines, Position};
 use basin_objective::Error;
 
 use super::statistics::Networks;
 use crate::arguments::{BatchNormArgument, Common, Points, Ranges, SplitArgument};
 use crate::subject::Subject;
 
+/// Lines that are closer than this are a slip of the hand.
+const MOST_REFINEMENTS: u32 = 6;
+
 /// The grid and the part of it that is asked for.
 pub(crate) struct Region {
     pub(crate) grid: Grid,
     /// i of n parts of the rows.
     pub(crate) shard: Option<(usize, usize)>,
+    /// How often the space between neighbouring lines is halved at most where the surface bends.
+    pub(crate) refinements: u32,
 }
 
 impl Region {
     /// The region that was typed; `usual` are the ranges of x and y where none was.
-    pub(crate) fn new(
-        ranges: &Ranges,
-        points: Points,
-        usual: [RangeInclusive<f64>; 2],
-        shard: Option<(usize, usize)>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(ranges: &Ranges, points: Points, usual: [RangeInclusive<f64>; 2]) -> Result<Self, Error> {
         let [of_x, of_y] = usual;
         let both = ranges.range.as_ref();
         let x = range("--x-range", ranges.x_range.as_ref(), both, of_x)?;
         let y = range("--y-range", ranges.y_range.as_ref(), both, of_y)?;
         let grid = Grid::new(x, points.columns, y, points.rows)?;
+        Ok(Self { grid, shard: None, refinements: 0 })
+    }
+
+    /// One part of the rows.
+    pub(crate) fn part(self, shard: Option<(usize, usize)>) -> Result<Self, Error> {
         if let Some((_, parts)) = shard
-            && parts > grid.y.len()
+            && parts > self.grid.y.len()
         {
-            let message = format!("{} rows cannot be divided into {parts} parts", grid.y.len());
+            let message = format!("{} rows cannot be divided into {parts} parts", self.grid.y.len());
             return Err(Error::input(message, "give `--shard` at most as many parts as there are rows"));
         }
-        Ok(Self { grid, shard })
+        Ok(Self { shard, ..self })
+    }
+
+    /// The same points and, as they may be asked for, those that halve the space between them so often.
+    pub(crate) fn refinable(self, refinements: u32) -> Result<Self, Error> {
+        if refinements > MOST_REFINEMENTS {
+            let message = format!("`--refine` is {refinements}");
+            return Err(Error::input(message, format!("give at most {MOST_REFINEMENTS}: each may double the lines")));
+        }
+        let finer = |axis: &[f64]| (axis.len() - 1) * (1 << refinements) + 1;
+        let ends = |axis: &[f64]| axis[0]..=axis[axis.len() - 1];
+        let Grid { x, y } = &self.grid;
+        Ok(Self { grid: Grid::new(ends(x), finer(x), ends(y), finer(y))?, refinements, ..self })
     }
 
     /// How many columns and rows the grid has.
@@ -43,10 +60,11 @@ impl Region {
         [self.grid.x.len(), self.grid.y.len()]
     }
 
-    /// The points that are asked for, row by row.
-    pub(crate) fn positions(&self) -> Vec<Position> {
+    /// The crossings of lines that are asked for, row by row.
+    pub(crate) fn positions(&self, lines: &Lines) -> Vec<Position> {
         let (part, parts) = self.shard.unwrap_or((1, 1));
-        (part - 1..self.grid.y.len()).step_by(parts).flat_map(|row| self.grid.row(row)).collect()
+        let rows = lines.rows.iter().copied().skip(part - 1).step_by(parts).collect();
+        Lines { rows, columns: lines.columns.clone() }.crossings()
     }
 
     /// What values on the plane along two directions depend on.

@@ -1,6 +1,6 @@
 //! What is known of the points of a grid.
 
-use basin_landscape::Position;
+use basin_landscape::{Lines, Position};
 
 /// A value of each point that is known.
 pub(crate) struct Values<T> {
@@ -19,6 +19,15 @@ impl<T> Values<T> {
 
     pub(crate) fn get(&self, Position { column, row }: Position) -> Option<&T> {
         self.points[row * self.columns + column].as_ref()
+    }
+
+    /// The values at the crossings of some lines.
+    pub(crate) fn at(&self, lines: &Lines) -> Self
+    where
+        T: Clone,
+    {
+        let points = lines.crossings().into_iter().map(|position| self.get(position).cloned()).collect();
+        Self { columns: lines.columns.len(), points }
     }
 
     /// How many points are known.

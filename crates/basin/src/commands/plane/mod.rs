@@ -10,7 +10,7 @@ pub(super) mod surface;
 use std::path::Path;
 use std::time::Instant;
 
-use basin_landscape::{Plane as LandscapePlane, Position, curvatures, evaluate};
+use basin_landscape::{Lines, Plane as LandscapePlane, Position, curvatures, evaluate};
 use basin_objective::data::{Dataset, Split};
 use basin_records::surface::Axis;
 use basin_records::{Outcome, Record, Surface};
@@ -31,7 +31,8 @@ pub(crate) fn run(arguments: &Plane) -> anyhow::Result<Ended> {
         return end(arguments, &parts::merged::<Surface>(&arguments.merge)?);
     };
     require_plain(common, "a plane")?;
-    let region = Region::new(&arguments.ranges, arguments.points, usual_ranges(asked), arguments.shard)?;
+    let region = Region::new(&arguments.ranges, arguments.points, usual_ranges(asked))?;
+    let region = region.part(arguments.shard)?.refinable(arguments.refine.unwrap_or(0))?;
     let subject = Subject::load(checkpoint, common)?;
     let started = Instant::now();
     let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
@@ -84,15 +85,24 @@ impl Asked<'_> {
         let directions = axes.directions();
         let curvatures = curvatures(&networks.train, &subject.theta, directions)?;
         let plane = LandscapePlane::new(&networks.train, &subject.theta, directions, region.grid.clone())?;
-        let positions = region.positions();
-        if !quiet {
-            exit::tell(&networks.cost(&subject.theta, positions.len())?);
-        }
         let value = |&position: &Position| networks.evaluate(&plane.point(position)?);
-        gathering.gather(&positions, |missing, keep| evaluate(&networks.train, missing, value, keep))?;
-        let surface = surface::of(region, axes, curvatures, gathering.values(), |point| point, networks.batch_norm());
+        let mut lines = Lines::every(&region.grid, 1 << region.refinements);
+        if !quiet {
+            exit::tell(&networks.cost(&subject.theta, region.positions(&lines).len())?);
+        }
+        loop {
+            let positions = region.positions(&lines);
+            gathering.gather(&positions, |missing, keep| evaluate(&networks.train, missing, value, keep))?;
+            let finer = lines.refined(&region.grid, |at| gathering.values().get(at).map(|point| point.train.loss));
+            if region.refinements == 0 || finer == lines {
+                break;
+            }
+            lines = finer;
+        }
+        let (grid, values) = (lines.of(&region.grid), gathering.values().at(&lines));
+        let surface = surface::of(region, &grid, axes, curvatures, &values, |point| point, networks.batch_norm());
         let products = axes.products + directions.len();
-        let gradient_equivalents = networks.gradient_equivalents(products, positions.len());
+        let gradient_equivalents = networks.gradient_equivalents(products, region.positions(&lines).len());
         Ok(Evaluated { surface, gathering, products: products as u64, gradient_equivalents })
     }
 }

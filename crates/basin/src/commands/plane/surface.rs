@@ -1,6 +1,6 @@
 //! The values of a plane, gathered and put into a record.
 
-use basin_landscape::second_difference;
+use basin_landscape::{Grid, second_difference};
 use basin_records::Surface;
 use basin_records::surface::Axis as AxisRecord;
 
@@ -11,6 +11,7 @@ use crate::commands::grid::{Measured, Point, Region, Values};
 /// The surface of the points that `point` takes from what is known.
 pub(crate) fn of<T>(
     region: &Region,
+    grid: &Grid,
     axes: &Axes,
     curvatures: [f64; 2],
     values: &Values<T>,
@@ -28,8 +29,8 @@ pub(crate) fn of<T>(
     };
     let test = |number: fn(&Measured) -> Option<f64>| values.rows(|value| point(value).test.as_ref().and_then(number));
     let mut surface = Surface {
-        x: axis(&axes.x, &region.grid.x, curvatures[0]),
-        y: axis(&axes.y, &region.grid.y, curvatures[1]),
+        x: axis(&axes.x, &grid.x, curvatures[0]),
+        y: axis(&axes.y, &grid.y, curvatures[1]),
         cosine: axes.cosine,
         normalization: axes.normalization,
         ignored: axes.ignored.clone(),
