@@ -12,6 +12,10 @@ study *arguments:
 test:
     cargo test --workspace
 
+# Pages in a real browser: needs Chromium, by the name in CHROMIUM or one of its usual names.
+test-browser:
+    cargo test --workspace --test browser -- --ignored
+
 # What continuous integration runs.
 ci:
     bash .ci/run

@@ -86,9 +86,11 @@ pub(crate) fn findings(collection: &Collection) -> Vec<Findings> {
 fn flattest(names: &[String], verdicts: &[Verdict<'_>], scale: Scale) -> Option<String> {
     let verdicts: Vec<&Verdict<'_>> = verdicts.iter().filter(|verdict| verdict.measure.scale == scale).collect();
     let first = verdicts.first()?;
-    let kind = match scale {
-        Scale::ScaleDependent => "change when layers are rescaled",
-        Scale::ScaleInvariant => "stay when layers are rescaled",
+    let kind = match (scale, verdicts.len()) {
+        (Scale::ScaleDependent, 1) => "changes when layers are rescaled",
+        (Scale::ScaleDependent, _) => "change when layers are rescaled",
+        (Scale::ScaleInvariant, 1) => "stays when layers are rescaled",
+        (Scale::ScaleInvariant, _) => "stay when layers are rescaled",
     };
     let winners = distinct(verdicts.iter().map(|verdict| verdict.flattest().0));
     let by = |winner: usize| verdicts.iter().filter(move |verdict| verdict.flattest().0 == winner);
