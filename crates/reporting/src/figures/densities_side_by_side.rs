@@ -80,7 +80,7 @@ fn figure(collection: &Collection, stem: String, set: &[Measured<'_, Spectrum>])
         title: format!("Spectral densities of the {} side by side", title_of(set[0].result.matrix)),
         caption,
         drawing: draw(shown),
-        numbers: numbers(&subjects),
+        numbers: numbers(&subjects).of_records(set.iter().map(|measured| measured.file)),
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 }
 
 fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, of: String, look: Look) -> Figure {
-    let Measured { provenance, result } = measured;
+    let Measured { file, provenance, result } = measured;
     let band = if density.stderr.is_empty() { "" } else { "; the band is one standard error to each side" };
     let curve = DensityCurve::of(density, provenance);
     let atoms = match density.atoms {
@@ -68,7 +68,7 @@ fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, of
         title: format!("Spectral density of the {}, {of}", title_of(result.matrix)),
         caption,
         drawing: draw(density, provenance, look),
-        numbers: numbers(density),
+        numbers: numbers(density).of_records([*file]),
     }
 }
 
