@@ -49,3 +49,4 @@ sample-reports:
     cargo run --release -- report reports/batch-hessian
     cargo run --release -- report reports/keskar-remedies
     cargo run --release -- report reports/landscape
+    cargo run --release -- report reports/comparison

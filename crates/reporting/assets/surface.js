@@ -220,7 +220,8 @@
       const wide = pen.measureText(name).width;
       const room = this.picture.clientWidth;
       const x = half === 1 ? within(middle[0] + beyond * away[0], wide / 2, room - wide / 2) - middle[0] - beyond * away[0] : 0;
-      pen.fillText(name, x, 0);
+      // Moved back onto the page it would run into the labels.
+      pen.fillText(name, x, x === 0 ? 0 : 1.2 * size);
       pen.restore();
     }
 
