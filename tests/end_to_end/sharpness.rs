@@ -207,6 +207,23 @@ fn three_minima_are_ranked_against_their_generalization_gap() {
     for part in ["fisher-rao", "λ max of the Hessian *", "Kendall's τ-b", "share of all permutations"] {
         assert!(table.contains(part), "{part}: {table}");
     }
+    // A place without an ending gets the record and its page, in which other records that lie there are drawn too.
+    let made = basin.run(&[&command[..], &["--out", "report"], &SHORT].concat());
+    assert!(made.stderr.contains("report: report/index.html") && made.stdout.contains("fisher-rao"), "{}", made.stderr);
+    assert_eq!(basin.json("report/comparison.json")["result"]["rows"], result["rows"]);
+    let page = basin.text("report/index.html");
+    for part in ["3 minima: run, b and c", "the flattest", "id=\"flattest\"", "measures-scale-invariant.pdf"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(basin.text("report/figures/flattest.csv").contains("fisher-rao,scale-invariant,"));
+    basin.done(&["keskar", CHECKPOINT, "--draws", "1", "--dimension", "2", "-q", "--out", "report/keskar.jsonl"]);
+    basin.done(&["report", "report"]);
+    assert!(basin.text("report/index.html").contains("keskar.jsonl"));
+    basin
+        .run(&[&command[..], &["--out", "run/checkpoints/last.safetensors/x"]].concat())
+        .assert_refused(&["directory"]);
+    basin.run(&[&command[..], &["--out", "record.jsonl"], &SHORT].concat());
+    assert!(basin.text("record.jsonl").ends_with("}\n") && !basin.path("record.jsonl/index.html").exists());
     let two =
         basin.run(&[&["compare", CHECKPOINT, CHECKPOINT, "--measure", "fisher-rao", "--json"][..], &SHORT].concat());
     assert!(two.json()["result"]["correlations"].is_null());

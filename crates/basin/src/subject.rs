@@ -48,6 +48,17 @@ impl Subject {
         Self::on(weights, data, common)
     }
 
+    /// Another checkpoint on the same data, which is not read again.
+    pub(crate) fn beside(&self, path: &Path, common: &Common) -> Result<Self> {
+        let weights = Weights::read(path)?;
+        let own = CheckpointMetadata::read(&weights).data.filter(|_| common.data.is_none());
+        if own.as_ref().is_some_and(|own| Some(own) != self.metadata.data.as_ref()) {
+            // With data of its own it is one of those that cannot be compared.
+            return Self::load(path, common);
+        }
+        Self::on(weights, self.data.clone(), common)
+    }
+
     /// A checkpoint on data that is already there.
     pub(crate) fn on(weights: Weights, data: Dataset, common: &Common) -> Result<Self> {
         let path = weights.path.as_path();
@@ -175,6 +186,18 @@ impl Subject {
             blake3: Some(self.fingerprint.clone()),
             parameters: self.theta.elem_count() as u64,
         }
+    }
+
+    /// What tells values at this checkpoint from others: the checkpoint, the data, the loss and the numbers computed in.
+    pub(crate) fn measured_on(&self) -> Result<String> {
+        Ok(format!(
+            "the checkpoint {:.8} on the data {:.8}, {}, {} on {}",
+            self.fingerprint,
+            self.data.fingerprint()?,
+            self.loss,
+            dtype_name(self.options.dtype),
+            device::name(&self.options.device),
+        ))
     }
 
     /// Where a result measured since `started` comes from.

@@ -1,5 +1,7 @@
 //! Loss and accuracy on a path between two minima.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Alignment, Checkpoint, float};
@@ -74,6 +76,15 @@ impl Path {
                 [angle.cos(), angle.sin()]
             }
         }
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Linear => "linear",
+            Self::Curved => "curved",
+        })
     }
 }
 

@@ -122,18 +122,57 @@ fn ends_of_training(collection: &Collection) -> Vec<String> {
     reasons.into_iter().filter(cut_short).map(told).collect()
 }
 
-/// One row per record: file, kind, moment, what it is of.
-pub(crate) fn sources(collection: &Collection) -> Vec<[String; 4]> {
-    let row = |sourced: &crate::collection::Sourced| {
+/// A record among what the page rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Source {
+    file: String,
+    /// The same as an address beside the page.
+    link: String,
+    kind: String,
+    created: String,
+    of: String,
+}
+
+/// One per record, in the order of the files.
+pub(crate) fn sources(collection: &Collection) -> Vec<Source> {
+    let source = |sourced: &crate::collection::Sourced| {
         let Provenance { created, checkpoint, .. } = &sourced.record.provenance;
         let between = |from: &Endpoint, to: &Endpoint| format!("{} – {}", from.checkpoint.path, to.checkpoint.path);
         let of = match (&sourced.record.outcome, checkpoint) {
             (Outcome::Line(line), _) => between(&line.from, &line.to),
             (Outcome::Connection(found), _) => between(&found.from, &found.to),
+            (Outcome::Comparison(comparison), _) => {
+                comparison.rows.iter().map(|row| row.file.as_str()).collect::<Vec<_>>().join(", ")
+            }
             (_, Some(checkpoint)) => checkpoint.path.clone(),
             (_, None) => String::new(),
         };
-        [sourced.file.clone(), sourced.record.outcome.kind().to_owned(), created.clone(), of]
+        Source {
+            file: sourced.file.clone(),
+            link: address(&sourced.file),
+            kind: sourced.record.outcome.kind().to_owned(),
+            created: created.clone(),
+            of,
+        }
     };
-    collection.records.iter().map(row).collect()
+    collection.records.iter().map(source).collect()
+}
+
+/// A relative path as an address: bytes with a meaning there are written by their numbers.
+fn address(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');
+    let written = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    // A colon in the first part would read as a scheme.
+    path.bytes().map(written).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn addresses_lead_to_files_whatever_their_names() {
+        assert_eq!(address("records/b16-s0.json"), "records/b16-s0.json");
+        assert_eq!(address("a b#1?ü:.json"), "a%20b%231%3F%C3%BC%3A.json");
+    }
 }

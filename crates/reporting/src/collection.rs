@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use basin_records::line::Endpoint;
 use basin_records::{
-    BatchHessian, Connection, Error as RecordError, Keskar, Line, Outcome, Problem, Provenance, Record, Spectrum,
-    Study, Surface, Training,
+    BatchHessian, Connection, Error as RecordError, Keskar, Line, Outcome, Problem, Profile, Provenance, RatioMap,
+    Record, Spectrum, Study, Surface, Training, Trajectory,
 };
 
 use crate::error::{Error, Result};
@@ -115,8 +115,20 @@ impl Collection {
         self.pick(|outcome| if let Outcome::Connection(found) = outcome { Some(found.as_ref()) } else { None })
     }
 
+    pub(crate) fn profiles(&self) -> Vec<Measured<'_, Profile>> {
+        self.pick(|outcome| if let Outcome::Profile(profile) = outcome { Some(profile) } else { None })
+    }
+
     pub(crate) fn surfaces(&self) -> Vec<Measured<'_, Surface>> {
         self.pick(|outcome| if let Outcome::Surface(surface) = outcome { Some(surface.as_ref()) } else { None })
+    }
+
+    pub(crate) fn trajectories(&self) -> Vec<Measured<'_, Trajectory>> {
+        self.pick(|outcome| if let Outcome::Trajectory(way) = outcome { Some(way.as_ref()) } else { None })
+    }
+
+    pub(crate) fn ratio_maps(&self) -> Vec<Measured<'_, RatioMap>> {
+        self.pick(|outcome| if let Outcome::RatioMap(map) = outcome { Some(map.as_ref()) } else { None })
     }
 
     pub(crate) fn spectra(&self) -> Vec<Measured<'_, Spectrum>> {
@@ -204,6 +216,33 @@ fn record_files(directory: &Path) -> Result<Vec<PathBuf>> {
             files.push(path);
         }
     }
-    files.sort();
+    files.sort_by_cached_key(|path| natural(&path.to_string_lossy()));
     Ok(files)
+}
+
+/// A key by which numbers in names go by their value: b16 before b144.
+fn natural(name: &str) -> Vec<(String, u64)> {
+    let is_break = |pair: &[u8]| pair[0].is_ascii_digit() && !pair[1].is_ascii_digit();
+    let breaks = name.as_bytes().windows(2).enumerate().filter(|(_, pair)| is_break(pair)).map(|(at, _)| at + 1);
+    let mut from = 0;
+    let mut parts = Vec::new();
+    for to in breaks.chain([name.len()]) {
+        let part = &name[from..to];
+        let words = part.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        parts.push((words.to_owned(), part[words.len()..].parse().unwrap_or(0)));
+        from = to;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::natural;
+
+    #[test]
+    fn numbers_in_names_go_by_their_value() {
+        let mut names = ["b144-s0.json", "b16-s10.json", "b16-s2.json", "a.json", "ü7", "b16"];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["a.json", "b16", "b16-s2.json", "b16-s10.json", "b144-s0.json", "ü7"]);
+    }
 }

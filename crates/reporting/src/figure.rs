@@ -1,6 +1,7 @@
 //! What every figure and table consists of.
 
 use basin_records::Provenance;
+use serde::Serialize;
 
 use crate::chart::drawing::Drawing;
 use crate::error::{Error, Result};
@@ -24,8 +25,37 @@ pub(crate) struct Table {
     pub(crate) title: String,
     pub(crate) caption: String,
     pub(crate) header: Vec<String>,
-    pub(crate) rows: Vec<Vec<String>>,
+    pub(crate) rows: Vec<Vec<Cell>>,
     pub(crate) numbers: Numbers,
+}
+
+/// A cell of a table: its words, and the number that it sorts by.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Cell {
+    pub(crate) text: String,
+    pub(crate) value: Option<f64>,
+}
+
+impl Cell {
+    /// A number in other words than its own; one that is not finite sorts as words.
+    pub(crate) fn number(value: f64, text: impl Into<String>) -> Self {
+        Self { text: text.into(), value: Some(value).filter(|value| value.is_finite()) }
+    }
+
+    pub(crate) fn count(value: u64) -> Self {
+        Self::number(value as f64, value.to_string())
+    }
+
+    /// Nothing is known.
+    pub(crate) fn unknown() -> Self {
+        "–".into()
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), value: None }
+    }
 }
 
 /// Rows for a CSV file, in full precision.

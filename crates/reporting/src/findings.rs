@@ -7,13 +7,13 @@ use crate::batch_hessian;
 use crate::collection::Collection;
 use crate::figures::{findings_at_the_edge, findings_by_batch_size, findings_by_layer, findings_by_swept_value};
 use crate::minima::Minima;
-use crate::{batch_sizes, variants};
+use crate::{batch_sizes, comparison, variants};
 
 /// Sentences, and what has to be known to read them.
 #[derive(Serialize)]
 pub(crate) struct Findings {
-    sentences: Vec<String>,
-    rule: String,
+    pub(crate) sentences: Vec<String>,
+    pub(crate) rule: String,
 }
 
 /// Everything that the records suffice to say.
@@ -73,8 +73,10 @@ pub(crate) fn all(collection: &Collection) -> Vec<Findings> {
                weights."
                 .into(),
     };
-    [of_variants, of_values, of_batch_sizes, of_observables, of_edges, of_layers, of_mini_batches]
+    let of_runs = [of_variants, of_values, of_batch_sizes, of_observables, of_edges, of_layers, of_mini_batches];
+    comparison::findings(collection)
         .into_iter()
+        .chain(of_runs)
         .filter(|findings| !findings.sentences.is_empty())
         .collect()
 }

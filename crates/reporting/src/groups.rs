@@ -6,7 +6,7 @@ use basin_records::study::Variant;
 use basin_records::{Provenance, Study};
 
 use crate::chart::palette::{self, INK, Look};
-use crate::figure::distinct;
+use crate::figure::{Cell, distinct};
 use crate::number;
 
 /// More curves along training than this cannot be told apart.
@@ -216,8 +216,8 @@ impl Groups {
     }
 
     /// A row of a table with such columns, for people to read.
-    pub(crate) fn row(&self, variant: Option<usize>, cells: Vec<String>) -> Vec<String> {
-        let variant = (!self.variants.is_empty()).then(|| self.name(variant));
+    pub(crate) fn row(&self, variant: Option<usize>, cells: Vec<Cell>) -> Vec<Cell> {
+        let variant = (!self.variants.is_empty()).then(|| Cell::from(self.name(variant)));
         variant.into_iter().chain(cells).collect()
     }
 

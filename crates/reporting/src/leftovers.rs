@@ -25,8 +25,9 @@ pub(crate) fn remove(earlier: BTreeSet<PathBuf>, written: &[PathBuf]) {
 /// A plain name with one of our endings, which leads nowhere else.
 fn is_drawing(name: &str) -> bool {
     let plain = |stem: &str| stem.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));
-    name.rsplit_once('.')
-        .is_some_and(|(stem, ending)| !stem.is_empty() && plain(stem) && matches!(ending, "svg" | "png" | "csv"))
+    name.rsplit_once('.').is_some_and(|(stem, ending)| {
+        !stem.is_empty() && plain(stem) && matches!(ending, "svg" | "png" | "pdf" | "csv")
+    })
 }
 
 #[cfg(test)]
@@ -35,7 +36,11 @@ mod tests {
 
     #[test]
     fn only_plain_names_of_drawings_are_ours() {
-        assert!(["line-1.svg", "table-accuracy.csv", "eigenvalues-empirical-fisher.png"].into_iter().all(is_drawing));
+        assert!(
+            ["line-1.svg", "table-accuracy.csv", "eigenvalues-empirical-fisher.png", "surface.pdf"]
+                .into_iter()
+                .all(is_drawing)
+        );
         assert!(!["", ".svg", "line.txt", "../study.csv", "a/b.csv", "a.b.csv", "line"].into_iter().any(is_drawing));
     }
 }

@@ -1,7 +1,7 @@
 //! Figures and pages, drawn from records alone.
 //!
 //! [`draw`] reads the records in a directory and writes, beside them, every figure and table they suffice for as SVG,
-//! PNG and CSV, and one page that shows them all. No model, no data and no network is needed.
+//! PNG, PDF and CSV, and one page that shows them all. No model, no data and no network is needed.
 //!
 //! Records become a figure's data, the data a list of shapes, the shapes SVG or PNG: each step is a pure function, and
 //! there is one file per figure.
@@ -10,7 +10,9 @@ mod background;
 mod batch_hessian;
 mod batch_sizes;
 mod chart;
+mod checkpoints;
 mod collection;
+mod comparison;
 mod error;
 mod figure;
 mod figures;
@@ -32,12 +34,12 @@ use std::path::{Path, PathBuf};
 
 use basin_records::file;
 
-use chart::paint;
+use chart::{paint, pdf};
 use collection::Collection;
 pub use error::{Error, Result};
 use figure::Figure;
 
-/// Draws the records of a directory: `DIR/figures/*.{svg,png,csv}` and, last, `DIR/index.html`.
+/// Draws the records of a directory: `DIR/figures/*.{svg,png,pdf,csv}` and, last, `DIR/index.html`.
 ///
 /// Records are `DIR/*.json`, `DIR/*.jsonl`, the same in `DIR/records/`, and the files that `DIR/study.json` lists. A
 /// directory with a few records gives the figures that these suffice for. The paths written come back, the page first.
@@ -88,12 +90,13 @@ pub fn draw(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-fn write_figure(folder: &Path, figure: &Figure, svg: &str) -> Result<[PathBuf; 3]> {
+fn write_figure(folder: &Path, figure: &Figure, svg: &str) -> Result<[PathBuf; 4]> {
     let path = |ending: &str| folder.join(format!("{}.{ending}", figure.stem));
-    let paths = [path("svg"), path("png"), path("csv")];
+    let paths = [path("svg"), path("png"), path("pdf"), path("csv")];
     file::replace(&paths[0], svg.as_bytes())?;
     write_png(folder, figure, &paths[1])?;
-    file::replace(&paths[2], &figure.numbers.csv(&figure.stem)?)?;
+    file::replace(&paths[2], &pdf::pdf(&figure.drawing).map_err(|reason| Error::figure(&figure.stem, reason))?)?;
+    file::replace(&paths[3], &figure.numbers.csv(&figure.stem)?)?;
     Ok(paths)
 }
 

@@ -16,6 +16,21 @@ pub(crate) fn significant(value: f64) -> String {
     tidy(&format!("{value:.decimals$}"))
 }
 
+/// Up to five significant digits, without zeros at the end.
+pub(crate) fn precise(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return significant(value);
+    }
+    let exponent = value.abs().log10().floor() as i32;
+    if !(-4..7).contains(&exponent) {
+        return tidy(&format!("{value:.3e}"));
+    }
+    let decimals = (4 - exponent).max(0) as usize;
+    let text = format!("{value:.decimals$}");
+    let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    tidy(short)
+}
+
 /// `mean ± std` with unbreakable spaces, with as many digits as the spread gives sense to; the spread of one value is unknown.
 pub(crate) fn with_spread(mean: f64, std: Option<f64>) -> String {
     let Some(std) = std else {

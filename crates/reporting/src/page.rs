@@ -5,18 +5,30 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
-use crate::background::{self, Entry};
+use crate::background::{self, Entry, Source};
+use crate::chart::drawing::WIDTH;
 use crate::collection::Collection;
-use crate::error::Result;
-use crate::figure::{Figure, Table};
+use crate::error::{Error, Result};
+use crate::figure::{Cell, Figure, Table};
 use crate::findings::{self, Findings};
+use crate::{comparison, number};
 
 static TEMPLATE: &str = include_str!("../assets/page.html");
+static STYLE: &str = include_str!("../assets/page.css");
+/// What every page does: its look, its tables, the values in its figures.
+static SCRIPTS: [&str; 3] =
+    [include_str!("../assets/look.js"), include_str!("../assets/sort.js"), include_str!("../assets/readings.js")];
+/// Turns surfaces; in pages that have one.
+static SURFACES: &str = include_str!("../assets/surface.js");
 
 /// Everything that the template shows.
 #[derive(Serialize)]
 struct Page<'a> {
     title: &'a str,
+    style: &'a str,
+    scripts: Vec<&'a str>,
+    /// What is shown, where that is not told by batch sizes.
+    lead: Option<String>,
     runs: usize,
     batch_sizes: Vec<u64>,
     swept: Option<&'a str>,
@@ -28,7 +40,7 @@ struct Page<'a> {
     held_equal: Vec<Entry>,
     variants: Vec<Entry>,
     provenance: Vec<Entry>,
-    sources: Vec<[String; 4]>,
+    sources: Vec<Source>,
     figures: Vec<Drawn<'a>>,
     tables: Vec<Tabled<'a>>,
 }
@@ -40,7 +52,11 @@ struct Drawn<'a> {
     title: &'a str,
     caption: &'a str,
     /// Our own drawing; words from records in it were escaped when it was painted.
-    svg: &'a str,
+    svg: String,
+    /// The same as values, in JSON.
+    readings: String,
+    /// Whether it is the first of several of its kind, which stand side by side from a new row on.
+    is_first: bool,
 }
 
 #[derive(Serialize)]
@@ -49,7 +65,7 @@ struct Tabled<'a> {
     title: &'a str,
     caption: &'a str,
     header: &'a [String],
-    rows: &'a [Vec<String>],
+    rows: &'a [Vec<Cell>],
 }
 
 /// Puts the page together; every figure comes with its SVG.
@@ -59,10 +75,8 @@ pub(crate) fn html(collection: &Collection, figures: &[(Figure, String)], tables
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.add_template("page", TEMPLATE)?;
     let study = collection.study().map(|(_, study)| study);
-    let drawn: Vec<Drawn<'_>> = figures
-        .iter()
-        .map(|(figure, svg)| Drawn { stem: &figure.stem, title: &figure.title, caption: &figure.caption, svg })
-        .collect();
+    let drawn = figures.iter().map(|(figure, svg)| drawn(figure, svg)).collect::<Result<Vec<_>>>()?;
+    let turning = figures.iter().any(|(figure, _)| figure.drawing.marks.turns()).then_some(SURFACES);
     let tabled: Vec<Tabled<'_>> = tables
         .iter()
         .map(|table| Tabled {
@@ -73,8 +87,17 @@ pub(crate) fn html(collection: &Collection, figures: &[(Figure, String)], tables
             rows: &table.rows,
         })
         .collect();
+    let compared = comparison::shown(collection);
+    let title = if compared.is_empty() { "Sharpness of minima" } else { "Minima side by side" };
+    let lead = (!compared.is_empty()).then(|| {
+        let names: Vec<String> = compared.iter().flat_map(|compared| compared.names.clone()).collect();
+        format!("{} minima: {}.", names.len(), number::enumerate(&names))
+    });
     let page = Page {
-        title: study.and_then(|study| study.title.as_deref()).unwrap_or("Sharpness of minima"),
+        title: study.and_then(|study| study.title.as_deref()).unwrap_or(title),
+        style: STYLE,
+        scripts: SCRIPTS.into_iter().chain(turning).collect(),
+        lead,
         runs: study.map_or(0, |study| study.runs.len()),
         batch_sizes: collection.groups.batch_sizes(),
         swept: collection.groups.swept(),
@@ -90,4 +113,20 @@ pub(crate) fn html(collection: &Collection, figures: &[(Figure, String)], tables
         tables: tabled,
     };
     Ok(environment.get_template("page")?.render(Serde(&page))?)
+}
+
+fn drawn<'a>(figure: &'a Figure, svg: &str) -> Result<Drawn<'a>> {
+    let stem = &figure.stem;
+    let named = format!("<svg role=\"img\" aria-labelledby=\"{stem}-title\" aria-describedby=\"{stem}-caption\"");
+    let readings = figure.drawing.marks.readings(WIDTH, figure.drawing.height);
+    let readings = serde_json::to_string(&readings).map_err(|error| Error::figure(stem, error))?;
+    Ok(Drawn {
+        stem,
+        title: &figure.title,
+        caption: &figure.caption,
+        is_first: stem.ends_with("-1") || stem.contains("-1-"),
+        svg: svg.replacen("<svg", &named, 1),
+        // Words from records must not end the script that this stands in.
+        readings: readings.replace('<', "\\u003c"),
+    })
 }

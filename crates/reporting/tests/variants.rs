@@ -259,7 +259,7 @@ fn sharpness_alone_is_drawn_alone_and_what_is_no_number_is_told() {
     }
     draw(directory.path()).unwrap();
     let page = read(&directory, "index.html");
-    assert!(page.contains("<h3>Sharpness against shifts</h3>") && page.contains("1 value is not finite and left out."));
+    assert!(page.contains(">Sharpness against shifts</h3>") && page.contains("1 value is not finite and left out."));
     assert_eq!(rows(&directory, "minima-by-swept-value").len(), 3);
 }
 

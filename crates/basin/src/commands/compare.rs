@@ -1,9 +1,11 @@
-//! `basin compare`: minima side by side.
+//! `basin compare`: minima side by side, as a table, a record, or a page.
 
+use std::fs;
+use std::path::Path;
 use std::time::Instant;
 
-use basin_objective::Objective;
 use basin_objective::data::{Dataset, Split};
+use basin_objective::{Error, Objective};
 use basin_records::comparison::{Correlation, Row, Scale};
 use basin_records::spectrum::Eigenvalue;
 use basin_records::{Comparison, Outcome, Record};
@@ -16,12 +18,14 @@ use super::sharpness::Plan;
 use super::{keskar, sharpness, spectrum};
 use crate::arguments::{Common, Compare, MeasureArgument};
 use crate::exit::Ended;
-use crate::output::emit;
+use crate::output::{self, emit, print};
 use crate::subject::Subject;
 use crate::table::{number, percent, spread, table};
 
 /// Independent draws behind each average.
 const DRAWS: usize = 32;
+/// The record's file in a directory with a report.
+const RECORD: &str = "comparison.json";
 /// Fewer checkpoints have no ranking to speak of.
 const LEAST_CORRELATED: usize = 3;
 
@@ -52,8 +56,47 @@ pub(crate) fn run(arguments: &Compare) -> anyhow::Result<Ended> {
         false => Ended::NotConverged,
     };
     let record = Record::new(provenance, Outcome::Comparison(correlated(Comparison::new(rows))?));
-    emit(common, &record, || readable(&record))?;
+    match report_directory(common) {
+        Some(directory) => report(common, directory, &record)?,
+        None => emit(common, &record, || readable(&record))?,
+    }
     Ok(ended)
+}
+
+/// Refuses a place for the record or the report that cannot be written, before any work is done for it.
+pub(super) fn check(common: &Common) -> anyhow::Result<()> {
+    match (report_directory(common), &common.out) {
+        (Some(directory), _) => {
+            let made = fs::create_dir_all(directory);
+            made.map_err(|cause| {
+                let message = format!("cannot make the directory `{}` for the report: {cause}", directory.display());
+                Error::input(
+                    message,
+                    "name a directory that can be written, or a file ending in .json for the record alone",
+                )
+            })?;
+            output::check(&directory.join(RECORD))
+        }
+        (None, Some(file)) => output::check(file),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Where `--out` asks for a page: a directory, or a name without an ending that is no file yet.
+fn report_directory(common: &Common) -> Option<&Path> {
+    let out = common.out.as_deref()?;
+    (out.is_dir() || out.extension().is_none() && !out.is_file()).then_some(out)
+}
+
+/// The record and the page, drawn from it and the other records of the directory.
+fn report(common: &Common, directory: &Path, record: &Record) -> anyhow::Result<()> {
+    record.write(&directory.join(RECORD))?;
+    let written = basin_reporting::draw(directory)?;
+    print(&if common.json { record.to_json_line()? } else { readable(record) })?;
+    if !common.machine.quiet {
+        eprintln!("report: {}", written[0].display());
+    }
+    Ok(())
 }
 
 /// All that is measured of one checkpoint.

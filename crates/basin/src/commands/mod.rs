@@ -2,17 +2,21 @@
 
 mod batch_hessian;
 mod compare;
+mod grid;
 mod inspect;
+mod iterates;
 mod keskar;
 mod line;
 mod optimizer;
 mod path;
 mod plane;
+mod ratio;
 mod report;
 mod sharpness;
 mod spectrum;
 mod study;
 mod train;
+mod trajectory;
 
 use crate::arguments::{Arguments, Command, Common, Landscape, Machine};
 use crate::exit::Ended;
@@ -28,9 +32,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
         Command::Sharpness(sharpness) => analyse(&sharpness.common, || sharpness::run(sharpness)),
         Command::Spectrum(spectrum) => analyse(&spectrum.common, || spectrum::run(spectrum)),
         Command::BatchHessian(batch) => analyse(&batch.common, || batch_hessian::run(batch)),
-        Command::Compare(compare) => analyse(&compare.common, || compare::run(compare)),
+        Command::Compare(compare) => {
+            compare::check(&compare.common)?;
+            measure(&compare.common, || compare::run(compare))
+        }
         Command::Landscape(Landscape::Line(line)) => analyse(&line.common, || line::run(line)),
         Command::Landscape(Landscape::Plane(plane)) => analyse(&plane.common, || plane::run(plane)),
+        Command::Landscape(Landscape::Trajectory(way)) => analyse(&way.common, || trajectory::run(way)),
+        Command::Landscape(Landscape::Ratio(ratio)) => analyse(&ratio.common, || ratio::run(ratio)),
         Command::Landscape(Landscape::Path(path)) => analyse(&path.common, || path::run(path)),
         Command::Report(report) => report::run(report),
         Command::Inspect(inspect) => inspect::run(inspect),
@@ -42,6 +51,11 @@ fn analyse(common: &Common, command: impl FnOnce() -> anyhow::Result<Ended> + Se
     if let Some(path) = &common.out {
         output::check(path)?;
     }
+    measure(common, command)
+}
+
+/// Runs a command on the threads asked for.
+fn measure(common: &Common, command: impl FnOnce() -> anyhow::Result<Ended> + Send) -> anyhow::Result<Ended> {
     let ended = on_threads(&common.machine, command)?;
     if common.machine.verbose {
         memory::tell_peak();

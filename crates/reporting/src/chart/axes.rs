@@ -2,8 +2,10 @@
 
 use super::drawing::{Align, Drawing, Point, TEXT};
 use super::palette::{Dash, GRID, INK, MUTED};
+use super::readings::Frame;
 use super::scale::{Scale, Tick};
 use super::{font, series};
+use crate::number;
 
 /// One axis: its name with its unit, its scale, its ticks.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +13,8 @@ pub(crate) struct Axis {
     name: String,
     scale: Scale,
     ticks: Vec<Tick>,
+    /// Whether places are told by the labels of ticks, not by numbers.
+    labelled: bool,
     /// Room kept for the labels at the least.
     room: f64,
 }
@@ -66,12 +70,13 @@ const LINE_HEIGHT: f64 = 1.25 * TEXT;
 
 impl Axis {
     pub(crate) fn new(name: impl Into<String>, scale: Scale) -> Self {
-        Self { name: name.into(), scale, ticks: scale.ticks(), room: 0.0 }
+        Self { name: name.into(), scale, ticks: scale.ticks(), labelled: false, room: 0.0 }
     }
 
     /// Ticks at these values instead of round ones.
     pub(crate) fn with_ticks(mut self, ticks: Vec<Tick>) -> Self {
         self.ticks = ticks;
+        self.labelled = true;
         self
     }
 
@@ -92,6 +97,18 @@ impl Axis {
 
     fn widest_label(&self) -> f64 {
         self.ticks.iter().filter_map(|tick| tick.label.as_deref()).map(font::width).fold(self.room, f64::max)
+    }
+
+    /// What is read off at a position: the name, and there the number or the label of the nearest tick. Nothing on an
+    /// axis without a name.
+    pub(super) fn reading(&self, position: f64) -> Option<(&str, String)> {
+        let name = self.name.split("   ").next().filter(|name| !name.is_empty())?;
+        if !self.labelled {
+            return Some((name, number::precise(self.scale.value(position))));
+        }
+        let distance = |at: f64| (at - position).abs();
+        let nearest = self.placed().min_by(|(_, one), (_, other)| distance(*one).total_cmp(&distance(*other)));
+        Some((name, nearest?.0.label.clone()?))
     }
 
     /// Ticks that lie on the axis, with their positions.
@@ -124,6 +141,8 @@ impl Axes {
             axes.draw_vertical(drawing, axis, inside.right, region.right - LINE_HEIGHT / 2.0, 1.0);
         }
         axes.draw_border(drawing);
+        let readers = [Some(x), Some(y), right].map(|axis| axis.cloned());
+        drawing.marks.frames.push(Frame { inside, readers });
         axes
     }
 
@@ -177,6 +196,11 @@ impl Axes {
     /// The ends of a vertical bar, cut off at the frame.
     pub(crate) fn bar(&self, x: f64, low: f64, high: f64) -> Option<[Point; 2]> {
         Some([self.held_point(x, low)?, self.held_point(x, high)?])
+    }
+
+    /// The place across of a point, kept inside the plot; of one that has none, such as 0 on a logarithmic axis, none.
+    pub(crate) fn beside(&self, point: Option<Point>) -> Option<Point> {
+        point.map(|(x, y)| (x.clamp(self.inside.left, self.inside.right), y))
     }
 
     /// The height of a position, kept inside the plot.

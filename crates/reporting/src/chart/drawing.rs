@@ -1,4 +1,6 @@
-//! A drawing as a list of shapes, so that SVG and PNG are two ways to paint the same thing.
+//! A drawing as a list of shapes, so that SVG, PNG and PDF are ways to paint the same thing.
+
+use super::readings::Marks;
 
 /// A position in pixels from the upper left corner.
 pub(crate) type Point = (f64, f64);
@@ -36,6 +38,8 @@ pub(crate) enum Align {
 pub(crate) struct Drawing {
     pub(crate) height: u32,
     pub(crate) shapes: Vec<Shape>,
+    /// What is not painted: where there is a value to read.
+    pub(crate) marks: Marks,
 }
 
 impl Default for Drawing {
@@ -47,7 +51,7 @@ impl Default for Drawing {
 impl Drawing {
     /// An empty drawing with room for more plots than the usual height has.
     pub(crate) fn of_height(height: u32) -> Self {
-        Self { height, shapes: Vec::new() }
+        Self { height, shapes: Vec::new(), marks: Marks::default() }
     }
 
     pub(crate) fn path(&mut self, points: Vec<Point>, color: Color, width: u32) {

@@ -8,7 +8,7 @@ use super::drawing::TEXT;
 
 const NAME: &str = "DejaVu Sans";
 
-static BYTES: &[u8] = include_bytes!("../../assets/DejaVuSans.ttf");
+pub(super) static BYTES: &[u8] = include_bytes!("../../assets/DejaVuSans.ttf");
 
 /// The font at its one size.
 pub(crate) fn text() -> FontDesc<'static> {

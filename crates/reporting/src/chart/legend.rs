@@ -31,14 +31,15 @@ pub(crate) fn draw(drawing: &mut Drawing, keys: &[Key]) -> Region {
     drawing.height += (ROW * rows.len().saturating_sub(FREE_ROWS) as f64) as u32;
     let height = f64::from(drawing.height);
     let mut top = EDGE;
-    for row in rows {
+    for row in &rows {
         let mut left = EDGE;
-        for key in row {
+        for key in *row {
             draw_key(drawing, key, (left, top + ROW / 2.0));
             left += needed(key) + BETWEEN;
         }
         top += ROW;
     }
+    drawing.marks.keys = keys;
     Region { left: EDGE, top, right: width - EDGE, bottom: height - EDGE }
 }
 

@@ -13,6 +13,8 @@ pub(crate) mod levels;
 pub(crate) mod missing;
 pub(crate) mod paint;
 pub(crate) mod palette;
+pub(crate) mod pdf;
+pub(crate) mod readings;
 pub(crate) mod scale;
 pub(crate) mod series;
 pub(crate) mod surface_3d;

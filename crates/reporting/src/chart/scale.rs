@@ -63,7 +63,10 @@ impl Scale {
         Self { kind: Kind::Logarithmic, low, high }
     }
 
-    #[cfg(test)]
+    pub(crate) fn ends(&self) -> [f64; 2] {
+        [self.low, self.high]
+    }
+
     pub(crate) fn is_logarithmic(&self) -> bool {
         self.kind == Kind::Logarithmic
     }
@@ -76,6 +79,14 @@ impl Scale {
             Kind::Logarithmic => return None,
         };
         position.is_finite().then_some(position)
+    }
+
+    /// The value at a position: what [`Scale::position`] takes there.
+    pub(crate) fn value(&self, position: f64) -> f64 {
+        match self.kind {
+            Kind::Linear => self.low + position * (self.high - self.low),
+            Kind::Logarithmic => self.low * (position * (self.high / self.low).ln()).exp(),
+        }
     }
 
     /// The same with what lies beyond an end moved there; none for no number.
@@ -211,6 +222,16 @@ mod tests {
         assert_eq!(scale.position(f64::NAN), None);
         assert_eq!(Scale::linear([0.0, 1.0]).position(f64::INFINITY), None);
         assert!(scale.position(10.0).is_some_and(|position| (position - 0.5).abs() < 1e-12));
+    }
+
+    #[test]
+    fn values_come_back_from_their_positions() {
+        for scale in [Scale::linear([-3.0, 7.0]), Scale::logarithmic([1e-6, 30.0])] {
+            for value in [1e-5, 0.2, 6.0] {
+                let back = scale.value(scale.position(value).unwrap_or(f64::NAN));
+                assert!((back / value - 1.0).abs() < 1e-9, "{value} {back}");
+            }
+        }
     }
 
     #[test]

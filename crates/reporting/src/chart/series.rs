@@ -2,8 +2,11 @@
 
 use super::drawing::{Color, Drawing, Point};
 use super::palette::{Dash, Marker, PAPER};
+use super::readings::{Bar, Spot};
 
 const MARKER_RADIUS: f64 = 11.0;
+/// As wide is a marker.
+pub(crate) const MARKER_WIDTH: f64 = 2.0 * MARKER_RADIUS;
 const HOLLOW_WIDTH: u32 = 4;
 const FAINT: f64 = 0.45;
 const INTERVAL_HALF_WIDTH: f64 = 4.0;
@@ -19,6 +22,10 @@ pub(crate) fn line(
     dash: Dash,
     opacity: f64,
 ) {
+    if opacity == 1.0 {
+        let spots = points.iter().flatten().map(|&at| Spot::of_line(at, color, dash));
+        drawing.marks.add_line(spots);
+    }
     for run in points.split(Option::is_none) {
         let run: Vec<Point> = run.iter().copied().flatten().collect();
         if run.len() < 2 {
@@ -32,6 +39,7 @@ pub(crate) fn line(
 
 /// Draws one marker, filled or hollow.
 pub(crate) fn marker(drawing: &mut Drawing, at: Point, marker: Marker, color: Color, filled: bool) {
+    drawing.marks.add(Spot::of_marker(at, color, marker, filled));
     let mut outline = outline(marker, at);
     if filled {
         // A rim of paper keeps markers that touch apart.
@@ -47,10 +55,19 @@ pub(crate) fn marker(drawing: &mut Drawing, at: Point, marker: Marker, color: Co
 
 /// A vertical bar with caps.
 pub(crate) fn error_bar(drawing: &mut Drawing, low: Point, high: Point, color: Color) {
-    let cap = 0.8 * MARKER_RADIUS;
+    capped_bar(drawing, [low, high], (0.8 * MARKER_RADIUS, 0.0), color);
+}
+
+/// A level bar with caps.
+pub(crate) fn level_error_bar(drawing: &mut Drawing, low: Point, high: Point, color: Color) {
+    capped_bar(drawing, [low, high], (0.0, 0.8 * MARKER_RADIUS), color);
+}
+
+fn capped_bar(drawing: &mut Drawing, [low, high]: Bar, cap: (f64, f64), color: Color) {
+    drawing.marks.add_bar([low, high]);
     drawing.path(vec![low, high], color, 3);
     for (x, y) in [low, high] {
-        drawing.path(vec![(x - cap, y), (x + cap, y)], color, 3);
+        drawing.path(vec![(x - cap.0, y - cap.1), (x + cap.0, y + cap.1)], color, 3);
     }
 }
 
@@ -76,6 +93,7 @@ pub(crate) fn outgrows_marker([low, high]: &[Point; 2]) -> bool {
 
 /// A faint dot for a single value among many.
 pub(crate) fn dot(drawing: &mut Drawing, at: Point, color: Color, filled: bool) {
+    drawing.marks.add(Spot::of_marker(at, color, Marker::Dot, filled));
     let mut outline = outline(Marker::Dot, at);
     if filled {
         drawing.faint_polygon(outline, color, FAINT);

@@ -9,6 +9,7 @@ use super::drawing::{Align, Drawing, Point, TEXT};
 use super::font;
 use super::grid::{Cell, Grid};
 use super::palette::{GRID, INK};
+use super::readings::Seen;
 use super::scale::Scale;
 use crate::error::{Error, Result};
 
@@ -80,6 +81,11 @@ struct Canvas {
     /// Where the box's middle lies.
     middle: Point,
     region: Region,
+}
+
+/// From where, for what turns it further.
+pub(crate) fn seen(View { azimuth, elevation }: View) -> Seen {
+    Seen::Aslant { azimuth, elevation, height: HEIGHT }
 }
 
 /// Draws the surface in its box. Cells with a missing corner are left out.

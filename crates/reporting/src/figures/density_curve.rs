@@ -4,15 +4,20 @@ use basin_records::Provenance;
 use basin_records::spectrum::Density;
 
 use crate::chart::axes::Axes;
-use crate::chart::drawing::{Color, Drawing, Point};
-use crate::chart::palette::{Dash, MUTED, Marker};
+use crate::chart::drawing::{Align, Color, Drawing, Point};
+use crate::chart::font;
+use crate::chart::palette::{Dash, INK, MUTED, Marker};
 use crate::chart::scale::Scale;
 use crate::chart::series;
+use crate::number;
 
 /// How far below the height of a single eigenvalue the axis reaches.
 const BELOW_ONE: f64 = 4.0;
 /// Room above the highest value, for the markers.
 const ABOVE: f64 = 3.0;
+/// An outlier's value above its marker, and from the next one, in pixels.
+const LABEL_ABOVE: f64 = 32.0;
+const LABEL_GAP: f64 = 12.0;
 /// Kernel widths beyond a node at which its Gaussian is nothing.
 const REACH: f64 = 6.0;
 
@@ -39,12 +44,25 @@ impl<'a> DensityCurve<'a> {
         &self.density.nodes[..(self.density.atoms as usize).min(self.density.nodes.len())]
     }
 
+    /// The eigenvalues known exactly that lie beyond all others, ascending: outliers of the bulk.
+    pub(super) fn outliers(&self) -> Vec<f64> {
+        let [low, high] = self.ends();
+        let mut outliers: Vec<f64> = self.atoms().iter().copied().filter(|atom| !(low..=high).contains(atom)).collect();
+        outliers.sort_by(f64::total_cmp);
+        outliers
+    }
+
+    /// The ends of what is not known exactly.
+    fn ends(&self) -> [f64; 2] {
+        let drawn = &self.density.nodes[self.atoms().len()..];
+        drawn.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &x| [low.min(x), high.max(x)])
+    }
+
     /// The grid's points over what is not known exactly.
     pub(super) fn bulk(&self) -> Vec<f64> {
-        let drawn = &self.density.nodes[self.atoms().len()..];
-        let ends = drawn.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+        let [low, high] = self.ends();
         let reach = REACH * self.density.sigma;
-        self.density.grid.iter().copied().filter(|t| (ends.0 - reach..=ends.1 + reach).contains(t)).collect()
+        self.density.grid.iter().copied().filter(|t| (low - reach..=high + reach).contains(t)).collect()
     }
 
     fn highest(&self) -> f64 {
@@ -84,9 +102,33 @@ impl<'a> DensityCurve<'a> {
         }
     }
 
+    /// Markers on the heads of the outliers, and their values as far as there is room.
+    pub(super) fn draw_outliers(&self, drawing: &mut Drawing, axes: &Axes, marker: Marker, color: Color) {
+        let stems = self.stems_of(axes, &self.outliers());
+        for (_, [_, head]) in &stems {
+            series::marker(drawing, *head, marker, color, true);
+        }
+        let mut free = axes.inside.right;
+        for (value, [_, (x, y)]) in stems.iter().rev() {
+            let words = number::significant(*value);
+            let half = font::width(&words) / 2.0;
+            let middle = x.min(axes.inside.right - half);
+            // From the largest down: those that would run into the one before have their values in the CSV.
+            if middle + half <= free && middle - half >= axes.inside.left {
+                drawing.text(words, (middle, y - LABEL_ABOVE), Align::Center, INK);
+                free = middle - half - LABEL_GAP;
+            }
+        }
+    }
+
     fn stems(&self, axes: &Axes) -> Vec<[Point; 2]> {
-        let shown = self.atoms().iter().filter(|&&atom| axes.spans(atom));
-        shown.filter_map(|&atom| axes.bar(atom, 0.0, self.one?)).collect()
+        self.stems_of(axes, self.atoms()).into_iter().map(|(_, stem)| stem).collect()
+    }
+
+    /// The values that lie in the plot, with their stems.
+    fn stems_of(&self, axes: &Axes, values: &[f64]) -> Vec<(f64, [Point; 2])> {
+        let shown = values.iter().filter(|&&value| axes.spans(value));
+        shown.filter_map(|&value| Some((value, axes.bar(value, 0.0, self.one?)?))).collect()
     }
 
     /// The curve over what is not known exactly: peaks of the others are thinner than a line.

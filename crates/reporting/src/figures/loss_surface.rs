@@ -3,33 +3,61 @@
 use basin_records::Surface;
 use basin_records::surface::{Axis, Mark};
 
+use crate::checkpoints;
 use crate::collection::{Collection, Measured};
 use crate::figure::{Figure, Numbers, numbered, settings};
-use crate::landscape::{Grid, Landscape, Place, Spacing, View};
+use crate::landscape::{Frame, Grid, Landscape, Place, Spacing, View};
 use crate::number;
 
 /// Points of a surface along an axis: it has a shape for each, and a page of a hundred thousand shapes opens slowly.
 const MOST_ALONG_AN_AXIS: usize = 80;
 
 /// A map and a surface of each record; a part of a surface has neither before it is put together with the others.
+/// Surfaces that can be compared have the same axes, levels and colours.
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let surfaces = collection.surfaces();
-    let of = |(index, measured)| {
+    let grids: Vec<Option<Grid>> =
+        surfaces.iter().map(|measured| grid(measured.result, &measured.result.train_loss, 1)).collect();
+    let of = |(index, measured): (usize, &Measured<'_, Surface>)| {
+        let grid = grids[index].clone()?;
+        let alike =
+            (0..surfaces.len()).filter(|&other| grids[other].is_some() && comparable(measured, &surfaces[other]));
+        let alike: Vec<usize> = alike.collect();
         let stem = numbered("surface", index, surfaces.len());
-        both(&stem, measured).unwrap_or_default()
+        let shared = alike.iter().filter_map(|&other| grids[other].as_ref()).collect::<Vec<_>>();
+        let among = if alike.len() > 1 { Some(alike.len()) } else { None };
+        both(&stem, measured, grid, &shared, among)
     };
-    surfaces.iter().enumerate().flat_map(of).collect()
+    // All from above, then all aslant, so that those of a kind stand side by side.
+    let (maps, graphs): (Vec<Figure>, Vec<Figure>) = surfaces.iter().enumerate().filter_map(of).unzip();
+    maps.into_iter().chain(graphs).collect()
 }
 
-fn both(stem: &str, measured: &Measured<'_, Surface>) -> Option<Vec<Figure>> {
+/// Whether two surfaces show the same loss of the same samples along axes of the same kind.
+fn comparable(one: &Measured<'_, Surface>, other: &Measured<'_, Surface>) -> bool {
+    let key = |measured: &Measured<'_, Surface>| {
+        let Measured { provenance, result } = *measured;
+        let names = [&result.x, &result.y].map(|axis| (axis.name.clone(), axis.normalized));
+        (provenance.loss.clone(), provenance.data.clone(), names, result.normalization)
+    };
+    key(one) == key(other)
+}
+
+fn both(
+    stem: &str,
+    measured: &Measured<'_, Surface>,
+    grid: Grid,
+    shared: &[&Grid],
+    among: Option<usize>,
+) -> Option<(Figure, Figure)> {
     let surface = measured.result;
-    let grid = grid(surface, 1)?;
-    let spacing = Spacing::fitting(&grid);
+    let spacing = Spacing::fitting_all(shared);
+    let frame = Frame::around(shared, spacing);
     let landscape = |grid: Grid| Landscape {
         spacing,
         grid,
-        x: format!("x: {}", short(&surface.x.name)),
-        y: format!("y: {}", short(&surface.y.name)),
+        x: format!("x: {}", checkpoints::short_words(&surface.x.name)),
+        y: format!("y: {}", checkpoints::short_words(&surface.y.name)),
         value: format!("training {}", measured.provenance.loss.as_deref().unwrap_or("loss")),
     };
     let stride = grid.x().len().max(grid.y().len()).div_ceil(MOST_ALONG_AN_AXIS);
@@ -37,56 +65,60 @@ fn both(stem: &str, measured: &Measured<'_, Surface>) -> Option<Vec<Figure>> {
         1 => String::new(),
         stride => format!(" Drawn of one point in {stride} along each axis."),
     };
-    let places: Vec<Place> =
-        surface.marks.iter().map(|mark| Place { name: short(&mark.name), x: mark.x, y: mark.y }).collect();
-    let about = format!("{}{}", described(surface), settings([measured.provenance]));
+    let alike = among.map_or_else(String::new, |count| {
+        format!(" Axes, levels and colours are the same in all {count} surfaces of this kind.")
+    });
+    let places =
+        surface.marks.iter().map(|mark| Place { name: checkpoints::short_words(&mark.name), x: mark.x, y: mark.y });
+    let places: Vec<Place> = places.collect();
+    let of = through(&places);
+    let about = format!("{alike}{}{}", described(surface), settings([measured.provenance]));
     let map = Figure {
         stem: stem.to_owned(),
-        title: "The loss over a plane".into(),
+        title: format!("The loss over a plane{of}"),
         caption: format!("Training loss over a plane through the parameters.{about}"),
-        drawing: landscape(grid).filled_contours_with(&places).drawing(),
+        drawing: landscape(grid).filled_contours_in(&frame, &places).drawing(),
         numbers: numbers(surface),
     };
     let graph = Figure {
         stem: format!("{stem}-3d"),
-        title: "The loss over a plane as a surface".into(),
+        title: format!("The loss over a plane{of} as a surface"),
         caption: format!("The same as a surface.{thinned}{about}"),
-        drawing: landscape(self::grid(surface, stride)?).surface(View::default()).drawing(),
+        drawing: landscape(self::grid(surface, &surface.train_loss, stride)?)
+            .surface_in(&frame, View::default())
+            .drawing(),
         numbers: numbers(surface),
     };
-    Some(vec![map, graph])
+    Some((map, graph))
 }
 
-/// The training loss at every `stride`-th point along both axes; none of a part of a surface.
-fn grid(surface: &Surface, stride: usize) -> Option<Grid> {
+/// The checkpoints that make a plane, as far as a title has room for them.
+fn through(places: &[Place]) -> String {
+    let names: Vec<String> = places.iter().map(|place| place.name.clone()).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!(" around {one}"),
+        [_, _] | [_, _, _] => format!(" through {}", number::enumerate(&names)),
+        [first, ..] => format!(" through {first} and others"),
+    }
+}
+
+/// Some values of a surface at every `stride`-th point along both axes; none of a part of a surface.
+pub(super) fn grid(surface: &Surface, rows: &[Vec<f64>], stride: usize) -> Option<Grid> {
     let every = |coordinates: &[f64]| coordinates.iter().copied().step_by(stride).collect::<Vec<f64>>();
-    let rows = surface.train_loss.iter().step_by(stride);
+    let rows = rows.iter().step_by(stride);
     let values = rows.flat_map(|row| every(row)).collect();
     Grid::new(every(&surface.x.coordinates), every(&surface.y.coordinates), values).ok()
 }
 
-/// Words in which the paths of checkpoints are cut to what tells them apart: the run, or the file.
-fn short(words: &str) -> String {
-    let cut = |word: &str| {
-        let Some((folder, file)) = word.rsplit_once('/') else { return word.to_owned() };
-        let stem = file.strip_suffix(".safetensors").unwrap_or(file);
-        match folder.strip_suffix("/checkpoints").map(|run| run.rsplit('/').next().unwrap_or(run)) {
-            Some(run) if stem == "last" => run.to_owned(),
-            Some(run) => format!("{run}, {stem}"),
-            None => stem.to_owned(),
-        }
-    };
-    words.split(' ').map(cut).collect::<Vec<_>>().join(" ")
-}
-
 /// What was held fixed, and what the surface shows at its origin.
-fn described(surface: &Surface) -> String {
+pub(super) fn described(surface: &Surface) -> String {
     let curvature = |axis: &Axis| {
         let exact = number::significant(axis.curvature);
         let shown = axis.curvature_difference.map_or_else(String::new, |difference| {
             format!(" (by the differences of the surface {})", number::significant(difference))
         });
-        format!("{exact} along {}{shown}", axis.name)
+        format!("{exact} along {}{shown}", checkpoints::short_words(&axis.name))
     };
     let normalized = match [&surface.x, &surface.y].iter().any(|axis| axis.normalized) {
         true => format!(" Random directions are normalised by {}", surface.normalization),
@@ -112,7 +144,7 @@ fn described(surface: &Surface) -> String {
 
 fn mark(mark: &Mark) -> String {
     let [x, y, distance] = [mark.x, mark.y, mark.distance].map(number::significant);
-    format!("{} at ({x}, {y}), {distance} off the plane", mark.name)
+    format!("{} at ({x}, {y}), {distance} off the plane", checkpoints::short_words(&mark.name))
 }
 
 fn numbers(surface: &Surface) -> Numbers {
@@ -135,17 +167,4 @@ fn numbers(surface: &Surface) -> Numbers {
         }
     }
     numbers
-}
-
-#[cfg(test)]
-mod tests {
-    use super::short;
-
-    #[test]
-    fn checkpoints_are_named_by_their_runs() {
-        assert_eq!(short("towards runs/x/runs/b16-s0/checkpoints/last.safetensors"), "towards b16-s0");
-        assert_eq!(short("runs/mine/checkpoints/epoch-00010.safetensors"), "mine, epoch-00010");
-        assert_eq!(short("models/resnet.safetensors"), "resnet");
-        assert_eq!(short("eigenvector 1"), "eigenvector 1");
-    }
 }

@@ -6,6 +6,7 @@ use crate::chart::axes::{Axes, Axis};
 use crate::chart::drawing::{Drawing, Point};
 use crate::chart::legend::{self, Key};
 use crate::chart::palette::{Dash, Look, look};
+use crate::chart::readings::Side;
 use crate::chart::scale::Scale;
 use crate::chart::series;
 use crate::collection::Collection;
@@ -129,6 +130,7 @@ fn draw(accuracy: &Points, sharpness: &Points) -> Drawing {
     let beside = Axis::new("sharpness φ", Scale::fitting(reach(sharpness)));
     let axes = Axes::draw(&mut drawing, region, &x, &y, Some(&beside));
     draw_curve(&mut drawing, &axes, accuracy, left, Dash::Solid, &|x, y| axes.point(x, y));
+    drawing.marks.side = Side::Right;
     draw_curve(&mut drawing, &axes, sharpness, right, Dash::Dashed, &|x, y| axes.right_point(x, y));
     drawing
 }

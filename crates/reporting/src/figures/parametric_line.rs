@@ -7,6 +7,7 @@ use crate::chart::axes::{Axes, Axis};
 use crate::chart::drawing::{Color, Drawing, Point};
 use crate::chart::legend::{self, Key};
 use crate::chart::palette::{Dash, Marker, look};
+use crate::chart::readings::Side;
 use crate::chart::scale::Scale;
 use crate::chart::series;
 use crate::collection::{Collection, Measured};
@@ -238,6 +239,7 @@ fn draw_curve(drawing: &mut Drawing, axes: &Axes, positions: &[f64], curve: &Cur
         if curve.accuracy { axes.right_point(*x, *y) } else { axes.point(*x, *y) }
     };
     let points: Vec<Option<Point>> = positions.iter().zip(&curve.values).map(place).collect();
+    drawing.marks.side = if curve.accuracy { Side::Right } else { Side::Left };
     series::line(drawing, &points, color(curve), 4, curve.dash, 1.0);
     for point in points.iter().step_by(4).flatten() {
         series::marker(drawing, *point, marker(curve), color(curve), curve.dash == Dash::Solid);

@@ -5,11 +5,11 @@ use basin_records::{Provenance, Spectrum};
 
 use super::density_curve::DensityCurve;
 use super::eigenvalues::title_of;
-use super::spectrum::subject;
+use super::spectrum::{look_of, subject};
 use crate::chart::axes::{Axes, Axis, Region};
 use crate::chart::drawing::Drawing;
 use crate::chart::legend::{self, Key};
-use crate::chart::palette::{Dash, Look, MUTED, Marker, look};
+use crate::chart::palette::{Dash, INK, Look, Marker};
 use crate::chart::scale::Scale;
 use crate::collection::{Collection, Measured};
 use crate::figure::{Figure, Numbers, cell, numbered, settings};
@@ -17,6 +17,8 @@ use crate::number;
 
 /// The share of the whole range above which one panel shows everything.
 const MOST_OF: f64 = 0.5;
+/// On the head of an outlier's stem.
+pub(super) const OUTLIER: Marker = Marker::TriangleDown;
 
 /// One figure for each spectrum with a density, in the records' order.
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
@@ -24,8 +26,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     spectra.retain(|measured| measured.result.density.is_some());
     let figure = |(index, measured): (usize, &Measured<'_, Spectrum>)| {
         let stem = numbered("spectral-density", index, spectra.len());
-        let group = collection.groups.of_record(measured.provenance);
-        let look = group.map_or_else(|| look(0), |group| collection.groups.look(group));
+        let look = look_of(collection, measured.provenance);
         Some(figure(
             stem,
             measured,
@@ -40,11 +41,16 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, of: String, look: Look) -> Figure {
     let Measured { provenance, result } = measured;
     let band = if density.stderr.is_empty() { "" } else { "; the band is one standard error to each side" };
+    let curve = DensityCurve::of(density, provenance);
     let atoms = match density.atoms {
         0 => String::new(),
-        atoms => format!(" {atoms} eigenvalues (markers) are known exactly and stand for a share 1/P each."),
+        atoms => format!(
+            " {} known exactly and stand for a share 1/P each; {} of them beyond the bulk (marked).",
+            if atoms == 1 { "1 eigenvalue (stem) is".into() } else { format!("{atoms} eigenvalues (stems) are") },
+            curve.outliers().len(),
+        ),
     };
-    let panels = match panels(&DensityCurve::of(density, provenance)) {
+    let panels = match panels(&curve) {
         Panels::One => "",
         Panels::BulkApart => " Above all of it, below the part that is not known exactly.",
     };
@@ -69,25 +75,33 @@ fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, of
 fn draw(density: &Density, provenance: &Provenance, look: Look) -> Drawing {
     let mut drawing = Drawing::default();
     let mut keys = vec![Key { words: "density".into(), color: look.color, line: Some(Dash::Solid), marker: None }];
-    if density.atoms > 0 {
-        let marker = Some((Marker::TriangleDown, true));
-        keys.push(Key { words: "known eigenvalues".into(), color: MUTED, line: None, marker });
+    let curve = DensityCurve::of(density, provenance);
+    if curve.outliers().len() < curve.atoms().len() {
+        keys.push(Key {
+            words: "known in the bulk".into(),
+            color: look.color,
+            line: None,
+            marker: Some((Marker::Bar, true)),
+        });
+    }
+    if !curve.outliers().is_empty() {
+        keys.push(outlier_key());
     }
     let region = legend::draw(&mut drawing, &keys);
     let name = match &provenance.checkpoint {
         Some(checkpoint) => format!("eigenvalue λ   (P = {})", number::count(checkpoint.parameters)),
         None => "eigenvalue λ".into(),
     };
-    let curve = DensityCurve::of(density, provenance);
     let mut panel = |region: Region, name: String, shown: &[f64]| {
         let (Some(&first), Some(&last)) = (shown.first(), shown.last()) else { return };
         let x = Axis::new(name, Scale::linear([first, last]));
         let y = Axis::new("density", DensityCurve::scale(&[curve]));
         let axes = Axes::draw(&mut drawing, region, &x, &y, None);
         curve.draw_height_of_one(&mut drawing, &axes);
-        curve.draw_marked_stems(&mut drawing, &axes, look.color);
+        curve.draw_stems(&mut drawing, &axes, look.color);
         curve.draw_band(&mut drawing, &axes, look.color);
         curve.draw(&mut drawing, &axes, look.color, 2);
+        curve.draw_outliers(&mut drawing, &axes, OUTLIER, INK);
     };
     match panels(&curve) {
         Panels::One => panel(region, name, &density.grid),
@@ -100,18 +114,23 @@ fn draw(density: &Density, provenance: &Provenance, look: Look) -> Drawing {
     drawing
 }
 
+/// The key of eigenvalues beyond the bulk.
+pub(super) fn outlier_key() -> Key {
+    Key { words: "outlier: converged, beyond the bulk".into(), color: INK, line: None, marker: Some((OUTLIER, true)) }
+}
+
 fn span(sorted: &[f64]) -> f64 {
     sorted.last().zip(sorted.first()).map_or(0.0, |(last, first)| last - first)
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Panels {
+pub(super) enum Panels {
     One,
     /// Outliers lie far off, and the others get a panel of their own.
     BulkApart,
 }
 
-fn panels(curve: &DensityCurve<'_>) -> Panels {
+pub(super) fn panels(curve: &DensityCurve<'_>) -> Panels {
     let bulk = curve.bulk();
     match bulk.is_empty() || span(&bulk) > MOST_OF * span(&curve.density.grid) {
         true => Panels::One,
@@ -131,6 +150,7 @@ fn numbers(density: &Density) -> Numbers {
 mod tests {
     use super::*;
     use crate::chart::drawing::{Shape, WIDTH};
+    use crate::chart::palette::look;
 
     fn density(outlier: f64) -> Density {
         let grid: Vec<f64> = (-10..=20).map(|i| 0.01 * f64::from(i)).chain([outlier]).collect();

@@ -13,22 +13,23 @@ use crate::chart::palette::{Look, look};
 use crate::chart::scale::{Scale, Tick};
 use crate::chart::series;
 use crate::collection::{Collection, Measured, progress};
-use crate::figure::{Figure, Numbers, numbered, settings};
+use crate::comparison;
+use crate::figure::{Figure, Numbers, distinct, numbered, settings};
+use crate::groups::Group;
 use crate::number;
 
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let chosen = chosen(collection);
     let figure = |(index, measured): (usize, &Measured<'_, Spectrum>)| {
         let stem = numbered("spectrum", index, chosen.len());
-        let group = collection.groups.of_record(measured.provenance);
-        let look = group.map_or_else(|| look(0), |group| collection.groups.look(group));
+        let look = look_of(collection, measured.provenance);
         figure(stem, measured, subject(collection, measured.provenance), look)
     };
     chosen.iter().enumerate().map(figure).collect()
 }
 
 /// One spectrum per group and matrix, that of the lowest seed at the end of training; those of unknown batch size
-/// all. Two eigenvalues of a group make no picture of their own: they stand among the others' in `eigenvalues`.
+/// and of minima that are compared all. Two eigenvalues of a group make no picture of their own: they stand among the others' in `eigenvalues`.
 fn chosen(collection: &Collection) -> Vec<Measured<'_, Spectrum>> {
     let mut spectra = collection.spectra();
     spectra.retain(|measured| {
@@ -42,18 +43,40 @@ fn chosen(collection: &Collection) -> Vec<Measured<'_, Spectrum>> {
     let mut seen = BTreeSet::new();
     spectra.retain(|measured| {
         let group = collection.groups.of_record(measured.provenance);
-        group.is_none_or(|group| seen.insert((group, measured.result.matrix.name())))
+        let compared = comparison::look_of(collection, measured.provenance).is_some();
+        compared || group.is_none_or(|group| seen.insert((group, measured.result.matrix.name())))
     });
     spectra
 }
 
 /// Whose spectrum it is: the group's of its minimum.
 pub(super) fn subject(collection: &Collection, provenance: &Provenance) -> String {
+    if let Some((name, _)) = comparison::look_of(collection, provenance) {
+        return name;
+    }
     match (collection.groups.of_record(provenance), &provenance.checkpoint) {
-        (Some(group), _) => collection.groups.long_words(group),
+        (Some(group), _) => {
+            let seed = provenance.training_seed.filter(|_| has_seeds(collection, group));
+            let seed = seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
+            format!("{}{seed}", collection.groups.long_words(group))
+        }
         (None, Some(checkpoint)) => checkpoint.path.clone(),
         (None, None) => "one checkpoint".into(),
     }
+}
+
+/// The look of the minimum among those compared, else of its group.
+pub(super) fn look_of(collection: &Collection, provenance: &Provenance) -> Look {
+    let compared = comparison::look_of(collection, provenance).map(|(_, look)| look);
+    let of_group = || collection.groups.of_record(provenance).map(|group| collection.groups.look(group));
+    compared.or_else(of_group).unwrap_or_else(|| look(0))
+}
+
+/// Whether there are spectra of several seeds of a group.
+fn has_seeds(collection: &Collection, group: Group) -> bool {
+    let spectra = collection.spectra();
+    let of_group = spectra.iter().filter(|measured| collection.groups.of_record(measured.provenance) == Some(group));
+    distinct(of_group.map(|measured| measured.provenance.training_seed)).len() > 1
 }
 
 fn figure(stem: String, measured: &Measured<'_, Spectrum>, of: String, look: Look) -> Figure {

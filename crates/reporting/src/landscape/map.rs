@@ -1,43 +1,51 @@
 //! A landscape from above: contour lines, filled contours, heat maps.
 
-use super::{Landscape, Picture, Place};
+use super::{Frame, Landscape, Picture, Place};
 use crate::chart::axes::{Axes, Axis, Region};
 use crate::chart::color_bar::ColorBar;
 use crate::chart::color_map::Colors;
 use crate::chart::contour::{self, Polyline};
 use crate::chart::contour_labels::{self, Labelled};
-use crate::chart::drawing::{Color, Drawing, Point};
+use crate::chart::drawing::{Align, Color, Drawing, Point, TEXT};
+use crate::chart::font;
 use crate::chart::grid::Grid;
 use crate::chart::legend::{self, Key};
 use crate::chart::levels::Level;
 use crate::chart::missing;
-use crate::chart::palette::{Dash, INK, look};
+use crate::chart::palette::{Dash, INK, Marker, PAPER, look};
+use crate::chart::readings::Seen;
 use crate::chart::scale::Scale;
 use crate::chart::series;
 
 /// Neighbouring rectangles overlap by so many pixels: a viewer that scales them shows no paper between.
 const OVERLAP: f64 = 1.0;
+/// Room around a name on a path, and between it and its place.
+const NAME_PADDING: f64 = 6.0;
+const NAME_AWAY: f64 = 12.0;
+/// The room that a tick on a path takes.
+const TICK: f64 = 22.0;
 
 pub(super) fn contours(landscape: &Landscape) -> Picture {
     let grid = &landscape.grid;
     let name = Key { words: landscape.value.clone(), color: INK, line: Some(Dash::Solid), marker: None };
     let keys = std::iter::once(name).chain(landscape.missing_key()).collect();
-    let mut plot = Plot::begin(landscape, grid_ends(grid), keys, None);
+    let frame = landscape.frame();
+    let mut plot = Plot::begin(landscape, [frame.x, frame.y], keys, None);
     plot.draw_missing(&missing_cells(grid));
-    let lines: Vec<Labelled> = landscape
+    let lines: Vec<Labelled> = frame
         .levels()
         .iter()
         .flat_map(|level| contour::lines(grid, level.value).into_iter().map(move |line| (level, line)))
         .map(|(level, line)| Labelled { points: plot.pixels(&line), words: level.label.clone() })
         .collect();
     contour_labels::draw(&mut plot.drawing, plot.axes.inside, &lines, INK);
-    plot.end()
+    plot.end(landscape, &frame)
 }
 
-pub(super) fn filled_contours(landscape: &Landscape, places: &[Place]) -> Picture {
+pub(super) fn filled_contours(landscape: &Landscape, frame: &Frame, places: &[Place], path: &[Place]) -> Picture {
     let grid = &landscape.grid;
-    let levels = landscape.levels();
-    let colors = band_colors(landscape, &levels);
+    let levels = frame.levels();
+    let colors = band_colors(frame, &levels);
     let bar = ColorBar::banded(&landscape.value, colors.clone(), &levels);
     let marker = |index: usize| look(index).marker;
     let key = |(index, place): (usize, &Place)| Key {
@@ -47,7 +55,7 @@ pub(super) fn filled_contours(landscape: &Landscape, places: &[Place]) -> Pictur
         marker: Some((marker(index), false)),
     };
     let keys = places.iter().enumerate().map(key).chain(landscape.missing_key()).collect();
-    let mut plot = Plot::begin(landscape, grid_ends(grid), keys, Some(&bar));
+    let mut plot = Plot::begin(landscape, [frame.x, frame.y], keys, Some(&bar));
     for (points, color) in nested(grid, &levels, &colors) {
         let points = plot.pixels(&points);
         plot.drawing.polygon(points, color);
@@ -58,12 +66,14 @@ pub(super) fn filled_contours(landscape: &Landscape, places: &[Place]) -> Pictur
             series::marker(&mut plot.drawing, point, marker(index), INK, false);
         }
     }
-    plot.end()
+    plot.draw_path(path);
+    plot.end(landscape, frame)
 }
 
 pub(super) fn heat_map(landscape: &Landscape) -> Picture {
     let grid = &landscape.grid;
-    let Colors { map, scale } = landscape.colors();
+    let frame = landscape.frame();
+    let Colors { map, scale } = frame.colors();
     let bar = ColorBar::continuous(&landscape.value, &scale, |position| map.color(position));
     let [columns, rows] = [grid.x(), grid.y()].map(midpoints);
     let ends = [&columns, &rows].map(|edges| [edges[0], edges[edges.len() - 1]]);
@@ -79,13 +89,13 @@ pub(super) fn heat_map(landscape: &Landscape) -> Picture {
         }
     }
     missing::draw(&mut plot.drawing, &empty);
-    plot.end()
+    plot.end(landscape, &frame)
 }
 
 /// One colour below the lowest level and one above each.
-fn band_colors(landscape: &Landscape, levels: &[Level]) -> Vec<Color> {
-    let Colors { map, scale } = landscape.colors();
-    let ends = landscape.range().unwrap_or((0.0, 0.0));
+fn band_colors(frame: &Frame, levels: &[Level]) -> Vec<Color> {
+    let Colors { map, scale } = frame.colors();
+    let ends = frame.range.unwrap_or((0.0, 0.0));
     let edges: Vec<f64> =
         std::iter::once(ends.0).chain(levels.iter().map(|level| level.value)).chain([ends.1]).collect();
     let position = |value: f64| scale.held_position(value).unwrap_or(0.5);
@@ -113,28 +123,31 @@ fn nested(grid: &Grid, levels: &[Level], colors: &[Color]) -> Vec<(Polyline, Col
 struct Plot {
     drawing: Drawing,
     axes: Axes,
+    /// The ends of its axes.
+    over: [[f64; 2]; 2],
 }
 
 impl Plot {
     /// Axes from end to end with no margin, and the bar beside them.
-    fn begin(landscape: &Landscape, [x, y]: [[f64; 2]; 2], keys: Vec<Key>, bar: Option<&ColorBar>) -> Self {
+    fn begin(landscape: &Landscape, over: [[f64; 2]; 2], keys: Vec<Key>, bar: Option<&ColorBar>) -> Self {
         let mut drawing = Drawing::default();
         let region = legend::draw(&mut drawing, &keys);
         let beside = bar.map_or(0.0, |bar| bar.width());
-        let x = Axis::new(&landscape.x, Scale::between(x[0], x[1]));
-        let y = Axis::new(&landscape.y, Scale::between(y[0], y[1]));
+        let [x, y] = over.map(|[low, high]| Scale::between(low, high));
+        let (x, y) = (Axis::new(&landscape.x, x), Axis::new(&landscape.y, y));
         let axes = Axes::draw(&mut drawing, Region { right: region.right - beside, ..region }, &x, &y, None);
         if let Some(bar) = bar {
             let left = region.right - beside;
             bar.draw(&mut drawing, Region { left, right: region.right, ..axes.inside });
         }
-        Self { drawing, axes }
+        Self { drawing, axes, over }
     }
 
     /// The frame once more, over the data.
-    fn end(mut self) -> Picture {
+    fn end(mut self, landscape: &Landscape, frame: &Frame) -> Picture {
         let Region { left, top, right, bottom } = self.axes.inside;
         self.drawing.path(vec![(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], INK, 2);
+        self.drawing.marks.field = Some(landscape.field(frame, self.over, Seen::Above([left, top, right, bottom])));
         Picture { drawing: self.drawing }
     }
 
@@ -152,14 +165,49 @@ impl Plot {
         self.drawing.polygon(vec![(left, top), (right, top), (right, bottom), (left, bottom)], color);
     }
 
+    /// A dark line with a light rim, which is seen on any colour, its named places as ticks with their names.
+    fn draw_path(&mut self, path: &[Place]) {
+        let points: Vec<Point> = path.iter().filter_map(|place| self.axes.point(place.x, place.y)).collect();
+        if points.len() > 1 {
+            self.drawing.path(points.clone(), PAPER, 9);
+            self.drawing.path(points.clone(), INK, 4);
+        }
+        for &point in &points {
+            series::marker(&mut self.drawing, point, Marker::Dot, INK, true);
+        }
+        let named = || path.iter().rev().filter(|place| !place.name.is_empty());
+        let ticks = named().filter_map(|place| self.axes.point(place.x, place.y));
+        let mut taken: Vec<Region> = ticks.map(|tick| Region::around(tick, TICK, TICK)).collect();
+        for tick in &taken {
+            series::marker(&mut self.drawing, tick.middle(), Marker::Circle, INK, false);
+        }
+        // From the end, which matters most where names crowd.
+        for place in named() {
+            let Some((x, y)) = self.axes.point(place.x, place.y) else { continue };
+            let (width, half) = (font::width(&place.name) + 2.0 * NAME_PADDING, 0.6 * TEXT);
+            let beside = [(1.0, -1.0), (-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)];
+            let beside =
+                beside.map(|(right, down)| (x + right * (width / 2.0 + NAME_AWAY), y + down * (half + NAME_AWAY)));
+            let boxes = beside.map(|at| Region::around(at, width, 2.0 * half));
+            let free =
+                |name: &&Region| self.axes.inside.contains(name) && !taken.iter().any(|other| other.overlaps(name));
+            if let Some(name) = boxes.iter().find(free).copied() {
+                let Region { left, top, right, bottom } = name;
+                self.drawing.faint_polygon(
+                    vec![(left, top), (right, top), (right, bottom), (left, bottom)],
+                    PAPER,
+                    0.8,
+                );
+                self.drawing.text(&place.name, name.middle(), Align::Center, INK);
+                taken.push(name);
+            }
+        }
+    }
+
     fn draw_missing(&mut self, cells: &[[[f64; 2]; 2]]) {
         let regions: Vec<Region> = cells.iter().filter_map(|&[x, y]| self.region(x, y)).collect();
         missing::draw(&mut self.drawing, &regions);
     }
-}
-
-fn grid_ends(grid: &Grid) -> [[f64; 2]; 2] {
-    [grid.x(), grid.y()].map(|axis| [axis[0], axis[axis.len() - 1]])
 }
 
 /// The cells without all their corners, by their ends along both axes.
@@ -207,8 +255,8 @@ mod tests {
         let missing = |x: f64, y: f64| if (x - 0.5).hypot(y - 0.1) < 0.2 { f64::NAN } else { ring(x, y) };
         for f in [&ring as &dyn Fn(f64, f64) -> f64, &missing] {
             let landscape = landscape(81, 61, f);
-            let levels = landscape.levels();
-            let colors = band_colors(&landscape, &levels);
+            let levels = landscape.frame().levels();
+            let colors = band_colors(&landscape.frame(), &levels);
             assert_eq!(colors.len(), levels.len() + 1);
             let outlines = nested(&landscape.grid, &levels, &colors);
             for (j, y) in landscape.grid.y().iter().enumerate().skip(1) {
@@ -265,9 +313,9 @@ mod tests {
     #[test]
     fn values_of_both_signs_have_zero_in_the_middle_of_their_colours() {
         let uneven = landscape(5, 5, |x, _| if x < 0.0 { 0.1 * x } else { x });
-        let position = uneven.colors().scale.position(0.0);
+        let position = uneven.frame().colors().scale.position(0.0);
         assert_eq!(position, Some(0.5));
-        assert_eq!(landscape(5, 5, |x, _| x + 2.0).colors().scale.position(1.0), Some(0.0));
+        assert_eq!(landscape(5, 5, |x, _| x + 2.0).frame().colors().scale.position(1.0), Some(0.0));
     }
 
     #[test]

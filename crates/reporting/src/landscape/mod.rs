@@ -6,18 +6,23 @@
 
 use std::path::Path;
 
+mod frame;
 mod map;
 
-use crate::chart::color_map::{ColorMap, Colors};
-use crate::chart::drawing::Drawing;
+use crate::chart::color_map::Colors;
+use crate::chart::drawing::{Color, Drawing};
 pub use crate::chart::grid::Grid;
 pub use crate::chart::levels::Spacing;
-use crate::chart::levels::{self, Level};
+use crate::chart::readings::{Field, Seen};
 use crate::chart::scale::{Scale, TWO_DECADES};
 pub use crate::chart::surface_3d::View;
 use crate::chart::surface_3d::{self, Side};
 use crate::chart::{legend, missing, paint};
 use crate::error::{Error, Result};
+pub(crate) use frame::Frame;
+
+/// Steps of the colours of a surface that turns.
+const COLORS: usize = 64;
 
 /// A function on a grid with the names of its axes.
 ///
@@ -69,7 +74,12 @@ pub struct Picture {
 impl Spacing {
     /// Logarithmic where all values are positive and span more than two decades, else linear.
     pub fn fitting(grid: &Grid) -> Self {
-        let (low, high) = ends(grid.known()).unwrap_or((0.0, 0.0));
+        Self::fitting_all(&[grid])
+    }
+
+    /// The same for the values of several grids.
+    pub(crate) fn fitting_all(grids: &[&Grid]) -> Self {
+        let (low, high) = ends(grids.iter().flat_map(|grid| grid.known())).unwrap_or((0.0, 0.0));
         if low > 0.0 && high / low > TWO_DECADES { Self::Logarithmic } else { Self::Linear }
     }
 }
@@ -85,13 +95,23 @@ impl Landscape {
 
     /// The regions between the levels in colours of their own, with a bar of the levels beside the plot.
     pub fn filled_contours(&self) -> Picture {
-        map::filled_contours(self, &[])
+        self.filled_contours_with(&[])
     }
 
     /// The same with places marked, such as checkpoints on the plane, and their names above the plot; one beyond the grid has
     /// its name alone.
     pub fn filled_contours_with(&self, places: &[Place]) -> Picture {
-        map::filled_contours(self, places)
+        self.filled_contours_in(&self.frame(), places)
+    }
+
+    /// The same with a path through places, from the first to the last; beside those that have a name stands their name.
+    pub fn filled_contours_with_path(&self, path: &[Place]) -> Picture {
+        map::filled_contours(self, &self.frame(), &[], path)
+    }
+
+    /// The same with the axes, levels and colours of a frame that holds it.
+    pub(crate) fn filled_contours_in(&self, frame: &Frame, places: &[Place]) -> Picture {
+        map::filled_contours(self, frame, places, &[])
     }
 
     /// One rectangle per point, reaching half-way to its neighbours.
@@ -101,49 +121,48 @@ impl Landscape {
 
     /// The graph of the function in a box, by orthographic projection.
     pub fn surface(&self, view: View) -> Picture {
+        self.surface_in(&self.frame(), view)
+    }
+
+    /// The same with the axes and colours of a frame that holds it.
+    pub(crate) fn surface_in(&self, frame: &Frame, view: View) -> Picture {
         let mut drawing = Drawing::default();
         let region = legend::draw(&mut drawing, &self.missing_key());
-        let across = |name, axis: &[f64]| Side { name, scale: Scale::between(axis[0], axis[axis.len() - 1]) };
-        let sides = [
-            across(&self.x, self.grid.x()),
-            across(&self.y, self.grid.y()),
-            Side { name: &self.value, scale: self.scale() },
-        ];
-        surface_3d::draw(&mut drawing, region, &self.grid, view, sides, &self.colors());
+        let across = |name, [low, high]: [f64; 2]| Side { name, scale: Scale::between(low, high) };
+        let sides =
+            [across(&self.x, frame.x), across(&self.y, frame.y), Side { name: &self.value, scale: frame.scale() }];
+        surface_3d::draw(&mut drawing, region, &self.grid, view, sides, &frame.colors());
+        drawing.marks.field = Some(self.field(frame, [frame.x, frame.y], surface_3d::seen(view)));
         Picture { drawing }
     }
 
-    /// The values that the spacing has a place for, from end to end.
-    fn range(&self) -> Option<(f64, f64)> {
-        let known = self.grid.known();
-        match self.spacing {
-            Spacing::Linear => ends(known),
-            Spacing::Logarithmic => ends(known.filter(|&value| value > 0.0)),
+    /// The values with their names, as a page reads them off.
+    fn field(&self, frame: &Frame, over: [[f64; 2]; 2], seen: Seen) -> Field {
+        let scale = frame.scale();
+        let Colors { map, scale: of_colors } = frame.colors();
+        let color = |step: usize| {
+            let value = scale.value(step as f64 / (COLORS - 1) as f64);
+            let Color(red, green, blue) = map.color(of_colors.held_position(value).unwrap_or(0.5));
+            format!("#{red:02x}{green:02x}{blue:02x}")
+        };
+        let grid = &self.grid;
+        let row = |j: usize| (0..grid.x().len()).map(|i| grid.value(i, j).map(rounded)).collect();
+        Field {
+            names: [&self.x, &self.y, &self.value].map(Clone::clone),
+            x: grid.x().iter().copied().map(rounded).collect(),
+            y: grid.y().iter().copied().map(rounded).collect(),
+            values: (0..grid.y().len()).map(row).collect(),
+            over,
+            ends: scale.ends(),
+            logarithmic: scale.is_logarithmic(),
+            colors: (0..COLORS).map(color).collect(),
+            seen,
         }
     }
 
-    fn levels(&self) -> Vec<Level> {
-        self.range().map(|(low, high)| levels::levels(low, high, self.spacing)).unwrap_or_default()
-    }
-
-    /// Colours and heights from the lowest to the highest value; with room around where they are one.
-    fn scale(&self) -> Scale {
-        match (self.range(), self.spacing) {
-            (Some((low, high)), Spacing::Linear) if low < high => Scale::between(low, high),
-            (Some((low, high)), Spacing::Logarithmic) if low < high => Scale::between_in_ratios(low, high),
-            (range, _) => Scale::linear(range.map(|(low, _)| low)),
-        }
-    }
-
-    /// Of values of both signs diverging colours with their middle at zero, as far to the one side as to the other.
-    fn colors(&self) -> Colors {
-        match self.range() {
-            Some((low, high)) if low < 0.0 && high > 0.0 => {
-                let reach = f64::max(-low, high);
-                Colors { map: ColorMap::Diverging, scale: Scale::between(-reach, reach) }
-            }
-            _ => Colors { map: ColorMap::Sequential, scale: self.scale() },
-        }
+    /// Axes, levels and colours of its own.
+    fn frame(&self) -> Frame {
+        Frame::around(&[&self.grid], self.spacing)
     }
 
     fn missing_key(&self) -> Vec<legend::Key> {
@@ -181,6 +200,11 @@ impl Picture {
             Error::input(message, "check that its directory exists and may be written to")
         })
     }
+}
+
+/// A coordinate or value in as many digits as a picture can show.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
 }
 
 /// The least and the greatest.

@@ -5,7 +5,7 @@ use basin_objective::Error;
 use basin_records::connection::Profile;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::plane::statistics::{Networks, Point};
+use crate::commands::grid::{Networks, Point};
 use crate::interruption;
 use crate::progress::Progress;
 

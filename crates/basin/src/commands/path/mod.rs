@@ -15,8 +15,8 @@ use basin_records::connection::{Shape, Training};
 use basin_records::{Connection, Outcome, Record};
 use basin_sharpness::deterministic_gradient;
 
+use super::grid::Networks;
 use super::line;
-use super::plane::statistics::Networks;
 use crate::arguments::{Path, SplitArgument};
 use crate::exit::{self, Ended};
 use crate::interruption;

@@ -1,37 +1,41 @@
 //! `basin landscape line`: loss and accuracy on a path between two checkpoints.
 
+mod along;
+
 use std::time::Instant;
 
+use basin_landscape::{Position, evaluate};
+use basin_objective::Error;
 use basin_objective::data::{Dataset, Split};
-use basin_objective::{Error, Evaluation, Objective};
 use basin_records::line::{Barrier, Endpoint, Path};
 use basin_records::{Alignment, Line as LineRecord, Outcome, Provenance, Record};
 use basin_tape::vector;
 use candle_core::{DType, Tensor};
 
-use crate::arguments::{Line, SplitArgument};
+use super::grid::{Gathering, Networks, Point, require_plain, span};
+use crate::arguments::Line;
 use crate::exit::Ended;
-use crate::interruption;
 use crate::output::emit;
-use crate::progress::Progress;
 use crate::subject::Subject;
 use crate::table::{number, percent, table};
 
 pub(crate) fn run(arguments: &Line) -> anyhow::Result<Ended> {
-    let [first, last] = arguments.range[..] else {
-        let message = format!("`--range` has {} numbers, expected 2", arguments.range.len());
+    let usual = if arguments.along.is_empty() { [-1.0, 2.0] } else { along::USUAL_RANGE };
+    let [first, last] = arguments.range.as_deref().unwrap_or(&usual)[..] else {
+        let message = format!("`--range` has {} numbers, expected 2", arguments.range.iter().flatten().count());
         return Err(Error::input(message, "write it like `--range=-1,2`").into());
     };
     let alphas = points(first, last, arguments.points)?;
-    if arguments.common.split == SplitArgument::Test {
-        let message = "`--split test`: a line is evaluated on the train and on the test split";
-        return Err(Error::input(message, "leave `--split` out").into());
-    }
-    let a = Subject::load(&arguments.a, &arguments.common)?;
-    let b = Subject::load(&arguments.b, &arguments.common)?;
+    let Some(b) = &arguments.b else { return along::run(arguments, &alphas) };
+    let common = &arguments.common;
+    require_plain(common, "a line")?;
+    let a = Subject::load(&arguments.a, common)?;
+    let b = Subject::load(b, common)?;
     let b = if arguments.align { b.aligned_with(&a)? } else { b };
-    let record = measure(&a, &b, arguments.path.into(), &alphas, arguments.common.machine.quiet)?;
-    emit(&arguments.common, &record, || readable(&record))?;
+    let (record, gathering) =
+        gathered(&a, &b, arguments.path.into(), &alphas, common.out.as_deref(), common.machine.quiet)?;
+    emit(common, &record, || readable(&record))?;
+    gathering.finish()?;
     Ok(Ended::Done)
 }
 
@@ -59,33 +63,35 @@ pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Er
 
 /// Loss and accuracy, train and test, on a path from A to B, as a record. The statistics of batch norm are computed anew at
 /// each point on the training samples: those of the ends belong to other weights, and would turn negative beyond them.
-pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quiet: bool) -> anyhow::Result<Record> {
+pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64]) -> anyhow::Result<Record> {
+    Ok(gathered(a, b, path, alphas, None, true)?.0)
+}
+
+/// The same, with what is kept of it beside `out` until that is written.
+fn gathered(
+    a: &Subject,
+    b: &Subject,
+    path: Path,
+    alphas: &[f64],
+    out: Option<&std::path::Path>,
+    quiet: bool,
+) -> anyhow::Result<(Record, Gathering<Point>)> {
     let started = Instant::now();
     a.require_same_model(b)?;
-    if a.uses_batch_statistics() {
-        let message = "along a line batch norm's statistics are computed anew at each point from the training samples";
-        return Err(Error::input(message, "leave `--batch-norm batch` out").into());
-    }
     let test = Dataset::load_if_any(&a.data.spec, Split::Test)?;
     require_one_subject(a, b)?;
-    let mut train = a.network()?;
-    let mut test = test.as_ref().map(|test| a.network_on(test)).transpose()?;
-    let mut progress = Progress::new("line", alphas.len() as u64, quiet);
-    let (mut on_train, mut on_test) = (Vec::new(), Vec::new());
-    for (i, &alpha) in alphas.iter().enumerate() {
-        interruption::check()?;
-        let theta = between(&a.theta, &b.theta, path.weights(alpha))?;
-        let buffers = train.recomputed_statistics(&theta)?;
-        train.set_buffers(&buffers)?;
-        on_train.push(train.evaluate(&theta)?);
-        if let Some(test) = &mut test {
-            test.set_buffers(&buffers)?;
-            on_test.push(test.evaluate(&theta)?);
-        }
-        progress.set(i as u64 + 1, format!("α = {alpha:.3}"));
-    }
-    let [(train_loss, train_accuracy), (test_loss, test_accuracy)] =
-        [on_train, on_test].map(|evaluations| (losses(&evaluations), accuracies(&evaluations)));
+    let networks = Networks::new(a, test.as_ref(), None)?;
+    let what = measurement(a, b, path, alphas)?;
+    let mut gathering = Gathering::begin("line", out, what, [alphas.len(), 1], quiet)?;
+    let positions: Vec<Position> = (0..alphas.len()).map(|column| Position { column, row: 0 }).collect();
+    let value = |&Position { column, .. }: &Position| {
+        networks.evaluate(&between(&a.theta, &b.theta, path.weights(alphas[column]))?)
+    };
+    gathering.gather(&positions, |missing, keep| evaluate(&networks.train, missing, value, keep))?;
+    let known: Vec<Point> = positions.iter().filter_map(|&at| gathering.values().get(at)).copied().collect();
+    let list = |number: &dyn Fn(&Point) -> Option<f64>| known.iter().filter_map(number).collect::<Vec<f64>>();
+    let [train_loss, train_accuracy] = [list(&|point| Some(point.train.loss)), list(&|point| point.train.accuracy)];
+    let [test_loss, test_accuracy] = [list(&|point| Some(point.test?.loss)), list(&|point| point.test?.accuracy)];
     let barriers = [("train", &train_loss, &train_accuracy), ("test", &test_loss, &test_accuracy)];
     let barriers =
         barriers.into_iter().filter_map(|(split, loss, accuracy)| Barrier::of(split, alphas, loss, accuracy));
@@ -103,7 +109,7 @@ pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quie
         test_loss,
         test_accuracy,
     };
-    Ok(Record::new(provenance(a, started)?, Outcome::Line(line)))
+    Ok((Record::new(provenance(a, started)?, Outcome::Line(line)), gathering))
 }
 
 /// That of one end without what the other does not share.
@@ -112,6 +118,13 @@ pub(super) fn provenance(end: &Subject, started: Instant) -> Result<Provenance, 
     (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
     (provenance.epoch, provenance.step, provenance.optimizer) = (None, None, None);
     Ok(provenance)
+}
+
+/// What the values on a path depend on.
+fn measurement(a: &Subject, b: &Subject, path: Path, alphas: &[f64]) -> Result<String, Error> {
+    let aligned = if b.alignment.is_some() { ", aligned" } else { "" };
+    let to = b.checkpoint().blake3.unwrap_or_default();
+    Ok(format!("the {path} path from {} to {to:.8}{aligned} at {}", a.measured_on()?, span(alphas)))
 }
 
 /// Two checkpoints are compared on one data set and one loss.
@@ -143,14 +156,6 @@ pub(super) fn endpoint(subject: &Subject) -> Endpoint {
         batch_size: subject.metadata.batch_size,
         training_seed: subject.metadata.seed,
     }
-}
-
-fn losses(evaluations: &[Evaluation]) -> Vec<f64> {
-    evaluations.iter().map(|evaluation| evaluation.loss).collect()
-}
-
-fn accuracies(evaluations: &[Evaluation]) -> Vec<f64> {
-    evaluations.iter().filter_map(|evaluation| evaluation.accuracy).collect()
 }
 
 fn readable(record: &Record) -> String {
