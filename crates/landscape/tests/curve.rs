@@ -210,12 +210,13 @@ fn on_a_quadratic_the_bend_goes_where_it_must() {
     let hessian = Tensor::new(&[[2.0, 0.5], [0.5, 1.0]], &Device::Cpu).unwrap();
     let quadratic = Quadratic::new(hessian, vector(&c)).unwrap();
     let mut state = CurveState::new(Curve::straight(Shape::Bezier, &a, &b, 1).unwrap()).unwrap();
-    settings(1000, 1, 0.02).train(&Whole(&quadratic), &mut state, |_, _| Ok(())).unwrap();
+    settings(5000, 1, 0.002).train(&Whole(&quadratic), &mut state, |_, _| Ok(())).unwrap();
     let expected: Vec<f64> =
         values(&a).iter().zip(values(&b)).zip(c).map(|((a, b), c)| 7.5 * (c / 3.0 - (a + b) / 10.0)).collect();
     let found = values(&state.curve.bends()[0]);
-    // The drawn t leave some noise: a hundredth of the way is far above it.
-    assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 0.02), "{found:?} for {expected:?}");
+    // The drawn t leave noise of σ √(η/2λ) with η = 0.002/100 · 1/(1 − 0.9) at the end, curvature λ ≥ 2/15 · 0.79 and gradients that
+    // spread by σ ≈ 0.4: about 0.012.
+    assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 0.05), "{found:?} for {expected:?}");
 }
 
 /// L(φ(t)) + λ/2 ‖φ(t)‖².

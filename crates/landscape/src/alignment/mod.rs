@@ -23,7 +23,7 @@ use basin_objective::random::stream;
 use basin_objective::{Error, Result};
 use basin_records::Alignment;
 use basin_tape::vector;
-use candle_core::{D, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom;
 
 use crate::direction::{norm, on_cpu};
@@ -122,12 +122,12 @@ impl Matching {
 
     /// G(i, j), the product of the weights of A's unit i with those of B's unit j.
     fn gains(&self, set: &ExchangeableUnits) -> Result<Tensor> {
-        let products = of_parameters(set).map(|(tensor, axis)| {
+        let mut gains = Tensor::zeros((set.count, set.count), DType::F64, &Device::Cpu)?;
+        for (tensor, axis) in of_parameters(set) {
             let rows = |tensors: &[Tensor]| rows(&tensors[tensor], axis, set.count);
-            Ok(rows(&self.a)?.matmul(&rows(&self.b)?.t()?)?)
-        });
-        let products = products.collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::stack(&products, D::Minus1)?.sum(D::Minus1)?)
+            gains = (gains + rows(&self.a)?.matmul(&rows(&self.b)?.t()?)?)?;
+        }
+        Ok(gains)
     }
 
     /// ‖θ_A − π(θ_B)‖.

@@ -183,6 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn every_hidden_layer_of_a_stack_is_a_set() {
+        for (spec, counts) in [
+            ("f2", &[512; 7][..]),
+            ("c2", &[64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512, 512]),
+            ("vgg11", &[64, 128, 256, 256, 512, 512, 512, 512]),
+            ("alexnet", &[64, 192, 384, 256, 256, 4096, 4096]),
+        ] {
+            let model = model(spec, &[3, 32, 32]);
+            let units = model.exchangeable_units().unwrap();
+            assert_eq!(units.iter().map(|units| units.count).collect::<Vec<_>>(), counts, "{spec}");
+        }
+    }
+
+    #[test]
     fn a_stage_shares_its_channels_and_padding_splits_them() {
         let counts = |spec: &str| {
             let model = model(spec, &[3, 8, 8]);
