@@ -1,11 +1,8 @@
 //! What can be typed.
 
 mod batch_hessian;
-<<<<<<< HEAD
-mod line;
-=======
 mod compare;
->>>>>>> page
+mod line;
 mod optimizer;
 mod path;
 mod plane;
@@ -20,11 +17,8 @@ use basin_objective::Error;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
-<<<<<<< HEAD
-pub(crate) use line::Line;
-=======
 pub(crate) use compare::Compare;
->>>>>>> page
+pub(crate) use line::Line;
 pub(crate) use optimizer::OptimizerArguments;
 pub(crate) use path::Path;
 pub(crate) use plane::{

@@ -84,15 +84,10 @@ fn both(
         stem: format!("{stem}-3d"),
         title: format!("The loss over a plane{of} as a surface"),
         caption: format!("The same as a surface.{thinned}{about}"),
-<<<<<<< HEAD
         drawing: landscape(self::grid(surface, &surface.train_loss, stride)?)
             .surface_in(&frame, View::default())
             .drawing(),
-        numbers: numbers(surface),
-=======
-        drawing: landscape(self::grid(surface, stride)?).surface_in(&frame, View::default()).drawing(),
         numbers: numbers(surface).of_records([measured.file]),
->>>>>>> page
     };
     Some((map, graph))
 }
