@@ -15,6 +15,7 @@ mod density_curve;
 mod eigenvalues;
 mod loss_surface;
 mod measures_of_minima;
+mod merge_tree;
 mod minima_by_batch_size;
 mod minima_by_variant;
 mod observed_along_training;
@@ -55,6 +56,7 @@ pub(crate) fn all(collection: &Collection) -> Vec<Figure> {
     figures.extend(profile::figures(collection));
     figures.extend(connection::figures(collection));
     figures.extend(loss_surface::figures(collection));
+    figures.extend(merge_tree::figures(collection));
     figures.extend(trajectory::figures(collection));
     figures.extend(ratio_map::figures(collection));
     figures.extend(eigenvalues::figures(collection));
