@@ -12,6 +12,10 @@ study *arguments:
 test:
     cargo test --workspace
 
+# Pages in a real browser: needs Chromium, by the name in CHROMIUM or one of its usual names.
+test-browser:
+    cargo test --workspace --test browser -- --ignored
+
 # What continuous integration runs.
 ci:
     bash .ci/run
@@ -45,3 +49,4 @@ sample-reports:
     cargo run --release -- report reports/batch-hessian
     cargo run --release -- report reports/keskar-remedies
     cargo run --release -- report reports/landscape
+    cargo run --release -- report reports/comparison

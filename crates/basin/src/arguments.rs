@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod batch_hessian;
+mod compare;
 mod line;
 mod optimizer;
 mod path;
@@ -16,6 +17,7 @@ use basin_objective::Error;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
+pub(crate) use compare::Compare;
 pub(crate) use line::Line;
 pub(crate) use optimizer::OptimizerArguments;
 pub(crate) use path::Path;
@@ -348,32 +350,6 @@ pub(crate) struct Sharpness {
     #[command(flatten)]
     pub(crate) common: Common,
 }
-
-#[derive(Debug, Args)]
-#[command(mut_arg("out", |out| out.value_name("PATH").help(COMPARED_TO)))]
-pub(crate) struct Compare {
-    /// Safetensors checkpoints.
-    #[arg(required = true, value_name = "CKPT")]
-    pub(crate) checkpoints: Vec<PathBuf>,
-    /// What is measured beside Keskar's sharpness and the Hessian's extremal eigenvalues.
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "adaptive-average,fisher-rao,relative-flatness,critical"
-    )]
-    pub(crate) measure: Vec<MeasureArgument>,
-    #[command(flatten)]
-    pub(crate) ball: BallSettings,
-    #[command(flatten)]
-    pub(crate) keskar: KeskarSettings,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// What `--out` of a comparison does.
-const COMPARED_TO: &str = "Write a report: a directory, or a name without an ending, gets comparison.json and index.html, in which other \
-    records lying there are drawn too. A file such as minima.jsonl gets the record appended, one JSON line each";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Landscape {

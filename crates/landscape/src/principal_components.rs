@@ -41,6 +41,9 @@ pub struct PrincipalComponents {
 /// When the points have different lengths or hold numbers that are not finite, or vary along fewer than `count` directions.
 pub fn principal_components(points: &[Tensor], count: usize) -> Result<PrincipalComponents> {
     let centred = Centred::new(points)?;
+    if points.is_empty() {
+        return Err(varying(0, 0, count));
+    }
     let gram = centred.gram()?;
     if !gram.iter().all(|element| element.is_finite()) {
         return Err(Error::input("a checkpoint holds numbers that are not finite", "leave it out"));
@@ -51,12 +54,9 @@ pub fn principal_components(points: &[Tensor], count: usize) -> Result<Principal
     let total: f64 = eigenvalues.iter().map(|value| value.max(0.0)).sum();
     // Below this an eigenvalue is what rounding leaves of zero.
     let least = eigenvalues.iter().fold(0.0_f64, |most, value| most.max(*value)) * f64::EPSILON * points.len() as f64;
-    let varying = order.iter().filter(|&&index| eigenvalues[index] > least).count();
-    if varying < count {
-        return Err(Error::input(
-            format!("{} checkpoints vary along {varying} directions, {count} are needed", points.len()),
-            "give at least one checkpoint more than directions, none of them twice",
-        ));
+    let found = order.iter().filter(|&&index| eigenvalues[index] > least).count();
+    if found < count {
+        return Err(varying(points.len(), found, count));
     }
     let columns = order.iter().take(count);
     let weights = columns.map(|&index| eigenvectors.column(index) / eigenvalues[index].sqrt());
@@ -69,6 +69,13 @@ pub fn principal_components(points: &[Tensor], count: usize) -> Result<Principal
     let shares = order.iter().map(|&index| eigenvalues[index].max(0.0) / total).collect();
     let directions = directions.into_iter().map(|direction| turned(direction, points)).collect::<Result<_>>()?;
     Ok(PrincipalComponents { directions, shares })
+}
+
+fn varying(points: usize, found: usize, count: usize) -> Error {
+    Error::input(
+        format!("{points} checkpoints vary along {found} directions, {count} are needed"),
+        "give at least one checkpoint more than directions, none of them twice",
+    )
 }
 
 /// A direction of length 1 that no rounding keeps from being orthogonal to those before it.

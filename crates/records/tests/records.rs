@@ -11,13 +11,15 @@ use basin_records::comparison::{Correlation, Row, Scale};
 use basin_records::connection::{self, Profile, Shape};
 use basin_records::keskar::{Columns, Measurement, Subspace};
 use basin_records::line::Endpoint;
+use basin_records::profile::Along;
 use basin_records::sharpness::{self, Measure};
 use basin_records::spectrum::{Density, Eigenvalue, End, Estimate, Matrix};
 use basin_records::study::{Run, Setting, Variant};
 use basin_records::training::{Epoch, Settings};
+use basin_records::trajectory::Iterate;
 use basin_records::{
     Alignment, BatchHessian, Checkpoint, Comparison, Connection, Data, Error, Keskar, Line, Outcome, Place, Problem,
-    Provenance, Record, Sharpness, Spectrum, Study, Surface, Training, lines, surface,
+    Provenance, RatioMap, Record, Sharpness, Spectrum, Study, Surface, Training, Trajectory, lines, surface,
 };
 use tempfile::tempdir;
 
@@ -311,8 +313,71 @@ fn study() -> Outcome {
     })
 }
 
+fn loss_surface() -> basin_records::Surface {
+    match surface() {
+        Outcome::Surface(surface) => *surface,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn along_directions() -> Outcome {
+    let along = Along {
+        name: "random".into(),
+        norm: 2.5,
+        normalized: true,
+        curvature: 0.125,
+        curvature_difference: None,
+        eigenvalue: None,
+        train_loss: vec![1.0, f64::INFINITY],
+        train_accuracy: vec![0.5, 0.25],
+        test_loss: Vec::new(),
+        test_accuracy: Vec::new(),
+    };
+    Outcome::Profile(basin_records::Profile {
+        coordinates: vec![0.0, 1.0],
+        normalization: surface::Normalization::Filter,
+        ignored: Vec::new(),
+        batch_norm: None,
+        directions: vec![along],
+    })
+}
+
+fn ratio_map() -> Outcome {
+    Outcome::RatioMap(Box::new(RatioMap {
+        lambda_max: vec![vec![4.0, f64::NAN]],
+        lambda_max_residual: vec![vec![0.5, f64::NAN]],
+        lambda_min: vec![vec![-1.0, f64::NAN]],
+        lambda_min_residual: vec![vec![0.25, f64::NAN]],
+        ratio: vec![vec![-0.25, f64::NAN]],
+        tolerance: 1e-3,
+        not_converged: 1,
+        surface: loss_surface(),
+    }))
+}
+
+fn trajectory() -> Outcome {
+    let iterate = Iterate {
+        checkpoint: Checkpoint { path: "a.safetensors".into(), blake3: None, parameters: 3 },
+        epoch: Some(1),
+        step: None,
+        x: -1.5,
+        y: 0.5,
+        distance: 0.25,
+        train_loss: 2.0,
+        projected_train_loss: f64::NAN,
+        train_accuracy: None,
+        test_loss: Some(3.0),
+        test_accuracy: None,
+    };
+    Outcome::Trajectory(Box::new(Trajectory {
+        explained_variance: vec![0.75, 0.25],
+        iterates: vec![iterate],
+        surface: loss_surface(),
+    }))
+}
+
 fn unknown() -> Outcome {
-    Outcome::Other { kind: "trajectory".into(), result: serde_json::json!({"loss": [[1.0, "NaN"]]}) }
+    Outcome::Other { kind: "orbit".into(), result: serde_json::json!({"loss": [[1.0, "NaN"]]}) }
 }
 
 /// The JSON is a contract with scripts: change it only together with the schema version.
@@ -364,8 +429,20 @@ fn the_json_of_every_kind_is_as_promised() {
             r#"{"schema":"basin/1","kind":"study","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"published":["Sharper."],"held_equal":[{"name":"epochs","value":"30"}],"variants":[{"name":"half","value":0.5,"settings":[]}],"swept":"discard.share","runs":[{"variant":"half","batch_size":16,"seed":0,"checkpoint":"a.safetensors","directory":"runs/a"}],"records":["records/a.json"]}}"#,
         ),
         (
+            Record::new(bare(), along_directions()),
+            r#"{"schema":"basin/1","kind":"profile","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"coordinates":[0.0,1.0],"normalization":"filter","directions":[{"name":"random","norm":2.5,"normalized":true,"curvature":0.125,"train_loss":[1.0,"Infinity"],"train_accuracy":[0.5,0.25]}]}}"#,
+        ),
+        (
+            Record::new(bare(), ratio_map()),
+            r#"{"schema":"basin/1","kind":"ratio_map","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"lambda_max":[[4.0,"NaN"]],"lambda_max_residual":[[0.5,"NaN"]],"lambda_min":[[-1.0,"NaN"]],"lambda_min_residual":[[0.25,"NaN"]],"ratio":[[-0.25,"NaN"]],"tolerance":0.001,"not_converged":1,"surface":{"x":{"name":"random","coordinates":[-1.0,0.0,1.0],"norm":2.5,"normalized":true,"curvature":0.125},"y":{"name":"random","coordinates":[0.0,0.5],"norm":2.5,"normalized":true,"curvature":0.125,"curvature_difference":0.25},"cosine":-0.01,"normalization":"filter","ignored":["fc1.bias"],"train_loss":[[1.0,"NaN",3.0],[]],"marks":[{"name":"a","x":0.0,"y":0.0,"distance":0.0}],"not_finite":1,"shard":"1/2"}}}"#,
+        ),
+        (
+            Record::new(bare(), trajectory()),
+            r#"{"schema":"basin/1","kind":"trajectory","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"explained_variance":[0.75,0.25],"iterates":[{"path":"a.safetensors","parameters":3,"epoch":1,"x":-1.5,"y":0.5,"distance":0.25,"train_loss":2.0,"projected_train_loss":"NaN","test_loss":3.0}],"surface":{"x":{"name":"random","coordinates":[-1.0,0.0,1.0],"norm":2.5,"normalized":true,"curvature":0.125},"y":{"name":"random","coordinates":[0.0,0.5],"norm":2.5,"normalized":true,"curvature":0.125,"curvature_difference":0.25},"cosine":-0.01,"normalization":"filter","ignored":["fc1.bias"],"train_loss":[[1.0,"NaN",3.0],[]],"marks":[{"name":"a","x":0.0,"y":0.0,"distance":0.0}],"not_finite":1,"shard":"1/2"}}}"#,
+        ),
+        (
             Record::new(bare(), unknown()),
-            r#"{"schema":"basin/1","kind":"trajectory","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"loss":[[1.0,"NaN"]]}}"#,
+            r#"{"schema":"basin/1","kind":"orbit","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"loss":[[1.0,"NaN"]]}}"#,
         ),
     ];
     for (record, json) in golden {

@@ -185,10 +185,11 @@
         { place: (at) => [near[0], at, -tall], out: [near[0], 0, 0], half: 1 },
         { place: (at) => [...upright, at], out: upright[0] === near[0] ? [near[0], 0, 0] : [0, near[1], 0], half: tall },
       ];
-      edges.forEach((edge, axis) => this.drawEdge(pen, { ...edge, ink, ticks: sides[axis], name: names[axis] }, line));
+      const taken = [];
+      edges.forEach((edge, axis) => this.drawEdge(pen, { ...edge, ink, taken, ticks: sides[axis], name: names[axis] }, line));
     }
 
-    drawEdge(pen, { place, out, half, ink, ticks: marked, name }, line) {
+    drawEdge(pen, { place, out, half, ink, taken, ticks: marked, name }, line) {
       line(ink, [place(-half), place(half)]);
       const [from, to] = [this.on(place(-half)), this.on(place(half))];
       const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
@@ -200,7 +201,6 @@
       const size = parseFloat(pen.font);
       [pen.fillStyle, pen.textAlign, pen.textBaseline] = [ink, "center", "middle"];
       let widest = 0;
-      let last = null;
       for (const [at, label] of marked) {
         const foot = place(at);
         const tip = foot.map((part, axis) => part + 0.03 * out[axis]);
@@ -208,8 +208,8 @@
         const wide = pen.measureText(label).width;
         const reach = 4 + (Math.abs(away[0]) * wide + Math.abs(away[1]) * size) / 2;
         const [x, y] = this.on(tip).map((part, axis) => part + reach * away[axis]);
-        if (last && Math.abs(x - last[0]) < wide + 4 && Math.abs(y - last[1]) < size) continue;
-        last = [x, y];
+        if (taken.some(([a, b, other]) => Math.abs(x - a) < (wide + other) / 2 + 6 && Math.abs(y - b) < size)) continue;
+        taken.push([x, y, wide]);
         widest = Math.max(widest, wide);
         pen.fillText(label, x, y);
       }
@@ -220,7 +220,8 @@
       const wide = pen.measureText(name).width;
       const room = this.picture.clientWidth;
       const x = half === 1 ? within(middle[0] + beyond * away[0], wide / 2, room - wide / 2) - middle[0] - beyond * away[0] : 0;
-      pen.fillText(name, x, 0);
+      // Moved back onto the page it would run into the labels.
+      pen.fillText(name, x, x === 0 ? 0 : 1.2 * size);
       pen.restore();
     }
 

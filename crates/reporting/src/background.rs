@@ -159,10 +159,9 @@ pub(crate) fn sources(collection: &Collection) -> Vec<Source> {
 }
 
 /// A relative path as an address: bytes with a meaning there are written by their numbers.
-fn address(path: &str) -> String {
+pub(crate) fn address(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');
     let written = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    // A colon in the first part would read as a scheme.
     path.bytes().map(written).collect()
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Sourced {
 /// A result beside its provenance.
 #[derive(Debug)]
 pub(crate) struct Measured<'a, T> {
+    /// The record's file, relative to the directory.
+    pub(crate) file: &'a str,
     pub(crate) provenance: &'a Provenance,
     pub(crate) result: &'a T,
 }
@@ -158,8 +160,8 @@ impl Collection {
     pub(crate) fn pick<'a, T>(&'a self, choose: impl Fn(&'a Outcome) -> Option<&'a T>) -> Vec<Measured<'a, T>> {
         self.records
             .iter()
-            .filter_map(|Sourced { record, .. }| {
-                choose(&record.outcome).map(|result| Measured { provenance: &record.provenance, result })
+            .filter_map(|Sourced { file, record }| {
+                choose(&record.outcome).map(|result| Measured { file, provenance: &record.provenance, result })
             })
             .collect()
     }

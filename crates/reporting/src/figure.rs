@@ -63,11 +63,23 @@ impl<T: Into<String>> From<T> for Cell {
 pub(crate) struct Numbers {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
+    /// The files of the records that they were taken from, where these are few.
+    records: Vec<String>,
 }
 
 impl Numbers {
     pub(crate) fn new(header: &[&str]) -> Self {
-        Self { header: header.iter().map(|&name| name.to_owned()).collect(), rows: Vec::new() }
+        Self { header: header.iter().map(|&name| name.to_owned()).collect(), ..Self::default() }
+    }
+
+    /// The same with the records that they were taken from.
+    pub(crate) fn of_records<'a>(mut self, files: impl IntoIterator<Item = &'a str>) -> Self {
+        self.records = distinct(files.into_iter().map(str::to_owned));
+        self
+    }
+
+    pub(crate) fn records(&self) -> &[String] {
+        &self.records
     }
 
     pub(crate) fn push(&mut self, row: Vec<String>) {

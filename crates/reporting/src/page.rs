@@ -9,7 +9,7 @@ use crate::background::{self, Entry, Source};
 use crate::chart::drawing::WIDTH;
 use crate::collection::Collection;
 use crate::error::{Error, Result};
-use crate::figure::{Cell, Figure, Table};
+use crate::figure::{Cell, Figure, Numbers, Table};
 use crate::findings::{self, Findings};
 use crate::{comparison, number};
 
@@ -55,6 +55,7 @@ struct Drawn<'a> {
     svg: String,
     /// The same as values, in JSON.
     readings: String,
+    records: Vec<Link>,
     /// Whether it is the first of several of its kind, which stand side by side from a new row on.
     is_first: bool,
 }
@@ -64,8 +65,16 @@ struct Tabled<'a> {
     stem: &'a str,
     title: &'a str,
     caption: &'a str,
+    records: Vec<Link>,
     header: &'a [String],
     rows: &'a [Vec<Cell>],
+}
+
+/// A record beside the page.
+#[derive(Serialize)]
+struct Link {
+    address: String,
+    words: String,
 }
 
 /// Puts the page together; every figure comes with its SVG.
@@ -83,6 +92,7 @@ pub(crate) fn html(collection: &Collection, figures: &[(Figure, String)], tables
             stem: &table.stem,
             title: &table.title,
             caption: &table.caption,
+            records: links(&table.numbers),
             header: &table.header,
             rows: &table.rows,
         })
@@ -124,9 +134,18 @@ fn drawn<'a>(figure: &'a Figure, svg: &str) -> Result<Drawn<'a>> {
         stem,
         title: &figure.title,
         caption: &figure.caption,
+        records: links(&figure.numbers),
         is_first: stem.ends_with("-1") || stem.contains("-1-"),
         svg: svg.replacen("<svg", &named, 1),
         // Words from records must not end the script that this stands in.
         readings: readings.replace('<', "\\u003c"),
     })
+}
+
+/// The records of a figure, or all where it does not say which.
+fn links(numbers: &Numbers) -> Vec<Link> {
+    match numbers.records() {
+        [] => vec![Link { address: "#records".into(), words: "records".into() }],
+        files => files.iter().map(|file| Link { address: background::address(file), words: file.clone() }).collect(),
+    }
 }

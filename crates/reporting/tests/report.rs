@@ -45,6 +45,8 @@ fn a_study_gives_every_figure_with_its_numbers() {
         assert!(svg.starts_with("<svg") && !svg.contains("NaN"), "{stem}");
         let png = fs::read(directory.path().join(format!("figures/{stem}.png"))).unwrap();
         assert!(png.starts_with(b"\x89PNG") && png.ends_with(b"IEND\xaeB`\x82"), "{stem}");
+        let pdf = fs::read(directory.path().join(format!("figures/{stem}.pdf"))).unwrap();
+        assert!(pdf.starts_with(b"%PDF-") && pdf.trim_ascii_end().ends_with(b"%%EOF"), "{stem}");
         assert!(read(directory.path(), &format!("figures/{stem}.csv")).lines().count() > 5, "{stem}");
     }
     for path in &written {

@@ -73,6 +73,51 @@ fn a_plane_is_drawn_from_above_and_as_a_surface() {
     }
 }
 
+/// The labels of all axes and of the colours.
+fn labels(svg: &str) -> Vec<String> {
+    let texts = svg.split("<text").skip(1).filter_map(|text| text.split('>').nth(1)?.split('<').next());
+    texts
+        .map(|text| text.trim().to_owned())
+        .filter(|text| text.parse::<f64>().is_ok() || text.starts_with('−'))
+        .collect()
+}
+
+#[test]
+fn surfaces_of_one_kind_share_axes_and_levels_and_others_do_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let of = |steep: f64, reach: f64, normalization| {
+        let coordinates: Vec<f64> = (-4..=4).map(|at| reach * f64::from(at) / 4.0).collect();
+        let row = |y: &f64| coordinates.iter().map(|x| 1.0 + steep * (x * x + y * y)).collect();
+        Surface {
+            train_loss: coordinates.iter().map(row).collect(),
+            x: axis("random", coordinates.clone(), 1.0),
+            y: axis("random", coordinates.clone(), 1.0),
+            test_loss: Vec::new(),
+            normalization,
+            ..surface()
+        }
+    };
+    let kinds =
+        [(1.0, 1.0, Normalization::Filter), (9.0, 2.0, Normalization::Filter), (1.0, 1.0, Normalization::Layer)];
+    for (index, (steep, reach, normalization)) in kinds.into_iter().enumerate() {
+        let record = Record::new(Provenance::now(), Outcome::Surface(Box::new(of(steep, reach, normalization))));
+        record.write(&directory.path().join(format!("surface-{index}.json"))).unwrap();
+    }
+    draw(directory.path()).unwrap();
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    for ending in ["", "-3d"] {
+        let [one, other, apart] = [1, 2, 3].map(|index| labels(&read(&format!("figures/surface-{index}{ending}.svg"))));
+        assert!(one.len() > 8 && one == other, "{one:?} {other:?}");
+        assert_ne!(one, apart);
+    }
+    let page = read("index.html");
+    assert_eq!(page.matches("Axes, levels and colours are the same in all 2 surfaces of this kind.").count(), 4);
+    let maps: Vec<usize> = ["surface-1", "surface-2", "surface-3", "surface-1-3d"]
+        .map(|stem| page.find(&format!("<figure id=\"{stem}\"")).unwrap())
+        .to_vec();
+    assert!(maps.is_sorted(), "all from above stand side by side");
+}
+
 #[test]
 fn a_part_of_a_surface_is_no_picture() {
     let part = Surface { train_loss: vec![vec![1.0, 2.0, 3.0], Vec::new()], shard: Some("1/2".into()), ..surface() };

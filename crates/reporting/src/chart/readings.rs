@@ -156,8 +156,9 @@ impl Marks {
             let along = self.bars.iter().find(|bar| lies_on(spot.at, bar, axis))?;
             let [one, other] = along.map(|end| frame.reading(axis, vertical, end));
             let held = along.iter().any(|end| !frame.is_free(*end));
-            (!held).then_some(())?;
-            Some(format!(" ({} to {})", one?.1, other?.1))
+            let [(_, one), (_, other)] = [one?, other?];
+            // An error of less than the digits shown says nothing.
+            (!held && one != other).then(|| format!(" ({one} to {other})"))
         };
         let line = |axis: usize| {
             let (name, value) = frame.reading(axis, vertical, spot.at)?;

@@ -86,9 +86,11 @@ pub(crate) fn findings(collection: &Collection) -> Vec<Findings> {
 fn flattest(names: &[String], verdicts: &[Verdict<'_>], scale: Scale) -> Option<String> {
     let verdicts: Vec<&Verdict<'_>> = verdicts.iter().filter(|verdict| verdict.measure.scale == scale).collect();
     let first = verdicts.first()?;
-    let kind = match scale {
-        Scale::ScaleDependent => "change when layers are rescaled",
-        Scale::ScaleInvariant => "stay when layers are rescaled",
+    let kind = match (scale, verdicts.len()) {
+        (Scale::ScaleDependent, 1) => "changes when layers are rescaled",
+        (Scale::ScaleDependent, _) => "change when layers are rescaled",
+        (Scale::ScaleInvariant, 1) => "stays when layers are rescaled",
+        (Scale::ScaleInvariant, _) => "stay when layers are rescaled",
     };
     let winners = distinct(verdicts.iter().map(|verdict| verdict.flattest().0));
     let by = |winner: usize| verdicts.iter().filter(move |verdict| verdict.flattest().0 == winner);
@@ -115,7 +117,7 @@ fn flattest(names: &[String], verdicts: &[Verdict<'_>], scale: Scale) -> Option<
     };
     let open = match verdicts.iter().filter(|verdict| verdict.flattest_within_errors().len() > 1).count() {
         0 => String::new(),
-        open => format!("; {open} cannot tell it from the next within errors"),
+        open => format!("; by {open} of them it cannot be told from the next within errors"),
     };
     let ((flat, least), (sharp, most)) = (first.flattest(), first.sharpest());
     Some(format!(
@@ -165,15 +167,89 @@ fn losses(compared: &Compared<'_>) -> Option<String> {
 
 fn correlations(found: &[Correlation]) -> Option<String> {
     let strongest = found.iter().max_by(|one, other| one.tau.abs().total_cmp(&other.tau.abs()))?;
-    let small = found.iter().filter(|found| found.p_value < SMALL).count();
+    let small = match found.iter().filter(|found| found.p_value < SMALL).count() {
+        0 => "None".to_owned(),
+        small => small.to_string(),
+    };
     Some(format!(
-        "With the generalization gap over {} minima the strongest rank correlation (Kendall’s τ-b) is that of {}: {}, p = {}. Of {} \
-         measures {small} {} p < {SMALL}.",
+        "With the generalization gap over {} minima the strongest rank correlation (Kendall’s τ-b) is that of {}: {}, p = {}. {small} \
+         of {} measures came below p = {SMALL}.",
         strongest.checkpoints,
         strongest.measure,
         number::with_spread(strongest.tau, strongest.stderr),
         number::significant(strongest.p_value),
         found.len(),
-        if small == 1 { "has" } else { "have" },
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measure(name: &str, scale: Scale, flatter: Flatter, values: &[(f64, f64)]) -> Measure {
+        let value = |&(value, error): &(f64, f64)| Some(Value { value, error: Some(error), converged: true });
+        Measure { name: name.into(), scale, flatter: Some(flatter), values: values.iter().map(value).collect() }
+    }
+
+    fn names() -> Vec<String> {
+        ["a", "b", "c"].map(String::from).to_vec()
+    }
+
+    #[test]
+    fn of_noise_scales_the_largest_is_the_flattest() {
+        let values = [(3.0, 0.1), (1.0, 0.1), (2.0, 0.1)];
+        let order = |flatter| {
+            let measure = measure("m", Scale::ScaleDependent, flatter, &values);
+            let verdict = Verdict::of(&measure).expect("three minima");
+            verdict.order.iter().map(|(row, _)| *row).collect::<Vec<_>>()
+        };
+        assert_eq!(order(Flatter::Lesser), [1, 2, 0]);
+        assert_eq!(order(Flatter::Greater), [0, 2, 1]);
+    }
+
+    #[test]
+    fn minima_whose_intervals_meet_are_not_told_apart() {
+        let measure = measure("m", Scale::ScaleDependent, Flatter::Lesser, &[(1.0, 0.3), (1.5, 0.3), (1.5, 0.1)]);
+        assert_eq!(Verdict::of(&measure).map(|verdict| verdict.flattest_within_errors()), Some(vec![0, 1]));
+    }
+
+    #[test]
+    fn what_is_no_number_is_not_ranked() {
+        let one = measure("m", Scale::ScaleDependent, Flatter::Lesser, &[(f64::NAN, 0.0), (1.0, 0.0), (2.0, 0.0)]);
+        assert_eq!(Verdict::of(&one).map(|verdict| verdict.flattest().0), Some(1));
+        let two =
+            measure("m", Scale::ScaleDependent, Flatter::Lesser, &[(f64::NAN, 0.0), (1.0, 0.0), (f64::INFINITY, 0.0)]);
+        assert!(Verdict::of(&two).is_none());
+    }
+
+    #[test]
+    fn ranks_agree_disagree_or_are_turned_round() {
+        let of =
+            |values: [f64; 3]| measure("m", Scale::ScaleDependent, Flatter::Lesser, &values.map(|value| (value, 0.0)));
+        let (up, same, turned, half) =
+            (of([1.0, 2.0, 3.0]), of([4.0, 5.0, 9.0]), of([3.0, 2.0, 1.0]), of([2.0, 1.0, 3.0]));
+        let [up, same, turned, half] = [&up, &same, &turned, &half].map(|measure| Verdict::of(measure).expect("three"));
+        assert_eq!([&same, &turned, &half].map(|other| up.agreement(other)), [Some(1.0), Some(-1.0), Some(1.0 / 3.0)]);
+        assert_eq!(agreement(&[up, same]).as_deref(), Some("All 2 measures rank the minima alike."));
+    }
+
+    #[test]
+    fn each_kind_names_its_winners_and_the_first_measure_in_numbers() {
+        let measures = [
+            measure("φ", Scale::ScaleDependent, Flatter::Lesser, &[(1.0, 0.1), (2.0, 0.1), (9.0, 0.1)]),
+            measure("λ", Scale::ScaleDependent, Flatter::Lesser, &[(2.0, 0.0), (1.0, 0.0), (3.0, 0.0)]),
+            measure("f", Scale::ScaleInvariant, Flatter::Lesser, &[(1.0, 0.0), (2.0, 0.0), (3.0, 0.0)]),
+        ];
+        let verdicts: Vec<Verdict<'_>> = measures.iter().filter_map(Verdict::of).collect();
+        let told = |scale| flattest(&names(), &verdicts, scale).expect("a sentence").replace('\u{a0}', " ");
+        assert_eq!(
+            told(Scale::ScaleDependent),
+            "Of the 2 measures that change when layers are rescaled the flattest is a by 1 (φ) and b by 1 (λ). φ: 1.00 ± 0.10 for \
+             a, 9.00 ± 0.10 for c."
+        );
+        assert_eq!(
+            told(Scale::ScaleInvariant),
+            "By the one measure that stays when layers are rescaled a is the flattest. f: 1.00 for a, 3.00 for c."
+        );
+    }
 }

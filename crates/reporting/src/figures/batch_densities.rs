@@ -36,7 +36,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 }
 
 fn figure(stem: String, measured: &Measured<'_, BatchHessian>) -> Option<Figure> {
-    let Measured { provenance, result } = measured;
+    let Measured { provenance, result, .. } = measured;
     let panels = panels(result, provenance);
     let first = panels.first()?;
     let whole = result.empirical.density.as_deref();

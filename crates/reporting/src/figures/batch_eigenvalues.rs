@@ -37,7 +37,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 }
 
 fn figure(stem: String, measured: &Measured<'_, BatchHessian>) -> Option<Figure> {
-    let Measured { provenance, result } = measured;
+    let Measured { provenance, result, .. } = measured;
     let panels: Vec<Panel<'_>> = [End::Top, End::Bottom].into_iter().filter_map(|end| Panel::of(result, end)).collect();
     (!panels.is_empty()).then(|| Figure {
         stem,

@@ -17,7 +17,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 }
 
 fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Connection>) -> Figure {
-    let Measured { provenance, result } = *measured;
+    let Measured { provenance, result, .. } = *measured;
     let [from, to] = [&result.from, &result.to].map(|end| name(collection, provenance, end));
     let curves = curves(result);
     let lost = curves.iter().flat_map(|curve| &curve.values).filter(|value| !value.is_finite()).count();
@@ -40,7 +40,7 @@ fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Connect
         stem,
         title: format!("A curve of low loss between {from} and {to}"),
         caption,
-        numbers: numbers(result, &curves),
+        numbers: numbers(result, &curves).of_records([measured.file]),
         drawing: draw(&result.t, &curves, "t   (0: first minimum, 1: second)".into(), provenance.loss.as_deref()),
     }
 }

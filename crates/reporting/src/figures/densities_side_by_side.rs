@@ -67,7 +67,7 @@ fn figure(collection: &Collection, stem: String, set: &[Measured<'_, Spectrum>])
         rest => format!(" {rest} more are not shown; the CSV has them."),
     };
     let apart = if is_bulk_apart(shown) { " To the right the bulk alone." } else { "" };
-    let widths: Vec<String> = distinct(shown.iter().map(|subject| number::step(subject.curve.density.sigma)));
+    let widths: Vec<String> = distinct(shown.iter().map(|subject| number::significant(subject.curve.density.sigma)));
     let caption = format!(
         "Densities of all eigenvalues of the {} on common axes, smoothed by Gaussians of standard deviation {}, with the \
          outliers: converged eigenvalues beyond the bulk. The dotted line is the height of a single eigenvalue.{apart}{left_out}{}",
@@ -80,7 +80,7 @@ fn figure(collection: &Collection, stem: String, set: &[Measured<'_, Spectrum>])
         title: format!("Spectral densities of the {} side by side", title_of(set[0].result.matrix)),
         caption,
         drawing: draw(shown),
-        numbers: numbers(&subjects),
+        numbers: numbers(&subjects).of_records(set.iter().map(|measured| measured.file)),
     }
 }
 
@@ -168,4 +168,64 @@ fn numbers(subjects: &[Subject<'_>]) -> Numbers {
         }
     }
     numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use basin_records::Provenance;
+    use basin_records::spectrum::{Density, Matrix};
+
+    use super::*;
+    use crate::chart::drawing::{Shape, WIDTH};
+
+    fn spectrum(scale: f64) -> Spectrum {
+        let grid: Vec<f64> = (-50..=50).map(|at| scale * f64::from(at) / 50.0).chain([9.0 * scale]).collect();
+        let density = Density {
+            nodes: vec![9.0 * scale, -0.9 * scale, 0.9 * scale],
+            weights: vec![0.01, 0.495, 0.495],
+            values: grid.iter().map(|x| (-(x / scale).powi(2)).exp() / scale).collect(),
+            stderr: Vec::new(),
+            grid,
+            sigma: 0.01 * scale,
+            atoms: 1,
+            probes: 1,
+            steps: 2,
+        };
+        Spectrum { density: Some(Box::new(density)), ..Spectrum::new(Matrix::Hessian, Vec::new()) }
+    }
+
+    #[test]
+    fn all_panels_have_the_same_axes_and_lie_on_the_paper() {
+        let spectra = [spectrum(1.0), spectrum(0.1)];
+        let provenance = Provenance::now();
+        fn subject<'a>(index: usize, provenance: &'a Provenance, result: &'a Spectrum) -> Subject<'a> {
+            let density = result.density.as_deref().expect("a density");
+            let curve = DensityCurve::of(density, provenance);
+            Subject {
+                name: "one".into(),
+                measured: Measured { file: "", provenance, result },
+                curve,
+                look: look(index),
+            }
+        }
+        let subjects: Vec<Subject<'_>> =
+            spectra.iter().enumerate().map(|(index, result)| subject(index, &provenance, result)).collect();
+        let drawing = draw(&subjects);
+        let frames = &drawing.marks.frames;
+        // Two rows of a column for everything and one for the bulk.
+        assert_eq!(frames.len(), 4);
+        for column in frames.chunks(2) {
+            assert_eq!(
+                (column[0].inside.left, column[0].inside.right),
+                (column[1].inside.left, column[1].inside.right)
+            );
+            let grid = |frame: usize| format!("{:?}", column[frame].readers[1]);
+            assert_eq!(grid(0), grid(1));
+        }
+        for shape in &drawing.shapes {
+            let (Shape::Path { points, .. } | Shape::Polygon { points, .. }) = shape else { continue };
+            let (width, height) = (f64::from(WIDTH), f64::from(drawing.height));
+            assert!(points.iter().all(|(x, y)| (0.0..=width).contains(x) && (0.0..=height).contains(y)));
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::chart::palette::{Dash, INK, Look};
 use crate::chart::scale::{Scale, Tick};
 use crate::chart::series;
 use crate::collection::{ByRun, Collection, RunId};
+use crate::comparison;
 use crate::figure::{Figure, Numbers, cell, distinct, settings};
 use crate::groups::{Group, Groups};
 use crate::number;
@@ -34,6 +35,10 @@ struct Panel {
 type Pick = fn(&Spectrum) -> Option<&Eigenvalue>;
 
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
+    // Minima that are compared one by one have them among their measures.
+    if !comparison::shown(collection).is_empty() {
+        return Vec::new();
+    }
     distinct(collection.spectra().iter().map(|measured| measured.result.matrix))
         .into_iter()
         .filter_map(|matrix| figure(collection, matrix))

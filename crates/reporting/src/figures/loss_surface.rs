@@ -36,7 +36,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 /// Whether two surfaces show the same loss of the same samples along axes of the same kind.
 fn comparable(one: &Measured<'_, Surface>, other: &Measured<'_, Surface>) -> bool {
     let key = |measured: &Measured<'_, Surface>| {
-        let Measured { provenance, result } = *measured;
+        let Measured { provenance, result, .. } = *measured;
         let names = [&result.x, &result.y].map(|axis| (axis.name.clone(), axis.normalized));
         (provenance.loss.clone(), provenance.data.clone(), names, result.normalization)
     };
@@ -78,7 +78,7 @@ fn both(
         title: format!("The loss over a plane{of}"),
         caption: format!("Training loss over a plane through the parameters.{about}"),
         drawing: landscape(grid).filled_contours_in(&frame, &places).drawing(),
-        numbers: numbers(surface),
+        numbers: numbers(surface).of_records([measured.file]),
     };
     let graph = Figure {
         stem: format!("{stem}-3d"),
@@ -87,7 +87,7 @@ fn both(
         drawing: landscape(self::grid(surface, &surface.train_loss, stride)?)
             .surface_in(&frame, View::default())
             .drawing(),
-        numbers: numbers(surface),
+        numbers: numbers(surface).of_records([measured.file]),
     };
     Some((map, graph))
 }

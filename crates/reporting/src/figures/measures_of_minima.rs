@@ -68,7 +68,7 @@ fn figure(index: usize, count: usize, compared: &Compared<'_>, kind: Rescaling) 
         title: title.into(),
         caption,
         drawing: draw(&compared.names, shown),
-        numbers: numbers(compared, &measures),
+        numbers: numbers(compared, &measures).of_records([compared.measured.file]),
     })
 }
 

@@ -90,7 +90,7 @@ fn figure(stem: &str, measured: &Measured<'_, Profile>, shown: &Shown) -> Option
             settings([measured.provenance]),
         ),
         drawing: draw(profile, &curves, shown),
-        numbers: numbers(profile),
+        numbers: numbers(profile).of_records([measured.file]),
     })
 }
 

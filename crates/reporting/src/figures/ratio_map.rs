@@ -54,7 +54,7 @@ fn figure(stem: &str, measured: &Measured<'_, RatioMap>, &(ending, title, value,
             settings([measured.provenance]),
         ),
         drawing: landscape.heat_map().drawing(),
-        numbers: numbers(map),
+        numbers: numbers(map).of_records([measured.file]),
     })
 }
 

@@ -50,7 +50,7 @@ fn figure(index: usize, count: usize, compared: &Compared<'_>) -> Option<Figure>
         title: "Sharpness against training loss".into(),
         caption,
         drawing: panels::draw(&keys, &x, &panels),
-        numbers: numbers(compared, &shown),
+        numbers: numbers(compared, &shown).of_records([compared.measured.file]),
     })
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
 }
 
 fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, of: String, look: Look) -> Figure {
-    let Measured { provenance, result } = measured;
+    let Measured { file, provenance, result } = measured;
     let band = if density.stderr.is_empty() { "" } else { "; the band is one standard error to each side" };
     let curve = DensityCurve::of(density, provenance);
     let atoms = match density.atoms {
@@ -58,7 +58,7 @@ fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, of
         "Density of all eigenvalues of the {} for {of}, smoothed by a Gaussian of standard deviation {}: {} random probes of \
          {} Lanczos steps{band}. The dotted line is the height of a single eigenvalue.{atoms}{panels}{}",
         title_of(result.matrix),
-        number::step(density.sigma),
+        number::significant(density.sigma),
         density.probes,
         density.steps,
         settings([*provenance]),
@@ -68,7 +68,7 @@ fn figure(stem: String, measured: &Measured<'_, Spectrum>, density: &Density, of
         title: format!("Spectral density of the {}, {of}", title_of(result.matrix)),
         caption,
         drawing: draw(density, provenance, look),
-        numbers: numbers(density),
+        numbers: numbers(density).of_records([*file]),
     }
 }
 
@@ -176,6 +176,24 @@ mod tests {
             let drawing = draw(&density, &provenance, look(0));
             let axes = drawing.shapes.iter().filter(|shape| matches!(shape, Shape::Text { upright: false, .. }));
             assert_eq!(axes.count(), count);
+        }
+    }
+
+    #[test]
+    fn eigenvalues_beyond_the_bulk_are_marked_with_their_values_and_those_within_are_not() {
+        let provenance = Provenance::now();
+        for (outlier, expected) in [(30.0, vec![30.0]), (-2.0, vec![-2.0]), (0.05, Vec::new())] {
+            let density = density(outlier);
+            assert_eq!(DensityCurve::of(&density, &provenance).outliers(), expected);
+            let drawing = draw(&density, &provenance, look(0));
+            let words = number::significant(outlier);
+            let told = |words: &str| {
+                drawing.shapes.iter().any(|shape| matches!(shape, Shape::Text { text, .. } if text == words))
+            };
+            // At the left edge of the plot there is no room for it.
+            assert_eq!(told(&words), outlier == 30.0, "{words}");
+            assert_eq!(told("outlier: converged, beyond the bulk"), !expected.is_empty());
+            assert_eq!(told("known in the bulk"), expected.is_empty());
         }
     }
 

@@ -80,7 +80,7 @@ fn has_seeds(collection: &Collection, group: Group) -> bool {
 }
 
 fn figure(stem: String, measured: &Measured<'_, Spectrum>, of: String, look: Look) -> Figure {
-    let Measured { provenance, result } = measured;
+    let Measured { file, provenance, result } = measured;
     let caption = format!(
         "The {} extreme eigenvalues sought of the {} for {of}, by rank. {}{}",
         result.eigenvalues.len(),
@@ -93,7 +93,7 @@ fn figure(stem: String, measured: &Measured<'_, Spectrum>, of: String, look: Loo
         title: format!("Spectrum of the {}, {of}", title_of(result.matrix)),
         caption,
         drawing: draw(result, provenance, look),
-        numbers: numbers(result),
+        numbers: numbers(result).of_records([*file]),
     }
 }
 

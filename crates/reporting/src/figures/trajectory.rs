@@ -61,7 +61,7 @@ fn both(stem: &str, measured: &Measured<'_, Trajectory>) -> Option<Vec<Figure>> 
             settings([measured.provenance]),
         ),
         drawing: landscape.filled_contours_with_path(&places(&trajectory.iterates)).drawing(),
-        numbers: numbers(trajectory),
+        numbers: numbers(trajectory).of_records([measured.file]),
     };
     let curve = Figure {
         stem: format!("{stem}-loss"),
@@ -72,7 +72,7 @@ fn both(stem: &str, measured: &Measured<'_, Trajectory>) -> Option<Vec<Figure>> 
             settings([measured.provenance]),
         ),
         drawing: curves(&trajectory.iterates),
-        numbers: numbers(trajectory),
+        numbers: numbers(trajectory).of_records([measured.file]),
     };
     Some(vec![map, curve])
 }

@@ -78,7 +78,7 @@ fn verdicts(stem: String, compared: &Compared<'_>) -> Option<Table> {
         ),
         header: ["measure", "rescaling", "flattest", "value", "sharpest", "value"].map(String::from).to_vec(),
         rows,
-        numbers,
+        numbers: numbers.of_records([compared.measured.file]),
     })
 }
 
@@ -135,7 +135,7 @@ fn minima(stem: String, compared: &Compared<'_>) -> Table {
         ),
         header: leading(compared, "minimum").chain(header).map(String::from).collect(),
         rows: rows.collect(),
-        numbers,
+        numbers: numbers.of_records([compared.measured.file]),
     }
 }
 
@@ -185,7 +185,7 @@ fn measures(stem: String, compared: &Compared<'_>, scale: Scale) -> Option<Table
         ),
         header: leading(compared, "minimum").chain(measures.iter().map(|measure| measure.name.as_str())).map(String::from).collect(),
         rows: rows.collect(),
-        numbers,
+        numbers: numbers.of_records([compared.measured.file]),
     })
 }
 

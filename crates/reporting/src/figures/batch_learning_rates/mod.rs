@@ -45,7 +45,7 @@ struct Chosen {
 
 impl Chosen {
     fn figure(self, stem: String, measured: &Measured<'_, BatchHessian>) -> Figure {
-        let Measured { provenance, result } = measured;
+        let Measured { provenance, result, .. } = measured;
         let guide = self.plot.guide.as_ref().map(|guide| format!("The thin dotted line is {}.", guide.words));
         let runs = (!self.plot.runs.is_empty()).then(|| bars(result.check.as_ref()));
         let hollow = self
