@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::bad_input::assert_all_refused;
 use crate::basin::{Basin, field, without_time};
+#[cfg(unix)]
+use crate::interruption::interrupted;
 
 const CHECKPOINT: &str = "run/checkpoints/last.safetensors";
 const OTHER: &str = "other/checkpoints/last.safetensors";
@@ -106,4 +108,16 @@ fn what_cannot_be_aligned_is_refused() {
             (&line(CHECKPOINT, "narrow/checkpoints/last.safetensors"), &["mlp:64-8-10:relu", "one model"]),
         ],
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_aligned_line_is_no_continuation_of_another() {
+    let basin = Basin::trained();
+    basin.train("other", &["--seed", "1"]);
+    let line = ["landscape", "line", CHECKPOINT, OTHER, "--points", "1201", "-q", "--out", "line.jsonl"];
+    let ended = interrupted(&basin, &line, |basin| basin.path("line.jsonl.unfinished").exists());
+    assert_eq!(ended.code, 130, "{ended:?}");
+    basin.run(&[&line[..], &["--align"]].concat()).assert_refused(&["points of something else", "aligned to"]);
+    basin.done(&line);
 }

@@ -128,11 +128,11 @@ fn an_interrupted_path_goes_on_to_the_same_record() {
     let other = [&command[..], &["--seed", "5"]].concat();
     basin.run(&other).assert_refused(&["holds another path", "seed 0", "not the Bézier curve", "seed 5"]);
     // Again, when the steps are done and points are evaluated.
-    let kept = |basin: &Basin, what: &str| String::from_utf8_lossy(&basin.read(state)).contains(what);
-    let ended = interrupted(&basin, &command, |basin| kept(basin, "\"step\":\"13500\""));
-    assert!(ended.code == 130 && kept(&basin, "evaluated") && !basin.path("path.jsonl").exists(), "{ended:?}");
+    let points = "path.jsonl.unfinished";
+    let ended = interrupted(&basin, &command, |basin| basin.path(points).exists());
+    assert!(ended.code == 130 && basin.path(state).exists() && !basin.path("path.jsonl").exists(), "{ended:?}");
     basin.done(&command);
-    assert!(!basin.path(state).exists());
+    assert!(!basin.path(state).exists() && !basin.path(points).exists());
     assert!(basin.read("bends.safetensors") == basin.read("whole.safetensors"), "the bends differ");
     let result = |out: &str| {
         let mut record = without_time(basin.json(out));

@@ -122,7 +122,7 @@ pub(super) fn provenance(end: &Subject, started: Instant) -> Result<Provenance, 
 
 /// What the values on a path depend on.
 fn measurement(a: &Subject, b: &Subject, path: Path, alphas: &[f64]) -> Result<String, Error> {
-    let aligned = if b.alignment.is_some() { ", aligned" } else { "" };
+    let aligned = b.alignment.map_or_else(String::new, |found| format!(", aligned to {} apart", found.distance_after));
     let to = b.checkpoint().blake3.unwrap_or_default();
     Ok(format!("the {path} path from {} to {to:.8}{aligned} at {}", a.measured_on()?, span(alphas)))
 }

@@ -1,30 +1,28 @@
 //! `basin landscape path`: a curve of low loss from one checkpoint to another, beside the straight line.
 
 mod bends;
-mod evaluated;
 mod readable;
 mod unfinished;
 
 use std::time::{Duration, Instant};
 
-use basin_landscape::{Curve, CurveState, CurveTraining};
+use basin_landscape::{Curve, CurveState, CurveTraining, Position, evaluate};
 use basin_objective::data::{Dataset, Split};
 use basin_objective::models::BatchNorm;
 use basin_objective::{Error, NetworkOptions, SampledNetwork};
-use basin_records::connection::{Shape, Training};
+use basin_records::connection::{Profile, Shape, Training};
 use basin_records::{Connection, Outcome, Record};
 use basin_sharpness::deterministic_gradient;
 
-use super::grid::Networks;
+use super::grid::{Gathering, Networks, Point, require_plain, span};
 use super::line;
-use crate::arguments::{Path, SplitArgument};
+use crate::arguments::Path;
 use crate::exit::{self, Ended};
 use crate::interruption;
 use crate::output::emit;
 use crate::progress::Progress;
 use crate::subject::Subject;
 use crate::table::number;
-use evaluated::Evaluated;
 use unfinished::Unfinished;
 
 /// Garipov and others'.
@@ -40,18 +38,18 @@ pub(crate) fn run(arguments: &Path) -> anyhow::Result<Ended> {
     let test = Dataset::load_if_any(&a.data.spec, Split::Test)?;
     let networks = Networks::new(&a, test.as_ref(), None)?;
     deterministic_gradient(&networks.train, &a.theta)?;
-    let unfinished = match &arguments.common.out {
-        Some(out) => Some(Unfinished::new(out, measurement(arguments, &training, &a, &b)?)),
-        None => None,
-    };
+    let what = measurement(arguments, &training, &a, &b)?;
+    let (out, quiet) = (arguments.common.out.as_deref(), arguments.common.machine.quiet);
+    let unfinished = out.map(|out| Unfinished::new(out, what.clone()));
+    let places = format!("{what}, and the straight line, at {}", span(&t));
+    let mut gathering = Gathering::begin("path", out, places, [t.len(), 2], quiet)?;
     let start = Curve::straight(arguments.curve.into(), &a.theta, &b.theta, arguments.bends)?;
-    let quiet = arguments.common.machine.quiet;
     let state = trained(&training, start, &a, unfinished.as_ref(), quiet)?;
     if let Some(path) = &arguments.save_bends {
         bends::save(path, &a, &state.curve)?;
     }
     let straight = Curve::straight(Shape::Chain, &a.theta, &b.theta, 0)?;
-    let Evaluated { t, curve, line } = evaluated(t, &state, &straight, &networks, unfinished.as_ref(), quiet)?;
+    let [curve, line] = profiles([&state.curve, &straight], &t, &networks, &mut gathering)?;
     let mut provenance = line::provenance(&a, started)?;
     let points = networks.gradient_equivalents(0, 2 * t.len());
     provenance.gradient_equivalents = Some(training.settings.epochs as f64 + points);
@@ -66,12 +64,13 @@ pub(crate) fn run(arguments: &Path) -> anyhow::Result<Ended> {
         file: arguments.save_bends.as_ref().map(|path| path.display().to_string()),
         batch_norm: networks.batch_norm().map(str::to_owned),
         arclength: state.curve.arclength(&t)?,
-        curve: curve.with_barriers(&t),
-        line: line.with_barriers(&t),
+        curve,
+        line,
         t,
     };
     let record = Record::new(provenance, Outcome::Connection(Box::new(connection)));
     emit(&arguments.common, &record, || readable::text(&record))?;
+    gathering.finish()?;
     if let Some(unfinished) = &unfinished {
         unfinished.finish()?;
     }
@@ -88,10 +87,7 @@ fn checked(arguments: &Path) -> Result<Vec<f64>, Error> {
         let message = format!("the path has {} bends", arguments.bends);
         return Err(Error::input(message, format!("give at most {MOST_BENDS}")));
     }
-    if arguments.common.split == SplitArgument::Test {
-        let message = "`--split test`: a path is trained on the train split and evaluated on both";
-        return Err(Error::input(message, "leave `--split` out"));
-    }
+    require_plain(&arguments.common, "a path")?;
     if let Some(path) = &arguments.save_bends {
         bends::check(path, [&arguments.a, &arguments.b])?;
     }
@@ -107,10 +103,6 @@ fn ends(arguments: &Path) -> Result<(Subject, Subject), Error> {
     let b = Subject::load(&arguments.b, &arguments.common)?;
     a.require_same_model(&b)?;
     line::require_one_subject(&a, &b)?;
-    if a.uses_batch_statistics() {
-        let message = "along a path batch norm's statistics are those of each batch in training, and computed anew to evaluate it";
-        return Err(Error::input(message, "leave `--batch-norm batch` out"));
-    }
     let b = if arguments.align { b.aligned_with(&a)? } else { b };
     Ok((a, b))
 }
@@ -168,7 +160,7 @@ fn trained(
     if let Some(unfinished) = unfinished
         && steps == 0
     {
-        unfinished.keep(&state, None)?;
+        unfinished.keep(&state)?;
     }
     let mut progress = Progress::new("train the path", 0, quiet);
     let mut saved = Instant::now();
@@ -177,37 +169,39 @@ fn trained(
         if let Some(unfinished) = unfinished
             && saved.elapsed() > SAVE_EVERY
         {
-            unfinished.keep(state, None)?;
+            unfinished.keep(state)?;
             saved = Instant::now();
         }
         interruption::check()
     });
     match (&ended, unfinished) {
-        (Ok(()) | Err(Error::Interrupted), Some(unfinished)) if steps < state.step => unfinished.keep(&state, None)?,
+        (Ok(()) | Err(Error::Interrupted), Some(unfinished)) if steps < state.step => unfinished.keep(&state)?,
         _ => {}
     }
     ended?;
     Ok(state)
 }
 
-/// Losses and accuracies at all positions on the trained curve and on the straight line; those that are known when it is interrupted
-/// are kept.
-fn evaluated(
-    t: Vec<f64>,
-    state: &CurveState,
-    straight: &Curve,
+/// Loss and accuracy on two paths, each a row of what is gathered.
+fn profiles(
+    paths: [&Curve; 2],
+    t: &[f64],
     networks: &Networks<'_>,
-    unfinished: Option<&Unfinished>,
-    quiet: bool,
-) -> Result<Evaluated, Error> {
-    let mut evaluated = match unfinished {
-        Some(unfinished) => unfinished.evaluated(t)?,
-        None => Evaluated::none(t),
+    gathering: &mut Gathering<Point>,
+) -> Result<[Profile; 2], Error> {
+    let row = |row: usize| (0..t.len()).map(move |column| Position { column, row });
+    let positions: Vec<Position> = [0, 1].into_iter().flat_map(row).collect();
+    let value = |&Position { column, row }: &Position| networks.evaluate(&paths[row].at(t[column])?);
+    gathering.gather(&positions, |missing, keep| evaluate(&networks.train, missing, value, keep))?;
+    let profile = |path: usize| {
+        let mut profile = Profile::default();
+        for Point { train, test } in row(path).filter_map(|position| gathering.values().get(position)) {
+            profile.train_loss.push(train.loss);
+            profile.train_accuracy.extend(train.accuracy);
+            profile.test_loss.extend(test.map(|test| test.loss));
+            profile.test_accuracy.extend(test.and_then(|test| test.accuracy));
+        }
+        profile.with_barriers(t)
     };
-    let ended = evaluated.complete(networks, [&state.curve, straight], quiet);
-    if let (Err(Error::Interrupted), Some(unfinished)) = (&ended, unfinished) {
-        unfinished.keep(state, Some(&evaluated))?;
-    }
-    ended?;
-    Ok(evaluated)
+    Ok([0, 1].map(profile))
 }

@@ -1,4 +1,4 @@
-//! A curve whose training or evaluation has not ended, kept beside the file for its record.
+//! A curve that is being trained, kept beside the file for its record until that is written.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,8 +9,6 @@ use basin_objective::weights::{self, Weights};
 use basin_objective::{Error, Result};
 use candle_core::Tensor;
 
-use super::evaluated::Evaluated;
-
 /// `OUT.unfinished.safetensors`: bends, velocities, and of which curve they are.
 pub(super) struct Unfinished {
     path: PathBuf,
@@ -19,7 +17,6 @@ pub(super) struct Unfinished {
 
 const MEASUREMENT: &str = "measurement";
 const STEP: &str = "step";
-const EVALUATED: &str = "evaluated";
 
 impl Unfinished {
     pub(super) fn new(out: &Path, measurement: String) -> Self {
@@ -60,23 +57,14 @@ impl Unfinished {
         })
     }
 
-    /// What is kept of the trained curve's values at these positions.
-    pub(super) fn evaluated(&self, t: Vec<f64>) -> Result<Evaluated> {
-        let weights = Weights::read(&self.path)?;
-        let known = weights.metadata.get(EVALUATED).and_then(|known| serde_json::from_str::<Evaluated>(known).ok());
-        Ok(known.filter(|known| known.is_of(&t)).unwrap_or_else(|| Evaluated::none(t)))
-    }
-
-    /// Keeps a state in place of an earlier one, with what is known of its curve where that is trained.
-    pub(super) fn keep(&self, state: &CurveState, evaluated: Option<&Evaluated>) -> Result<()> {
+    /// Keeps a state in place of an earlier one.
+    pub(super) fn keep(&self, state: &CurveState) -> Result<()> {
         let named = |name: &'static str, vectors: &[Tensor]| {
             (1..).zip(vectors.to_vec()).map(move |(number, vector): (usize, _)| (format!("{name}{number}"), vector))
         };
         let tensors = named("bend", state.curve.bends()).chain(named("velocity", &state.velocities));
-        let evaluated = evaluated.and_then(|evaluated| serde_json::to_string(evaluated).ok());
         let metadata = [(MEASUREMENT, self.measurement.clone()), (STEP, state.step.to_string())];
-        let metadata = metadata.into_iter().chain(evaluated.map(|evaluated| (EVALUATED, evaluated)));
-        let metadata: BTreeMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value)).collect();
+        let metadata: BTreeMap<_, _> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         weights::write(&self.path, &tensors.collect::<Vec<_>>(), &metadata)
     }
 
