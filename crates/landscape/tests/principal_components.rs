@@ -1,7 +1,7 @@
 //! Principal components against a dense singular value decomposition, and what they must do with damaged or few points.
 #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
-use basin_landscape::{PrincipalComponents, principal_components};
+use basin_landscape::{Direction, PrincipalComponents, principal_components};
 use candle_core::{DType, Device, Tensor};
 use nalgebra::{DMatrix, SVD};
 use proptest::prelude::*;
@@ -95,5 +95,24 @@ fn points_on_a_line_have_one_component() {
     ] {
         let error = principal_components(&points, 1).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// The k-th component of a long random walk in many dimensions explains 6/(π²k²) of its variance (Antognini and Sohl-Dickstein,
+/// 2018), whatever the walk.
+#[test]
+fn a_random_walk_looks_low_dimensional() {
+    let (steps, parameters) = (200, 4000);
+    let mut at = Tensor::zeros(parameters, DType::F64, &Device::Cpu).unwrap();
+    let mut points = Vec::with_capacity(steps);
+    for step in 0..steps {
+        at = (at + Direction::random(parameters, 0, step).unwrap().vector).unwrap();
+        points.push(at.clone());
+    }
+    let found = principal_components(&points, 2).unwrap();
+    for (k, share) in found.shares.iter().take(4).enumerate() {
+        let expected = 6.0 / (std::f64::consts::PI * (k + 1) as f64).powi(2);
+        // In n dimensions shares spread by about 1/√n of their size; steps and their number, both finite, add as much.
+        assert!((share - expected).abs() < 0.05 * expected, "{k}: {share} for {expected}");
     }
 }
