@@ -112,7 +112,7 @@ fn a_random_walk_looks_low_dimensional() {
     let found = principal_components(&points, 2).unwrap();
     for (k, share) in found.shares.iter().take(4).enumerate() {
         let expected = 6.0 / (std::f64::consts::PI * (k + 1) as f64).powi(2);
-        // In n dimensions shares spread by about 1/√n of their size; steps and their number, both finite, add as much.
+        // Variances over P dimensions spread by √(2/P), 2 % of their size.
         assert!((share - expected).abs() < 0.05 * expected, "{k}: {share} for {expected}");
     }
 }
