@@ -56,6 +56,9 @@ impl Lines {
     pub fn refined(&self, grid: &Grid, value: impl Fn(Position) -> Option<f64>) -> Self {
         let finite = |at: Position| value(at).filter(|value| value.is_finite());
         let known: Vec<f64> = self.crossings().into_iter().filter_map(finite).collect();
+        if known.is_empty() {
+            return self.clone();
+        }
         let least = known.iter().copied().fold(f64::INFINITY, f64::min);
         let largest = known.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let logarithmic = least > 0.0 && largest / least > 100.0;
