@@ -58,7 +58,7 @@ fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) 
         title: format!("The line between {from} and {to}"),
         caption,
         drawing: draw(&section, ends(collection, measured.provenance, &section), measured.provenance.loss.as_deref()),
-        numbers: section.numbers(),
+        numbers: section.numbers().of_records([measured.file]),
     }
 }
 
