@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
+#[path = "end_to_end/alignment.rs"]
+mod alignment;
+#[path = "end_to_end/along.rs"]
+mod along;
 #[path = "end_to_end/automatic_learning_rate.rs"]
 mod automatic_learning_rate;
 #[path = "end_to_end/bad_input.rs"]
@@ -10,6 +14,8 @@ mod bad_input;
 mod basin;
 #[path = "end_to_end/batch_hessian.rs"]
 mod batch_hessian;
+#[path = "end_to_end/connection.rs"]
+mod connection;
 #[path = "end_to_end/damaged_files.rs"]
 mod damaged_files;
 #[path = "end_to_end/interruption.rs"]
@@ -24,6 +30,8 @@ mod observables;
 mod optimizers;
 #[path = "end_to_end/plane.rs"]
 mod plane;
+#[path = "end_to_end/ratio.rs"]
+mod ratio;
 #[path = "end_to_end/schedules.rs"]
 mod schedules;
 #[path = "end_to_end/sharpness.rs"]
@@ -34,5 +42,7 @@ mod spectrum;
 mod study;
 #[path = "end_to_end/study_variants.rs"]
 mod study_variants;
+#[path = "end_to_end/trajectory.rs"]
+mod trajectory;
 #[path = "end_to_end/warm_start.rs"]
 mod warm_start;

@@ -121,29 +121,60 @@ fn what_a_kill_tore_is_mended() {
 
 #[test]
 fn a_killed_plane_goes_on_to_the_same_bytes() {
+    a_killed_grid_goes_on_to_the_same_bytes(&["plane", "--points", "41x31"]);
+}
+
+#[test]
+fn a_killed_line_goes_on_to_the_same_bytes() {
+    let points = ["--points", "1201"];
+    let along = ["landscape", "line", "run/checkpoints/last.safetensors", "--along", "random"];
+    let between = ["landscape", "line", "run/checkpoints/last.safetensors", "other/checkpoints/last.safetensors"];
     let basin = Basin::trained();
-    let asked = ["landscape", "plane", "run/checkpoints/last.safetensors", "--points", "41x31"];
+    basin.train("other", &["--seed", "1"]);
+    for (name, command) in [("along", &along[..]), ("between", &between)] {
+        let file = |name: &str| format!("{name}.jsonl");
+        let (whole, kept) = (file(&format!("{name}-undisturbed")), file(name));
+        let to = |out: &str| [command, &points, &["--out", out]].concat().into_iter().map(str::to_owned).collect();
+        let (undisturbed, resumed): (Vec<String>, Vec<String>) = (to(&whole), to(&kept));
+        let [undisturbed, resumed] = [&undisturbed, &resumed].map(|line| line.iter().map(String::as_str).collect());
+        let (undisturbed, resumed): (Vec<&str>, Vec<&str>) = (undisturbed, resumed);
+        basin.done(&undisturbed);
+        let unfinished = format!("{kept}.unfinished");
+        let begun = |basin: &Basin| std::fs::metadata(basin.path(&unfinished)).map_or(0, |file| file.len()) > 2000;
+        assert!(killed(&basin, &resumed, |basin, _| begun(basin)), "it ended before it was killed");
+        assert!(basin.done(&resumed).stderr.contains("points are known"));
+        assert!(!basin.path(&unfinished).exists());
+        assert_eq!(without_time(basin.json(&kept)), without_time(basin.json(&whole)));
+    }
+}
+
+#[test]
+fn a_killed_ratio_map_goes_on_to_the_same_bytes() {
+    a_killed_grid_goes_on_to_the_same_bytes(&["ratio", "--points", "17x9", "--samples", "100"]);
+}
+
+fn a_killed_grid_goes_on_to_the_same_bytes(command: &[&str]) {
+    let basin = Basin::trained();
+    let asked = [&["landscape", command[0], "run/checkpoints/last.safetensors"], &command[1..]].concat();
     basin.done(&[&asked[..], &["-q", "--out", "undisturbed.json"]].concat());
-    let resumed = [&asked[..], &["--out", "plane.json"]].concat();
+    let resumed = [&asked[..], &["--out", "grid.json"]].concat();
     let count = |basin: &Basin| {
-        let bytes = std::fs::read(basin.path("plane.json.unfinished")).unwrap_or_default();
+        let bytes = std::fs::read(basin.path("grid.json.unfinished")).unwrap_or_default();
         bytes.iter().filter(|&&byte| byte == b'\n').count()
     };
     assert!(killed(&basin, &resumed, |basin, _| count(basin) > 5), "it ended before it was killed");
     // A kill may tear the last line.
-    let mut torn = basin.read("plane.json.unfinished");
+    let mut torn = basin.read("grid.json.unfinished");
     torn.extend_from_slice(br#"{"points":[{"column": 5, "ro"#);
-    basin.write("plane.json.unfinished", torn);
-    basin
-        .run(&[&resumed[..], &["--seed", "3"]].concat())
-        .assert_refused(&["points of another surface", "give another"]);
+    basin.write("grid.json.unfinished", torn);
+    basin.run(&[&resumed[..], &["--seed", "3"]].concat()).assert_refused(&["points of something else", "give another"]);
     let ended = basin.done(&resumed);
     assert!(ended.stderr.contains("points are known"), "{ended:?}");
-    assert!(!basin.path("plane.json.unfinished").exists());
+    assert!(!basin.path("grid.json.unfinished").exists());
     for ending in ["csv", "npz"] {
-        assert!(basin.read(&format!("plane.{ending}")) == basin.read(&format!("undisturbed.{ending}")), "{ending}");
+        assert!(basin.read(&format!("grid.{ending}")) == basin.read(&format!("undisturbed.{ending}")), "{ending}");
     }
-    assert_eq!(without_time(basin.json("plane.json")), without_time(basin.json("undisturbed.json")));
+    assert_eq!(without_time(basin.json("grid.json")), without_time(basin.json("undisturbed.json")));
 }
 
 #[test]
@@ -179,10 +210,10 @@ fn another_run_in_the_same_directory_is_refused() {
 
 /// Ctrl-C as a shell sends it.
 #[cfg(unix)]
-fn interrupted(basin: &Basin, arguments: &[&str], file: &str) -> crate::basin::Ended {
+pub(crate) fn interrupted(basin: &Basin, arguments: &[&str], ready: impl Fn(&Basin) -> bool) -> crate::basin::Ended {
     let mut command = basin.command(arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while !basin.path(file).exists() && child.try_wait().unwrap().is_none() {
+    while !ready(basin) && child.try_wait().unwrap().is_none() {
         sleep(Duration::from_millis(1));
     }
     let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
@@ -197,7 +228,7 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     let undisturbed = Basin::new();
     undisturbed.done(&TRAIN);
     let basin = Basin::new();
-    let ended = interrupted(&basin, &TRAIN, "run/history.jsonl");
+    let ended = interrupted(&basin, &TRAIN, |basin| basin.path("run/history.jsonl").exists());
     assert_eq!(ended.code, 130, "{ended:?}");
     assert_eq!(ended.stdout, "");
     assert!(ended.stderr.starts_with("error: interrupted\nhint: run the same command again"), "{ended:?}");
@@ -212,7 +243,7 @@ fn an_interrupted_study_keeps_its_records() {
     let basin = Basin::new();
     basin.write("small.toml", SMALL);
     let study = ["study", "small.toml", "-q", "--out", "study"];
-    let ended = interrupted(&basin, &study, "study/records/training-b16-s0.json");
+    let ended = interrupted(&basin, &study, |basin| basin.path("study/records/training-b16-s0.json").exists());
     assert_eq!(ended.code, 130, "{ended:?}");
     assert!(ended.stderr.contains("error: interrupted\nhint: run the same command again"), "{ended:?}");
     let kept = basin.read("study/records/training-b16-s0.json");

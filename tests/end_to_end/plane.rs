@@ -267,6 +267,63 @@ fn the_files_hold_the_surface() {
     assert!(!basin.path("p.json.unfinished").exists());
 }
 
+#[test]
+fn a_refined_plane_has_lines_of_the_fine_one() {
+    let basin = Basin::trained();
+    let wide = "--range=-3,3";
+    let fine = plane(&basin, &["--points", "17x9", wide]);
+    let refined = plane(&basin, &["--points", "5x3", wide, "--refine", "2"]);
+    let coarse = plane(&basin, &["--points", "5x3", wide]);
+    let axis = |record: &Value, name: &str| {
+        let list = field(record, &format!("result.{name}.coordinates")).as_array().unwrap().iter();
+        list.map(|place| place.as_f64().unwrap()).collect::<Vec<f64>>()
+    };
+    assert!(axis(&coarse, "x").len() < axis(&refined, "x").len());
+    // Each point is one of the fine plane, with its value to the last bit.
+    let index = |name: &str, place: f64| axis(&fine, name).iter().position(|&other| other == place).unwrap();
+    let (of_fine, of_refined) = (rows(&fine, "train_loss"), rows(&refined, "train_loss"));
+    for (row, &y) in axis(&refined, "y").iter().enumerate() {
+        for (column, &x) in axis(&refined, "x").iter().enumerate() {
+            assert_eq!(of_refined[row][column], of_fine[index("y", y)][index("x", x)], "at {x}, {y}");
+        }
+    }
+    assert_eq!(of_refined.len(), axis(&refined, "y").len());
+    basin.run(&asked(&["--refine", "7"])).assert_refused(&["--refine", "at most 6"]);
+    basin.run(&asked(&["--refine", "1", "--shard", "1/2"])).assert_refused(&["--refine", "--shard"]);
+}
+
+#[test]
+fn other_programs_files_hold_the_surface_too() {
+    let basin = Basin::trained();
+    basin.done(&asked(&["--range=-1e30,1e30", "-q", "--out", "p.json", "--also", "hdf5,vtk"]));
+    let record = basin.json("p.json");
+    let losses = rows(&record, "train_loss").concat();
+    let same = |found: &[f64], expected: &[f64]| {
+        let equal = |(a, b): (&f64, &f64)| a == b || !a.is_finite() && b.is_nan();
+        found.len() == expected.len() && found.iter().zip(expected).all(equal)
+    };
+    let file = hdf5_pure::File::open(basin.path("p.h5")).unwrap();
+    let dataset = |name: &str| file.dataset(name).unwrap();
+    assert_eq!(dataset("train_loss").shape().unwrap(), [4, 5]);
+    assert!(same(&dataset("train_loss").read_f64().unwrap(), &losses));
+    assert_eq!(dataset("ycoordinates").read_f64().unwrap(), [-1e30, -1e30 / 3.0, 1e30 / 3.0, 1e30]);
+    assert_eq!(dataset("xcoordinates").read_f64().unwrap().len(), 5);
+    let percent: Vec<f64> = rows(&record, "test_accuracy").concat().iter().map(|share| 100.0 * share).collect();
+    assert!(same(&dataset("test_acc").read_f64().unwrap(), &percent));
+    let vtk = basin.read("p.vtk");
+    let after = |head: &str| {
+        let found = vtk.windows(head.len()).position(|window| window == head.as_bytes());
+        found.unwrap_or_else(|| panic!("`{head}` is missing")) + head.len()
+    };
+    assert!(vtk.starts_with(b"# vtk DataFile Version 3.0\n"));
+    after("BINARY\nDATASET RECTILINEAR_GRID\nDIMENSIONS 5 4 1\nX_COORDINATES 5 double\n");
+    let start = after("SCALARS train_loss double 1\nLOOKUP_TABLE default\n");
+    let numbers = vtk[start..start + 8 * 20].chunks_exact(8).map(|bytes| f64::from_be_bytes(bytes.try_into().unwrap()));
+    assert!(same(&numbers.collect::<Vec<_>>(), &losses));
+    basin.run(&asked(&["--also", "vtk"])).assert_refused(&["--also vtk", "--out"]);
+    basin.run(&asked(&["--also", "vtp"])).assert_refused(&["vtp", "vtk"]);
+}
+
 /// Products of weights of 1e20 leave f32: those points are no numbers, and all others are.
 #[test]
 fn points_that_are_no_numbers_are_counted() {

@@ -2,10 +2,14 @@
 
 mod batch_hessian;
 mod compare;
+mod line;
 mod optimizer;
+mod path;
 mod plane;
+mod ratio;
 mod spectrum;
 mod training;
+mod trajectory;
 
 use std::path::PathBuf;
 
@@ -14,12 +18,19 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
 pub(crate) use compare::Compare;
+pub(crate) use line::Line;
 pub(crate) use optimizer::OptimizerArguments;
-pub(crate) use plane::{BiasesArgument, DirectionArgument, Plane, StatisticsArgument};
+pub(crate) use path::Path;
+pub(crate) use plane::{
+    BiasesArgument, DirectionArgument, DirectionArguments, FormatArgument, Plane, Points, Ranges, ScalingArguments,
+    StatisticsArgument,
+};
+pub(crate) use ratio::Ratio;
 pub(crate) use spectrum::{
     EigenvalueSettings, EstimateSettings, MatrixArgument, MatrixSettings, Spectrum, TraceArgument,
 };
 pub(crate) use training::{Study, Train, TrainingSettings};
+pub(crate) use trajectory::Trajectory;
 
 /// Sharpness and loss landscapes of saved checkpoints.
 ///
@@ -342,9 +353,12 @@ pub(crate) struct Sharpness {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Landscape {
-    /// Loss and accuracy on the straight line (1 − α) A + α B between two checkpoints.
+    /// Loss and accuracy on the line (1 − α) A + α B between two checkpoints, or along directions through one.
     #[command(
-        after_help = "Example: basin landscape line small.safetensors large.safetensors --points 61 --out line.jsonl"
+        after_help = "Examples:\n  basin landscape line small.safetensors large.safetensors --points 61 --out line.jsonl\n  \
+        basin landscape line a.safetensors b.safetensors --align --range=0,1 --points 25\n  \
+        basin landscape line last.safetensors --along random,eigenvector:1,gradient --draws 10 --out along.jsonl\n\
+        The same command continues an interrupted line that has an --out."
     )]
     #[command(allow_negative_numbers = true)]
     Line(Box<Line>),
@@ -355,42 +369,25 @@ pub(crate) enum Landscape {
         The same command continues an interrupted plane that has an --out; OUT.csv and OUT.npz are written beside it.")]
     #[command(allow_negative_numbers = true)]
     Plane(Box<Plane>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PathArgument {
-    /// The straight line.
-    Linear,
-    /// A quarter of an ellipse about the origin.
-    Curved,
-}
-
-impl From<PathArgument> for basin_records::line::Path {
-    fn from(path: PathArgument) -> Self {
-        match path {
-            PathArgument::Linear => Self::Linear,
-            PathArgument::Curved => Self::Curved,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Line {
-    /// The checkpoint at α = 0.
-    pub(crate) a: PathBuf,
-    /// The checkpoint at α = 1.
-    pub(crate) b: PathBuf,
-    /// First and last α.
-    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "-1,2", allow_hyphen_values = true)]
-    pub(crate) range: Vec<f64>,
-    /// Number of points, both ends included.
-    #[arg(long, default_value_t = 61)]
-    pub(crate) points: usize,
-    /// The straight line (1 − α) A + α B, or Keskar's curve cos(απ/2) A + sin(απ/2) B.
-    #[arg(long, value_enum, default_value_t = PathArgument::Linear)]
-    pub(crate) path: PathArgument,
-    #[command(flatten)]
-    pub(crate) common: Common,
+    /// A run's checkpoints in the plane in which they vary most, and the loss over that plane.
+    #[command(after_help = "Examples:\n  basin landscape trajectory runs/train --out trajectory.json\n  \
+        basin landscape trajectory epoch-1.safetensors epoch-5.safetensors epoch-20.safetensors \\\n    \
+        --model mlp:784-300-10:relu --data mnist:DIR\n\
+        Runs of `basin train --checkpoint-every 1` hold the checkpoints; the same command continues an interrupted one.")]
+    #[command(allow_negative_numbers = true)]
+    Trajectory(Box<Trajectory>),
+    /// The Hessian's extremal eigenvalues and their ratio λ_min/λ_max on a plane through a checkpoint.
+    #[command(after_help = "Examples:\n  basin landscape ratio last.safetensors --points 15 --out ratio.json\n  \
+        basin landscape ratio a.safetensors --towards b.safetensors --y eigenvector:1 --points 21x11\n\
+        The same command continues an interrupted map that has an --out; OUT.csv and OUT.npz are written beside it.")]
+    #[command(allow_negative_numbers = true)]
+    Ratio(Box<Ratio>),
+    /// Train a curve of low loss from one checkpoint to another, and compare it with the straight line.
+    #[command(after_help = "Examples:\n  basin landscape path a.safetensors b.safetensors --out path.jsonl\n  \
+        basin landscape path a.safetensors b.safetensors --curve chain --bends 3 --align --save-bends bends.safetensors\n\
+        The same command continues an interrupted path that has an --out.")]
+    #[command(allow_negative_numbers = true)]
+    Path(Box<Path>),
 }
 
 #[derive(Debug, Args)]

@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use basin_landscape::align;
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::weights::Weights;
 use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result, SampledNetwork};
-use basin_records::{Checkpoint, Data, Provenance};
+use basin_records::{Alignment, Checkpoint, Data, Provenance};
 use basin_training::CheckpointMetadata;
 use candle_core::{DType, Tensor};
 
 use crate::arguments::{BatchNormArgument, Common, DtypeArgument, Machine, SplitArgument};
 use crate::device;
 use crate::exit::tell;
+use crate::interruption;
 
 /// A checkpoint with everything its figures depend on.
 pub(crate) struct Subject {
@@ -24,6 +26,8 @@ pub(crate) struct Subject {
     pub(crate) data: Dataset,
     /// The parameter vector, on the device.
     pub(crate) theta: Tensor,
+    /// How its hidden units were put into the order of another's.
+    pub(crate) alignment: Option<Alignment>,
     buffers: Tensor,
     fingerprint: String,
     options: NetworkOptions,
@@ -42,6 +46,17 @@ impl Subject {
         let samples = common.samples.or(metadata.samples.filter(|_| own).map(|samples| samples as usize));
         let data = load_data(named("data", &common.data, &metadata.data, path)?, common.split, samples)?;
         Self::on(weights, data, common)
+    }
+
+    /// Another checkpoint on the same data, which is not read again.
+    pub(crate) fn beside(&self, path: &Path, common: &Common) -> Result<Self> {
+        let weights = Weights::read(path)?;
+        let own = CheckpointMetadata::read(&weights).data.filter(|_| common.data.is_none());
+        if own.as_ref().is_some_and(|own| Some(own) != self.metadata.data.as_ref()) {
+            // With data of its own it is one of those that cannot be compared.
+            return Self::load(path, common);
+        }
+        Self::on(weights, self.data.clone(), common)
     }
 
     /// A checkpoint on data that is already there.
@@ -76,6 +91,7 @@ impl Subject {
         Ok(Self {
             path: path.to_owned(),
             theta: gathered.parameters.to_device(&options.device)?,
+            alignment: None,
             buffers: gathered.buffers,
             fingerprint: weights.fingerprint,
             metadata: CheckpointMetadata {
@@ -96,6 +112,27 @@ impl Subject {
     /// The same checkpoint with its model's outputs normalised before the loss.
     pub(crate) fn with_normalized_outputs(self) -> Result<Self> {
         Ok(Self { model: self.model.with_normalized_outputs()?, normalizes_outputs: true, ..self })
+    }
+
+    /// The same function with its hidden units in the order in which its parameters are nearest to those of another checkpoint.
+    pub(crate) fn aligned_with(self, other: &Self) -> Result<Self> {
+        other.require_same_model(&self)?;
+        let found = align(&self.model, &other.theta, &self.theta, self.seed, |_, _| interruption::check())?;
+        Ok(Self {
+            theta: found.permutation.parameters(&self.model, &self.theta)?,
+            buffers: found.permutation.buffers(&self.model, &self.buffers)?,
+            alignment: Some(found.alignment),
+            ..self
+        })
+    }
+
+    /// Between checkpoints of different models there is no path.
+    pub(crate) fn require_same_model(&self, other: &Self) -> Result<()> {
+        if self.model.name() == other.model.name() {
+            return Ok(());
+        }
+        let [(a, of_a), (b, of_b)] = [self, other].map(|subject| (subject.path.display(), subject.model.name()));
+        Err(Error::input(format!("`{a}` is a {of_a}, `{b}` a {of_b}"), "name two checkpoints of one model"))
     }
 
     /// Whether batch norm uses the statistics of the samples analysed.
@@ -149,6 +186,18 @@ impl Subject {
             blake3: Some(self.fingerprint.clone()),
             parameters: self.theta.elem_count() as u64,
         }
+    }
+
+    /// What tells values at this checkpoint from others: the checkpoint, the data, the loss and the numbers computed in.
+    pub(crate) fn measured_on(&self) -> Result<String> {
+        Ok(format!(
+            "the checkpoint {:.8} on the data {:.8}, {}, {} on {}",
+            self.fingerprint,
+            self.data.fingerprint()?,
+            self.loss,
+            dtype_name(self.options.dtype),
+            device::name(&self.options.device),
+        ))
     }
 
     /// Where a result measured since `started` comes from.

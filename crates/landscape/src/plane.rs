@@ -2,21 +2,15 @@
 
 use basin_objective::{Error, Objective, Result};
 use basin_tape::vector;
-use candle_core::{DType, Device, Tensor};
-use rayon::prelude::*;
+use candle_core::{DType, Tensor};
 
 use crate::direction::{Direction, norm, on_cpu};
 use crate::grid::{Grid, Position};
 
-/// Points that are evaluated side by side at most.
-const SIDE_BY_SIDE: usize = 8;
-/// Elements of the parameter vectors of all points that are evaluated side by side.
-const PARAMETERS: usize = 1 << 24;
-
 /// A grid on the plane through θ that two directions span, ready for an objective.
 ///
 /// ```
-/// use basin_landscape::{Direction, Grid, Plane};
+/// use basin_landscape::{Direction, Grid, Plane, evaluate};
 /// use basin_objective::{Objective, Quadratic};
 /// use candle_core::{Device, Tensor};
 ///
@@ -29,11 +23,9 @@ const PARAMETERS: usize = 1 << 24;
 /// let grid = Grid::new(-1.0..=1.0, 3, 0.0..=1.0, 2)?;
 /// let plane = Plane::new(&quadratic, &theta, [&axis(&[1.0, 0.0])?, &axis(&[0.0, 1.0])?], grid)?;
 /// let mut losses = Vec::new();
-/// plane.evaluate(
-///     &plane.grid().row(1).collect::<Vec<_>>(),
-///     |theta| Ok(quadratic.evaluate(theta)?.loss),
-///     |_, found| Ok(losses.extend(found)),
-/// )?;
+/// let row: Vec<_> = plane.grid().row(1).collect();
+/// let loss = |&position: &_| Ok(quadratic.evaluate(&plane.point(position)?)?.loss);
+/// evaluate(&quadratic, &row, loss, |_, found| Ok(losses.extend(found)))?;
 /// assert_eq!(losses, [4.0, 3.0, 4.0]);
 /// # Ok::<(), basin_objective::Error>(())
 /// ```
@@ -43,7 +35,6 @@ pub struct Plane {
     x: Tensor,
     y: Tensor,
     grid: Grid,
-    side_by_side: usize,
 }
 
 impl Plane {
@@ -62,19 +53,8 @@ impl Plane {
             }
             Ok(v.to_dtype(objective.dtype())?.to_device(objective.device())?)
         };
-        let side_by_side = match objective.device() {
-            Device::Cpu => (PARAMETERS / parameters.max(1)).clamp(1, SIDE_BY_SIDE),
-            // On a GPU the thread that calls is the one whose stream is in use.
-            _ => 1,
-        };
         let [x, y] = directions;
-        Ok(Self {
-            theta: placed("θ", theta)?,
-            x: placed(&x.name, &x.vector)?,
-            y: placed(&y.name, &y.vector)?,
-            grid,
-            side_by_side,
-        })
+        Ok(Self { theta: placed("θ", theta)?, x: placed(&x.name, &x.vector)?, y: placed(&y.name, &y.vector)?, grid })
     }
 
     /// Its grid.
@@ -90,26 +70,12 @@ impl Plane {
         Ok(((&self.theta + (&self.x * x)?)? + (&self.y * y)?)?)
     }
 
-    /// The values at some points of the grid: several are worked on at a time, and handed to `keep` together as soon as they
-    /// are known, in the order of the points. No value depends on how many there are at a time, nor on the number of threads.
+    /// The parameters at a point of the grid.
     ///
     /// # Errors
-    /// The first one that `value` or `keep` returns.
-    pub fn evaluate<T: Send>(
-        &self,
-        positions: &[Position],
-        value: impl Fn(&Tensor) -> Result<T> + Sync,
-        mut keep: impl FnMut(&[Position], Vec<T>) -> Result<()>,
-    ) -> Result<()> {
-        let value = |&Position { column, row }: &Position| value(&self.at(self.grid.x[column], self.grid.y[row])?);
-        for wave in positions.chunks(self.side_by_side) {
-            let values: Result<Vec<T>> = match wave {
-                [one] => value(one).map(|value| vec![value]),
-                several => several.par_iter().map(value).collect(),
-            };
-            keep(wave, values?)?;
-        }
-        Ok(())
+    /// When the device fails.
+    pub fn point(&self, Position { column, row }: Position) -> Result<Tensor> {
+        self.at(self.grid.x[column], self.grid.y[row])
     }
 }
 

@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
 use basin_landscape::{
-    Direction, Grid, MOST_POINTS, Plane, Position, curvatures, normalized, project, second_difference, without_ignored,
+    Direction, Grid, MOST_POINTS, Plane, Position, curvatures, evaluate, normalized, project, second_difference,
+    without_ignored,
 };
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{Activation, Model, ModelSpec};
@@ -43,14 +44,17 @@ fn all(grid: &Grid) -> Vec<Position> {
 }
 
 /// A row of values for each y.
-fn rows(plane: &Plane, value: impl Fn(&Tensor) -> basin_objective::Result<f64> + Sync) -> Vec<Vec<f64>> {
+fn rows(
+    objective: &dyn Objective,
+    plane: &Plane,
+    value: impl Fn(&Tensor) -> basin_objective::Result<f64> + Sync,
+) -> Vec<Vec<f64>> {
     let mut rows = vec![Vec::new(); plane.grid().y.len()];
-    plane
-        .evaluate(&all(plane.grid()), value, |positions, values| {
-            positions.iter().zip(values).for_each(|(position, value)| rows[position.row].push(value));
-            Ok(())
-        })
-        .unwrap();
+    let keep = |positions: &[Position], values: Vec<f64>| {
+        positions.iter().zip(values).for_each(|(position, value)| rows[position.row].push(value));
+        Ok(())
+    };
+    evaluate(objective, &all(plane.grid()), |&position| value(&plane.point(position)?), keep).unwrap();
     rows
 }
 
@@ -58,7 +62,7 @@ fn rows(plane: &Plane, value: impl Fn(&Tensor) -> basin_objective::Result<f64> +
 fn every_value_of_a_quadratic_on_a_grid_that_is_not_square() {
     let quadratic = quadratic();
     let plane = plane(&quadratic, Grid::new(-2.0..=1.0, 13, 0.5..=3.0, 6).unwrap());
-    let found = rows(&plane, |theta| Ok(quadratic.evaluate(theta)?.loss));
+    let found = rows(&quadratic, &plane, |theta| Ok(quadratic.evaluate(theta)?.loss));
     assert_eq!((found.len(), found[0].len()), (6, 13));
     for (row, y) in found.iter().zip(&plane.grid().y) {
         for (value, &x) in row.iter().zip(&plane.grid().x) {
@@ -73,7 +77,7 @@ fn a_loss_that_explodes_stays_where_it_is() {
     let quadratic = quadratic();
     let plane = plane(&quadratic, Grid::new(-1.0..=1.0, 5, -1.0..=1.0, 4).unwrap());
     // No number right of 0, infinite above.
-    let found = rows(&plane, |theta| {
+    let found = rows(&quadratic, &plane, |theta| {
         let at = project(&vector(&THETA), [&direction("x", &X), &direction("y", &Y)], theta)?;
         Ok(if at.x > 0.1 {
             f64::NAN
@@ -100,15 +104,13 @@ fn what_is_known_is_handed_over_in_order_before_the_work_is_stopped() {
     let plane = plane(&quadratic, Grid::new(-1.0..=1.0, 7, -1.0..=1.0, 9).unwrap());
     let positions = all(plane.grid());
     let mut kept = Vec::new();
-    let stopped = plane.evaluate(
-        &positions,
-        |theta| Ok(quadratic.evaluate(theta)?.loss),
-        |known, values| {
-            assert_eq!(known.len(), values.len());
-            kept.extend_from_slice(known);
-            if kept.len() < 20 { Ok(()) } else { Err(Error::Interrupted) }
-        },
-    );
+    let loss = |&position: &Position| Ok(quadratic.evaluate(&plane.point(position)?)?.loss);
+    let keep = |known: &[Position], values: Vec<f64>| {
+        assert_eq!(known.len(), values.len());
+        kept.extend_from_slice(known);
+        if kept.len() < 20 { Ok(()) } else { Err(Error::Interrupted) }
+    };
+    let stopped = evaluate(&quadratic, &positions, loss, keep);
     assert!(matches!(stopped, Err(Error::Interrupted)));
     assert!((20..positions.len()).contains(&kept.len()), "{}", kept.len());
     assert_eq!(kept, positions[..kept.len()]);
@@ -215,7 +217,7 @@ fn the_product_is_the_limit_of_the_surface_s_second_differences() {
     let error = |h: f64, axis: usize| {
         let grid = Grid::new(-h..=h, 3, -h..=h, 3).unwrap();
         let plane = Plane::new(&network, &theta, [&x, &y], grid).unwrap();
-        let surface = rows(&plane, |theta| Ok(network.evaluate(theta)?.loss));
+        let surface = rows(&network, &plane, |theta| Ok(network.evaluate(theta)?.loss));
         let difference = match axis {
             0 => second_difference(&plane.grid().x, &surface[1], x.norm().unwrap()),
             _ => {
@@ -254,7 +256,7 @@ fn the_surface_of_a_rescaled_network_is_the_same_surface() {
         let [x, y] = [0, 1].map(|index| digits.direction(theta, index, normalization));
         let grid = Grid::new(-1.0..=1.0, 5, -0.5..=1.0, 4).unwrap();
         let plane = Plane::new(&network, theta, [&x, &y], grid).unwrap();
-        rows(&plane, |theta| Ok(network.evaluate(theta)?.loss)).concat()
+        rows(&network, &plane, |theta| Ok(network.evaluate(theta)?.loss)).concat()
     };
     let largest_change = |normalization| {
         let pairs = surface(&theta, normalization).into_iter().zip(surface(&rescaled, normalization));

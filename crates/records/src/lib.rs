@@ -24,15 +24,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod alignment;
 pub mod batch_hessian;
 pub mod comparison;
+pub mod connection;
 mod error;
 pub mod file;
 pub mod float;
 pub mod keskar;
 pub mod line;
 pub mod lines;
+pub mod profile;
 mod provenance;
+pub mod ratio_map;
 mod record;
 pub mod sharpness;
 pub mod spectrum;
@@ -40,16 +44,22 @@ pub mod study;
 pub mod surface;
 pub mod timestamp;
 pub mod training;
+pub mod trajectory;
 
+pub use alignment::Alignment;
 pub use batch_hessian::BatchHessian;
 pub use comparison::Comparison;
+pub use connection::Connection;
 pub use error::{Error, Place, Problem, Result};
 pub use keskar::Keskar;
 pub use line::Line;
+pub use profile::Profile;
 pub use provenance::{Checkpoint, Data, Provenance};
+pub use ratio_map::RatioMap;
 pub use record::{Outcome, Record, SCHEMA};
 pub use sharpness::Sharpness;
 pub use spectrum::Spectrum;
 pub use study::Study;
 pub use surface::Surface;
 pub use training::Training;
+pub use trajectory::Trajectory;

@@ -1,8 +1,10 @@
 //! Loss and accuracy on a path between two minima.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Checkpoint, float};
+use crate::{Alignment, Checkpoint, float};
 
 /// Positions nearer than this are one.
 const SAME: f64 = 1e-9;
@@ -20,6 +22,9 @@ pub struct Line {
     /// The path from one end to the other.
     #[serde(default, skip_serializing_if = "Path::is_linear")]
     pub path: Path,
+    /// Where the hidden units of B were put into the order of A's before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<Alignment>,
     /// Where the model has batch norm: how its statistics were had at each point, for those of the ends do not belong to
     /// the points between and beyond.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,6 +76,15 @@ impl Path {
                 [angle.cos(), angle.sin()]
             }
         }
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Linear => "linear",
+            Self::Curved => "curved",
+        })
     }
 }
 

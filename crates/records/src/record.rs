@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Problem, Result};
 use crate::{
-    BatchHessian, Comparison, Keskar, Line, Provenance, Sharpness, Spectrum, Study, Surface, Training, file, lines,
+    BatchHessian, Comparison, Connection, Keskar, Line, Profile, Provenance, RatioMap, Sharpness, Spectrum, Study,
+    Surface, Training, Trajectory, file, lines,
 };
 
 /// The version of the JSON, in every record's `schema`.
@@ -38,8 +39,16 @@ pub enum Outcome {
     Sharpness(Sharpness),
     /// `line`: loss and accuracy on the line between two minima.
     Line(Line),
+    /// `profile`: loss and accuracy along directions through a checkpoint.
+    Profile(Profile),
+    /// `connection`: a curve of low loss between two minima.
+    Connection(Box<Connection>),
     /// `surface`: loss and accuracy on a plane of parameters.
     Surface(Box<Surface>),
+    /// `ratio_map`: extremal eigenvalues over a plane of parameters.
+    RatioMap(Box<RatioMap>),
+    /// `trajectory`: a run's checkpoints in the plane of their principal components.
+    Trajectory(Box<Trajectory>),
     /// `training`: the history of one run.
     Training(Training),
     /// `comparison`: minima side by side.
@@ -142,7 +151,11 @@ impl Outcome {
             Self::BatchHessian(_) => "batch_hessian",
             Self::Sharpness(_) => "sharpness",
             Self::Line(_) => "line",
+            Self::Profile(_) => "profile",
+            Self::Connection(_) => "connection",
             Self::Surface(_) => "surface",
+            Self::RatioMap(_) => "ratio_map",
+            Self::Trajectory(_) => "trajectory",
             Self::Training(_) => "training",
             Self::Comparison(_) => "comparison",
             Self::Study(_) => "study",
@@ -157,7 +170,11 @@ impl Outcome {
             "batch_hessian" => serde_json::from_value(result).map(Self::BatchHessian),
             "sharpness" => serde_json::from_value(result).map(Self::Sharpness),
             "line" => serde_json::from_value(result).map(Self::Line),
+            "profile" => serde_json::from_value(result).map(Self::Profile),
+            "connection" => serde_json::from_value(result).map(Self::Connection),
             "surface" => serde_json::from_value(result).map(Self::Surface),
+            "ratio_map" => serde_json::from_value(result).map(Self::RatioMap),
+            "trajectory" => serde_json::from_value(result).map(Self::Trajectory),
             "training" => serde_json::from_value(result).map(Self::Training),
             "comparison" => serde_json::from_value(result).map(Self::Comparison),
             "study" => serde_json::from_value(result).map(Self::Study),
@@ -183,7 +200,11 @@ impl Serialize for Record {
             Outcome::BatchHessian(result) => document(self, result, serializer),
             Outcome::Sharpness(result) => document(self, result, serializer),
             Outcome::Line(result) => document(self, result, serializer),
+            Outcome::Profile(result) => document(self, result, serializer),
+            Outcome::Connection(result) => document(self, result, serializer),
             Outcome::Surface(result) => document(self, result, serializer),
+            Outcome::RatioMap(result) => document(self, result, serializer),
+            Outcome::Trajectory(result) => document(self, result, serializer),
             Outcome::Training(result) => document(self, result, serializer),
             Outcome::Comparison(result) => document(self, result, serializer),
             Outcome::Study(result) => document(self, result, serializer),

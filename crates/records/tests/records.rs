@@ -8,15 +8,18 @@ use std::io::Write;
 
 use basin_records::batch_hessian::{self, Adam, Check, Descent, Divergence, Draw, Empirical, Noise, Spread, Theory};
 use basin_records::comparison::{Correlation, Row, Scale};
+use basin_records::connection::{self, Profile, Shape};
 use basin_records::keskar::{Columns, Measurement, Subspace};
 use basin_records::line::Endpoint;
+use basin_records::profile::Along;
 use basin_records::sharpness::{self, Measure};
 use basin_records::spectrum::{Density, Eigenvalue, End, Estimate, Matrix};
 use basin_records::study::{Run, Setting, Variant};
 use basin_records::training::{Epoch, Settings};
+use basin_records::trajectory::Iterate;
 use basin_records::{
-    BatchHessian, Checkpoint, Comparison, Data, Error, Keskar, Line, Outcome, Place, Problem, Provenance, Record,
-    Sharpness, Spectrum, Study, Surface, Training, lines, surface,
+    Alignment, BatchHessian, Checkpoint, Comparison, Connection, Data, Error, Keskar, Line, Outcome, Place, Problem,
+    Provenance, RatioMap, Record, Sharpness, Spectrum, Study, Surface, Training, Trajectory, lines, surface,
 };
 use tempfile::tempdir;
 
@@ -97,6 +100,7 @@ fn line() -> Outcome {
         to: end(None),
         distance: 2.5,
         path: Default::default(),
+        alignment: Some(Alignment { sweeps: 3, distance_before: 2.5, distance_after: f64::INFINITY }),
         barriers: Vec::new(),
         batch_norm: None,
         alpha: vec![-1.0, 2.0],
@@ -105,6 +109,33 @@ fn line() -> Outcome {
         test_loss: vec![],
         test_accuracy: vec![],
     })
+}
+
+fn connection() -> Outcome {
+    let end = || Endpoint { checkpoint: checkpoint(), batch_size: Some(16), training_seed: None };
+    let profile = |train_loss: Vec<f64>| Profile { train_loss, train_accuracy: vec![0.5; 3], ..Profile::default() };
+    let t = vec![0.0, 0.5, 1.0];
+    Outcome::Connection(Box::new(Connection {
+        from: end(),
+        to: end(),
+        distance: 2.5,
+        alignment: None,
+        shape: Shape::Chain,
+        bends: 2,
+        training: connection::Training {
+            epochs: 3,
+            batch_size: 8,
+            learning_rate: 0.25,
+            momentum: 0.5,
+            weight_decay: 0.0,
+        },
+        file: Some("bends.safetensors".into()),
+        batch_norm: None,
+        arclength: vec![0.0, 1.5, 3.0],
+        curve: profile(vec![1.0, 0.5, 1.0]).with_barriers(&t),
+        line: profile(vec![1.0, f64::NAN, 1.0]),
+        t,
+    }))
 }
 
 fn surface() -> Outcome {
@@ -282,8 +313,71 @@ fn study() -> Outcome {
     })
 }
 
+fn loss_surface() -> basin_records::Surface {
+    match surface() {
+        Outcome::Surface(surface) => *surface,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn along_directions() -> Outcome {
+    let along = Along {
+        name: "random".into(),
+        norm: 2.5,
+        normalized: true,
+        curvature: 0.125,
+        curvature_difference: None,
+        eigenvalue: None,
+        train_loss: vec![1.0, f64::INFINITY],
+        train_accuracy: vec![0.5, 0.25],
+        test_loss: Vec::new(),
+        test_accuracy: Vec::new(),
+    };
+    Outcome::Profile(basin_records::Profile {
+        coordinates: vec![0.0, 1.0],
+        normalization: surface::Normalization::Filter,
+        ignored: Vec::new(),
+        batch_norm: None,
+        directions: vec![along],
+    })
+}
+
+fn ratio_map() -> Outcome {
+    Outcome::RatioMap(Box::new(RatioMap {
+        lambda_max: vec![vec![4.0, f64::NAN]],
+        lambda_max_residual: vec![vec![0.5, f64::NAN]],
+        lambda_min: vec![vec![-1.0, f64::NAN]],
+        lambda_min_residual: vec![vec![0.25, f64::NAN]],
+        ratio: vec![vec![-0.25, f64::NAN]],
+        tolerance: 1e-3,
+        not_converged: 1,
+        surface: loss_surface(),
+    }))
+}
+
+fn trajectory() -> Outcome {
+    let iterate = Iterate {
+        checkpoint: Checkpoint { path: "a.safetensors".into(), blake3: None, parameters: 3 },
+        epoch: Some(1),
+        step: None,
+        x: -1.5,
+        y: 0.5,
+        distance: 0.25,
+        train_loss: 2.0,
+        projected_train_loss: f64::NAN,
+        train_accuracy: None,
+        test_loss: Some(3.0),
+        test_accuracy: None,
+    };
+    Outcome::Trajectory(Box::new(Trajectory {
+        explained_variance: vec![0.75, 0.25],
+        iterates: vec![iterate],
+        surface: loss_surface(),
+    }))
+}
+
 fn unknown() -> Outcome {
-    Outcome::Other { kind: "trajectory".into(), result: serde_json::json!({"loss": [[1.0, "NaN"]]}) }
+    Outcome::Other { kind: "orbit".into(), result: serde_json::json!({"loss": [[1.0, "NaN"]]}) }
 }
 
 /// The JSON is a contract with scripts: change it only together with the schema version.
@@ -312,11 +406,15 @@ fn the_json_of_every_kind_is_as_promised() {
         ),
         (
             Record::new(bare(), line()),
-            r#"{"schema":"basin/1","kind":"line","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"from":{"path":"final.safetensors","blake3":"ab12","parameters":17226,"batch_size":16},"to":{"path":"final.safetensors","blake3":"ab12","parameters":17226},"distance":2.5,"alpha":[-1.0,2.0],"train_loss":["NaN","-Infinity"],"train_accuracy":[0.5,1.0]}}"#,
+            r#"{"schema":"basin/1","kind":"line","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"from":{"path":"final.safetensors","blake3":"ab12","parameters":17226,"batch_size":16},"to":{"path":"final.safetensors","blake3":"ab12","parameters":17226},"distance":2.5,"alignment":{"sweeps":3,"distance_before":2.5,"distance_after":"Infinity"},"alpha":[-1.0,2.0],"train_loss":["NaN","-Infinity"],"train_accuracy":[0.5,1.0]}}"#,
         ),
         (
             Record::new(bare(), training()),
             r#"{"schema":"basin/1","kind":"training","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"settings":{"model":"f1","optimizer":"sgd","learning_rate":0.1,"batch_size":16,"epochs":1,"seed":0,"momentum":0.9},"epochs":[{"epoch":1,"step":90,"train_loss":"Infinity","test_loss":"NaN","test_accuracy":0.1,"learning_rate":0.1,"batch_size":16,"observed":{"gradient_norm":"NaN"}}],"reason":"diverged"}}"#,
+        ),
+        (
+            Record::new(bare(), connection()),
+            r#"{"schema":"basin/1","kind":"connection","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"from":{"path":"final.safetensors","blake3":"ab12","parameters":17226,"batch_size":16},"to":{"path":"final.safetensors","blake3":"ab12","parameters":17226,"batch_size":16},"distance":2.5,"shape":"chain","bends":2,"training":{"epochs":3,"batch_size":8,"learning_rate":0.25,"momentum":0.5,"weight_decay":0.0},"file":"bends.safetensors","t":[0.0,0.5,1.0],"arclength":[0.0,1.5,3.0],"curve":{"train_loss":[1.0,0.5,1.0],"train_accuracy":[0.5,0.5,0.5],"barriers":[{"split":"train","height":0.0,"alpha":0.0,"instability":0.0}]},"line":{"train_loss":[1.0,"NaN",1.0],"train_accuracy":[0.5,0.5,0.5]}}}"#,
         ),
         (
             Record::new(bare(), surface()),
@@ -331,8 +429,20 @@ fn the_json_of_every_kind_is_as_promised() {
             r#"{"schema":"basin/1","kind":"study","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"published":["Sharper."],"held_equal":[{"name":"epochs","value":"30"}],"variants":[{"name":"half","value":0.5,"settings":[]}],"swept":"discard.share","runs":[{"variant":"half","batch_size":16,"seed":0,"checkpoint":"a.safetensors","directory":"runs/a"}],"records":["records/a.json"]}}"#,
         ),
         (
+            Record::new(bare(), along_directions()),
+            r#"{"schema":"basin/1","kind":"profile","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"coordinates":[0.0,1.0],"normalization":"filter","directions":[{"name":"random","norm":2.5,"normalized":true,"curvature":0.125,"train_loss":[1.0,"Infinity"],"train_accuracy":[0.5,0.25]}]}}"#,
+        ),
+        (
+            Record::new(bare(), ratio_map()),
+            r#"{"schema":"basin/1","kind":"ratio_map","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"lambda_max":[[4.0,"NaN"]],"lambda_max_residual":[[0.5,"NaN"]],"lambda_min":[[-1.0,"NaN"]],"lambda_min_residual":[[0.25,"NaN"]],"ratio":[[-0.25,"NaN"]],"tolerance":0.001,"not_converged":1,"surface":{"x":{"name":"random","coordinates":[-1.0,0.0,1.0],"norm":2.5,"normalized":true,"curvature":0.125},"y":{"name":"random","coordinates":[0.0,0.5],"norm":2.5,"normalized":true,"curvature":0.125,"curvature_difference":0.25},"cosine":-0.01,"normalization":"filter","ignored":["fc1.bias"],"train_loss":[[1.0,"NaN",3.0],[]],"marks":[{"name":"a","x":0.0,"y":0.0,"distance":0.0}],"not_finite":1,"shard":"1/2"}}}"#,
+        ),
+        (
+            Record::new(bare(), trajectory()),
+            r#"{"schema":"basin/1","kind":"trajectory","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"explained_variance":[0.75,0.25],"iterates":[{"path":"a.safetensors","parameters":3,"epoch":1,"x":-1.5,"y":0.5,"distance":0.25,"train_loss":2.0,"projected_train_loss":"NaN","test_loss":3.0}],"surface":{"x":{"name":"random","coordinates":[-1.0,0.0,1.0],"norm":2.5,"normalized":true,"curvature":0.125},"y":{"name":"random","coordinates":[0.0,0.5],"norm":2.5,"normalized":true,"curvature":0.125,"curvature_difference":0.25},"cosine":-0.01,"normalization":"filter","ignored":["fc1.bias"],"train_loss":[[1.0,"NaN",3.0],[]],"marks":[{"name":"a","x":0.0,"y":0.0,"distance":0.0}],"not_finite":1,"shard":"1/2"}}}"#,
+        ),
+        (
             Record::new(bare(), unknown()),
-            r#"{"schema":"basin/1","kind":"trajectory","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"loss":[[1.0,"NaN"]]}}"#,
+            r#"{"schema":"basin/1","kind":"orbit","created":"2026-11-21T23:08:37Z","basin":"0.1.0","result":{"loss":[[1.0,"NaN"]]}}"#,
         ),
     ];
     for (record, json) in golden {

@@ -1,5 +1,6 @@
 //! What stands behind the figures: settings held equal, provenance, and what did not go as it should.
 
+use basin_records::line::Endpoint;
 use basin_records::study::Variant;
 use basin_records::{Outcome, Provenance};
 use serde::Serialize;
@@ -136,8 +137,10 @@ pub(crate) struct Source {
 pub(crate) fn sources(collection: &Collection) -> Vec<Source> {
     let source = |sourced: &crate::collection::Sourced| {
         let Provenance { created, checkpoint, .. } = &sourced.record.provenance;
+        let between = |from: &Endpoint, to: &Endpoint| format!("{} – {}", from.checkpoint.path, to.checkpoint.path);
         let of = match (&sourced.record.outcome, checkpoint) {
-            (Outcome::Line(line), _) => format!("{} – {}", line.from.checkpoint.path, line.to.checkpoint.path),
+            (Outcome::Line(line), _) => between(&line.from, &line.to),
+            (Outcome::Connection(found), _) => between(&found.from, &found.to),
             (Outcome::Comparison(comparison), _) => {
                 comparison.rows.iter().map(|row| row.file.as_str()).collect::<Vec<_>>().join(", ")
             }

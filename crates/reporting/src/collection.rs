@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use basin_records::line::Endpoint;
 use basin_records::{
-    BatchHessian, Error as RecordError, Keskar, Line, Outcome, Problem, Provenance, Record, Spectrum, Study, Surface,
-    Training,
+    BatchHessian, Connection, Error as RecordError, Keskar, Line, Outcome, Problem, Profile, Provenance, RatioMap,
+    Record, Spectrum, Study, Surface, Training, Trajectory,
 };
 
 use crate::error::{Error, Result};
@@ -113,8 +113,24 @@ impl Collection {
         self.pick(|outcome| if let Outcome::Line(line) = outcome { Some(line) } else { None })
     }
 
+    pub(crate) fn connections(&self) -> Vec<Measured<'_, Connection>> {
+        self.pick(|outcome| if let Outcome::Connection(found) = outcome { Some(found.as_ref()) } else { None })
+    }
+
+    pub(crate) fn profiles(&self) -> Vec<Measured<'_, Profile>> {
+        self.pick(|outcome| if let Outcome::Profile(profile) = outcome { Some(profile) } else { None })
+    }
+
     pub(crate) fn surfaces(&self) -> Vec<Measured<'_, Surface>> {
         self.pick(|outcome| if let Outcome::Surface(surface) = outcome { Some(surface.as_ref()) } else { None })
+    }
+
+    pub(crate) fn trajectories(&self) -> Vec<Measured<'_, Trajectory>> {
+        self.pick(|outcome| if let Outcome::Trajectory(way) = outcome { Some(way.as_ref()) } else { None })
+    }
+
+    pub(crate) fn ratio_maps(&self) -> Vec<Measured<'_, RatioMap>> {
+        self.pick(|outcome| if let Outcome::RatioMap(map) = outcome { Some(map.as_ref()) } else { None })
     }
 
     pub(crate) fn spectra(&self) -> Vec<Measured<'_, Spectrum>> {

@@ -154,6 +154,7 @@ fn one_record_alone_gives_its_figure_and_words_in_it_are_escaped() {
         to: end("b.safetensors"),
         distance: 1.0,
         path: Default::default(),
+        alignment: None,
         barriers: Vec::new(),
         batch_norm: None,
         alpha: vec![0.0, 0.25, 0.5, 0.75, 1.0],

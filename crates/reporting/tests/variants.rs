@@ -336,6 +336,7 @@ fn a_line_names_the_variants_of_its_ends() {
         distance: 1.0,
         batch_norm: None,
         path: Default::default(),
+        alignment: None,
         barriers: Vec::new(),
         alpha: vec![0.0, 1.0],
         train_loss: vec![1.0, 2.0],

@@ -249,3 +249,26 @@ proptest! {
         prop_assert!((found.eigenvalues[0].value - values[0]).abs() < 1e-8, "{:?} in {values:?}", found.eigenvalues);
     }
 }
+
+/// A neighbour's eigenvectors may be eigenvectors here too, but no longer the extreme ones: the search must not stop at them.
+#[test]
+fn a_warm_start_among_other_eigenvectors_still_finds_the_extremes() {
+    let n = 60;
+    let values: Vec<f64> = (0..n).map(|i| 10.0 * (0.1 * i as f64).cos()).collect();
+    let matrix = diagonal(&values);
+    let unit = |place: usize| {
+        let elements = (0..n).map(|i| if i == place { 1.0 } else { 0.0 });
+        Tensor::from_vec(elements.collect::<Vec<f64>>(), n, &Device::Cpu).unwrap()
+    };
+    let near = Tensor::stack(&[unit(5), unit(25)], 0).unwrap();
+    let lanczos = Lanczos { tolerance: 1e-8, ..Lanczos::default() };
+    let found = lanczos.extremes_near(&matrix, Some(&near), |_| Ok(())).unwrap();
+    let (largest, smallest) = (values[0], values.iter().copied().fold(f64::INFINITY, f64::min));
+    assert!((found.eigenvalues[0].value - largest).abs() < 1e-8, "{:?}", found.eigenvalues);
+    assert!((found.eigenvalues[1].value - smallest).abs() < 1e-8, "{:?}", found.eigenvalues);
+    // From the eigenvectors themselves it takes fewer products than from a random vector.
+    let cold = lanczos.extremes(&matrix, |_| Ok(())).unwrap();
+    let warm = lanczos.extremes_near(&matrix, Some(&cold.eigenvectors), |_| Ok(())).unwrap();
+    assert!(warm.products <= cold.products, "{} and {}", warm.products, cold.products);
+    assert!(cold.eigenvalues.iter().zip(&warm.eigenvalues).all(|(a, b)| (a.value - b.value).abs() < 1e-8));
+}

@@ -61,7 +61,7 @@ pub struct Settings {
     pub seed: u64,
     /// `f32` or `f64`.
     pub dtype: String,
-    /// Write a checkpoint every so many epochs, beside the one at the end.
+    /// Write a checkpoint before the first epoch and every so many epochs, beside the one at the end.
     pub checkpoint_every: Option<u64>,
     /// What is observed beside losses and accuracies.
     pub observe: Vec<Observable>,

@@ -132,6 +132,9 @@ impl Trainer<'_> {
         let mut train = self.problem.network(&self.problem.train, dtype, self.device, &state.buffers)?;
         let test = self.problem.test.as_ref();
         let mut test = test.map(|test| self.problem.network(test, dtype, self.device, &state.buffers)).transpose()?;
+        if self.settings.checkpoint_every.is_some() && state.step == 0 {
+            self.write_checkpoint(state, &self.directory.checkpoint(0))?;
+        }
         let mut reason = self.finished(state);
         let mut diverged = None;
         while reason.is_none() {

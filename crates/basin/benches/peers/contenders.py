@@ -78,6 +78,35 @@ def loss(p):
     return torch.no_grad()(p.loss)
 
 
+# Points of a line, from θ − 2⁻¹² v to θ + 2⁻¹² v.
+PLACES = 8
+
+
+def places():
+    return [(2 * i / (PLACES - 1) - 1) / 4096 for i in range(PLACES)]
+
+
+def losses(p):
+    """One forward pass after the other, each with its own parameters."""
+
+    def at(t):
+        moved = [parameter + t * vector for parameter, vector in zip(p.parameters, p.vectors)]
+        return p.criterion(p.outputs_at(*moved), p.y)
+
+    return torch.no_grad()(lambda: torch.stack([at(t) for t in places()]))
+
+
+def losses_batched(p):
+    """All in one forward pass, with a further axis for the points."""
+    ts = torch.tensor(places(), dtype=p.vector.dtype)
+
+    def at(t):
+        moved = [parameter + t * vector for parameter, vector in zip(p.parameters, p.vectors)]
+        return p.criterion(p.outputs_at(*moved), p.y)
+
+    return torch.no_grad()(lambda: torch.func.vmap(at)(ts))
+
+
 def gradient(p):
     return lambda: grad(p.loss(), p.parameters)
 
@@ -183,6 +212,9 @@ class Contender(NamedTuple):
 CONTENDERS = [
     Contender("loss", OURS, "loss"),
     Contender("loss", "PyTorch", loss),
+    Contender(f"{PLACES} losses", OURS, "losses"),
+    Contender(f"{PLACES} losses", "PyTorch, one by one", losses),
+    Contender(f"{PLACES} losses", "PyTorch, batched by vmap", losses_batched),
     Contender("gradient", OURS, "gradient"),
     Contender("gradient", "PyTorch", gradient),
     Contender("Hv", f"{OURS}, linearization kept", "hessian"),
@@ -199,7 +231,13 @@ CONTENDERS = [
     Contender("GGN v", "curvlinops", curvlinops_ggn),
     Contender("GGN v", "hessian-eigenthings", eigenthings_ggn),
 ]
-REFERENCES = {"loss": loss, "gradient": gradient, "Hv": double_backward, "GGN v": ggn_functional}
+REFERENCES = {
+    "loss": loss,
+    f"{PLACES} losses": losses,
+    "gradient": gradient,
+    "Hv": double_backward,
+    "GGN v": ggn_functional,
+}
 
 
 # What is known to be wrong, and not in basin: it is printed, and fails nothing.

@@ -10,7 +10,7 @@
 //! | `memory WORK` | `bytes` by which the first two executions raise the peak of resident memory |
 //! | `lanczos TOLERANCE SEED FILE` | `value`, `products` and `seconds` of the largest eigenvalue; vector as `result` |
 //!
-//! NETWORK is `cnn` or a model of the zoo, WORK is `loss`, `gradient`, `hessian`, `hessian-anew` or `ggn`. What
+//! NETWORK is `cnn` or a model of the zoo, WORK is `loss`, `losses`, `gradient`, `hessian`, `hessian-anew` or `ggn`. What
 //! cannot be done is answered by an object with the field `error`.
 
 #[path = "../../src/allocator.rs"]
@@ -22,6 +22,7 @@ use std::io::{self, BufRead, Lines, StdinLock};
 use std::path::Path;
 use std::time::Instant;
 
+use basin_landscape::evaluate;
 use basin_objective::data::{Dataset, Targets};
 use basin_objective::models::Model;
 use basin_objective::{Linearized, LossSpec, Network, NetworkOptions, Objective};
@@ -46,6 +47,8 @@ struct Problem {
 #[derive(Clone, Copy)]
 enum Work {
     Loss,
+    /// The losses at [`PLACES`] points of a line.
+    Losses,
     Gradient,
     /// The Hessian's product on a kept linearization.
     Hessian,
@@ -59,6 +62,7 @@ impl Work {
     fn named(name: &str) -> Result<Self> {
         Ok(match name {
             "loss" => Self::Loss,
+            "losses" => Self::Losses,
             "gradient" => Self::Gradient,
             "hessian" => Self::Hessian,
             "hessian-anew" => Self::HessianAnew,
@@ -91,6 +95,22 @@ impl Problem {
     }
 }
 
+/// Points of a line, from θ − 2⁻¹² v to θ + 2⁻¹² v.
+const PLACES: usize = 8;
+
+/// The losses at points of a line, as `basin landscape` evaluates a grid.
+fn losses(network: &Network, theta: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let place = |i: usize| (2.0 * i as f64 / (PLACES - 1) as f64 - 1.0) / 4096.0;
+    let places: Vec<f64> = (0..PLACES).map(place).collect();
+    let loss = |&t: &f64| Ok(network.evaluate(&(theta + (v * t)?)?)?.loss);
+    let mut losses = Vec::with_capacity(PLACES);
+    evaluate(network, &places, loss, |_, found| {
+        losses.extend(found);
+        Ok(())
+    })?;
+    Ok(Tensor::new(losses, &Device::Cpu)?)
+}
+
 /// A network with its linearization once something has needed it.
 struct Session<'n> {
     problem: &'n Problem,
@@ -110,6 +130,7 @@ impl<'n> Session<'n> {
         let (problem, network) = (self.problem, self.network);
         Ok(match work {
             Work::Loss => Tensor::new(network.evaluate(&problem.theta)?.loss, &Device::Cpu)?,
+            Work::Losses => losses(network, &problem.theta, &problem.v)?,
             Work::Gradient => network.gradient(&problem.theta)?.1,
             Work::Hessian => self.kept()?.hessian(&problem.v)?,
             Work::HessianAnew => network.linearize(&problem.theta)?.hessian(&problem.v)?,

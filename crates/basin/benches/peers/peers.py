@@ -41,6 +41,7 @@ from contenders import (
     ERROR_TOLERANCE,
     KNOWN_FAULTS,
     OURS,
+    PLACES,
     REFERENCES,
     SOLVERS,
     TOLERANCE,
@@ -439,7 +440,9 @@ def ratio_table(measured):
     double, retained = ("Hv", "PyTorch, double backward"), ("Hv", "PyTorch, graph retained")
     own, theirs = ("gradient", OURS), ("gradient", "PyTorch")
     bytes_of = lambda a, b: a.bytes / b.bytes
+    grid, forwards = (f"{PLACES} losses", OURS), (f"{PLACES} losses", "PyTorch, one by one")
     ratios = [
+        ("grid points per second ÷ PyTorch's forward passes", forwards, grid, ratio_of),
         ("own gradient ÷ PyTorch's", own, theirs, ratio_of),
         ("Hv ÷ own gradient", kept, own, ratio_of),
         ("Hv ÷ double backward", kept, double, ratio_of),

@@ -99,7 +99,7 @@ pub(crate) struct Train {
     /// Seed of initial weights and shuffling.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Write a checkpoint every so many epochs.
+    /// Write a checkpoint before the first epoch and after every so many.
     #[arg(long, value_name = "EPOCHS")]
     pub(crate) checkpoint_every: Option<u64>,
     /// The run's directory; the same command continues a run there.

@@ -2,16 +2,21 @@
 
 mod batch_hessian;
 mod compare;
+mod grid;
 mod inspect;
+mod iterates;
 mod keskar;
 mod line;
 mod optimizer;
+mod path;
 mod plane;
+mod ratio;
 mod report;
 mod sharpness;
 mod spectrum;
 mod study;
 mod train;
+mod trajectory;
 
 use crate::arguments::{Arguments, Command, Common, Landscape, Machine};
 use crate::exit::Ended;
@@ -33,6 +38,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Ended> {
         }
         Command::Landscape(Landscape::Line(line)) => analyse(&line.common, || line::run(line)),
         Command::Landscape(Landscape::Plane(plane)) => analyse(&plane.common, || plane::run(plane)),
+        Command::Landscape(Landscape::Trajectory(way)) => analyse(&way.common, || trajectory::run(way)),
+        Command::Landscape(Landscape::Ratio(ratio)) => analyse(&ratio.common, || ratio::run(ratio)),
+        Command::Landscape(Landscape::Path(path)) => analyse(&path.common, || path::run(path)),
         Command::Report(report) => report::run(report),
         Command::Inspect(inspect) => inspect::run(inspect),
     }

@@ -8,6 +8,7 @@ use basin_tape::{Program, ProgramBuilder, Value};
 
 use super::BatchNorm;
 use super::dropout::{Dropout, Site};
+use super::hidden_units::{ExchangeableUnits, UnitTensor, Units, Wiring};
 use super::initial::{Draw, Fan, Initial};
 use super::spec::Activation;
 use crate::weights::ForeignNames;
@@ -21,6 +22,8 @@ pub(super) const EPSILON: f64 = 1e-5;
 pub(super) struct Layer {
     value: Value,
     pub(super) shape: Vec<usize>,
+    /// Of the first axis of the shape.
+    units: Units,
 }
 
 /// A model as its layers were written.
@@ -36,6 +39,8 @@ pub(super) struct Written {
     pub(super) vocabulary: Option<usize>,
     /// The places of dropout, in the order of the program's inputs behind the samples.
     pub(super) sites: Vec<Site>,
+    /// The hidden units that may change places, where that is known.
+    pub(super) exchangeable: Option<Vec<ExchangeableUnits>>,
 }
 
 /// A convolution with a square kernel.
@@ -69,6 +74,7 @@ pub(super) struct Layers {
     foreign: ForeignNames,
     vocabulary: Option<usize>,
     sites: Vec<Site>,
+    wiring: Wiring,
 }
 
 impl Layers {
@@ -82,10 +88,12 @@ impl Layers {
             foreign: ForeignNames::default(),
             vocabulary: None,
             sites: Vec::new(),
+            wiring: Wiring::default(),
         }
     }
 
-    pub(super) fn finish(self, output: Layer) -> Result<Written> {
+    pub(super) fn finish(mut self, output: Layer) -> Result<Written> {
+        self.wiring.fix(&output.units);
         Ok(Written {
             program: self.builder.finish(output.value)?,
             output: output.shape,
@@ -94,11 +102,14 @@ impl Layers {
             foreign: self.foreign,
             vocabulary: self.vocabulary,
             sites: self.sites,
+            exchangeable: self.wiring.finish(),
         })
     }
 
     pub(super) fn input(&mut self, shape: &[usize]) -> Layer {
-        Layer { value: self.builder.input(), shape: shape.to_vec() }
+        let units = self.wiring.make(shape.first().copied().unwrap_or(0));
+        self.wiring.fix(&units);
+        Layer { value: self.builder.input(), shape: shape.to_vec(), units }
     }
 
     /// The input is a sequence of tokens, each below `vocabulary`.
@@ -119,7 +130,12 @@ impl Layers {
     /// A parameter which is no layer's weight or bias; its first axis stands for the batch where it meets samples.
     pub(super) fn parameter(&mut self, name: impl Into<String>, shape: &[usize], initial: Initial) -> Layer {
         let value = self.new_parameter(name.into(), shape, initial);
-        Layer { value, shape: shape[1..].to_vec() }
+        self.mixed(value, shape[1..].to_vec())
+    }
+
+    /// A value of which it is not known what is whose along its first axis.
+    fn mixed(&mut self, value: Value, shape: Vec<usize>) -> Layer {
+        Layer { value, shape, units: self.wiring.mix() }
     }
 
     fn new_parameter(&mut self, name: String, shape: &[usize], initial: Initial) -> Value {
@@ -127,13 +143,30 @@ impl Layers {
         self.builder.parameter(name, shape)
     }
 
-    fn buffer(&mut self, name: String, shape: &[usize], initial: Initial) -> Value {
-        self.buffers.push(initial);
-        self.builder.buffer(name, shape)
+    /// A parameter whose first axes are those of some units.
+    fn tied_parameter(&mut self, name: String, shape: &[usize], initial: Initial, axes: &[&Units]) -> Value {
+        for (axis, units) in axes.iter().enumerate() {
+            self.wiring.tie(UnitTensor::Parameter(self.parameters.len()), axis, units);
+        }
+        self.new_parameter(name, shape, initial)
     }
 
+    /// A number for each of some units that travels with the weights.
+    fn tied_buffer(&mut self, name: String, initial: Initial, units: &Units, count: usize) -> Value {
+        self.wiring.tie(UnitTensor::Buffer(self.buffers.len()), 0, units);
+        self.buffers.push(initial);
+        self.builder.buffer(name, &[count])
+    }
+
+    /// A linear map that leaves channels where they are.
     fn map(&mut self, map: impl LinearMap + 'static, x: Layer, shape: Vec<usize>) -> Layer {
-        Layer { value: self.builder.linear_map(map, x.value), shape }
+        Layer { value: self.builder.linear_map(map, x.value), shape, units: x.units }
+    }
+
+    /// A linear map that does not.
+    fn mixing_map(&mut self, map: impl LinearMap + 'static, x: Layer, shape: Vec<usize>) -> Layer {
+        let value = self.builder.linear_map(map, x.value);
+        self.mixed(value, shape)
     }
 
     /// All axes but the batch's as one.
@@ -141,44 +174,50 @@ impl Layers {
         if x.shape.len() == 1 {
             return x;
         }
-        let shape = vec![x.shape.iter().product()];
-        self.reshape(x, shape)
+        let (shape, each) = (vec![x.shape.iter().product()], x.shape.iter().skip(1).product());
+        let units = x.units.iter().flat_map(|unit| std::iter::repeat_n(*unit, each)).collect();
+        Layer { units, ..self.map(Reshape { keep: 1, tail: shape.clone() }, x, shape) }
     }
 
     /// Another shape of as many elements.
     pub(super) fn reshape(&mut self, x: Layer, shape: Vec<usize>) -> Layer {
-        self.map(Reshape { keep: 1, tail: shape.clone() }, x, shape)
+        self.mixing_map(Reshape { keep: 1, tail: shape.clone() }, x, shape)
     }
 
     /// Two axes of the sample exchanged.
     pub(super) fn transpose(&mut self, x: Layer, a: usize, b: usize) -> Layer {
         let mut shape = x.shape.clone();
         shape.swap(a, b);
-        self.map(Transpose(a + 1, b + 1), x, shape)
+        self.mixing_map(Transpose(a + 1, b + 1), x, shape)
     }
 
     /// The positions `start..start + length` of an axis of the sample.
     pub(super) fn narrow(&mut self, x: Layer, axis: usize, start: usize, length: usize) -> Layer {
         let mut shape = x.shape.clone();
         shape[axis] = length;
-        self.map(Narrow { axis: axis + 1, start, length }, x, shape)
+        self.mixing_map(Narrow { axis: axis + 1, start, length }, x, shape)
     }
 
     /// Zeros around an axis of the sample.
     pub(super) fn pad(&mut self, x: Layer, axis: usize, before: usize, behind: usize) -> Layer {
         let mut shape = x.shape.clone();
         shape[axis] += before + behind;
-        self.map(Pad { axis: axis + 1, before, behind }, x, shape)
+        let units = match axis {
+            0 => [vec![None; before], x.units.clone(), vec![None; behind]].concat(),
+            _ => x.units.clone(),
+        };
+        Layer { units, ..self.map(Pad { axis: axis + 1, before, behind }, x, shape) }
     }
 
     /// The sum of two values of one shape.
     pub(super) fn add(&mut self, a: Layer, b: Layer) -> Layer {
-        Layer { value: self.builder.add(a.value, b.value), shape: a.shape }
+        let units = self.wiring.add(&a.units, &b.units);
+        Layer { value: self.builder.add(a.value, b.value), shape: a.shape, units }
     }
 
     /// A multiple.
     pub(super) fn scale(&mut self, factor: f64, x: Layer) -> Layer {
-        Layer { value: self.builder.affine(factor, 0.0, x.value), shape: x.shape }
+        Layer { value: self.builder.affine(factor, 0.0, x.value), ..x }
     }
 
     /// The products of the matrices of two samples, (…, m, k) and (…, k, n).
@@ -186,13 +225,14 @@ impl Layers {
         let mut shape = x.shape;
         shape.pop();
         shape.extend(y.shape.last());
-        Layer { value: self.builder.matmul(x.value, y.value), shape }
+        let value = self.builder.matmul(x.value, y.value);
+        self.mixed(value, shape)
     }
 
     /// Softmax over the last axis; if causal, over the positions up to the own one.
     pub(super) fn softmax(&mut self, causal: bool, x: Layer) -> Layer {
         let value = if causal { self.builder.op(CausalSoftmax, &[x.value]) } else { self.builder.softmax(x.value) };
-        Layer { value, shape: x.shape }
+        self.mixed(value, x.shape)
     }
 
     /// A new table of rows.
@@ -204,13 +244,14 @@ impl Layers {
     pub(super) fn embedding(&mut self, table: Table, x: Layer) -> Layer {
         let mut shape = x.shape;
         shape.push(table.width);
-        Layer { value: self.builder.embedding(table.value, x.value), shape }
+        let value = self.builder.embedding(table.value, x.value);
+        self.mixed(value, shape)
     }
 
     /// The first rows of a table, the same for every sample.
     pub(super) fn first_rows(&mut self, table: Table, count: usize) -> Layer {
         let value = self.builder.linear_map(Reshape { keep: 0, tail: vec![1, table.rows, table.width] }, table.value);
-        let rows = Layer { value, shape: vec![table.rows, table.width] };
+        let rows = self.mixed(value, vec![table.rows, table.width]);
         if count == table.rows { rows } else { self.narrow(rows, 0, 0, count) }
     }
 
@@ -219,7 +260,8 @@ impl Layers {
         let mut shape = x.shape;
         shape.pop();
         shape.push(table.rows);
-        Layer { value: self.builder.linear(x.value, table.value, None), shape }
+        let value = self.builder.linear(x.value, table.value, None);
+        self.mixed(value, shape)
     }
 
     /// x Wᵀ + b on the last axis.
@@ -250,10 +292,11 @@ impl Layers {
     ) -> Layer {
         let mut shape = x.shape;
         let fan = Fan { inputs: shape.pop().unwrap_or(1), outputs };
-        let weight = self.new_parameter(weight_name, &[outputs, fan.inputs], weight(fan));
-        let bias = bias.map(|bias| self.new_parameter(bias_name, &[outputs], bias(fan)));
+        let units = if shape.is_empty() { self.wiring.make(outputs) } else { self.wiring.mix() };
+        let weight = self.tied_parameter(weight_name, &[outputs, fan.inputs], weight(fan), &[&units, &x.units]);
+        let bias = bias.map(|bias| self.tied_parameter(bias_name, &[outputs], bias(fan), &[&units]));
         shape.push(outputs);
-        Layer { value: self.builder.linear(x.value, weight, bias), shape }
+        Layer { value: self.builder.linear(x.value, weight, bias), shape, units }
     }
 
     /// A convolution.
@@ -264,10 +307,12 @@ impl Layers {
         let weight_shape = [channels, inputs, kernel, kernel];
         let (rows, columns) = geometry.output_size(&[1, inputs, height, width], &weight_shape)?;
         let fan = Fan { inputs: inputs * kernel * kernel, outputs: channels * kernel * kernel };
-        let weight = self.new_parameter(format!("{name}.weight"), &weight_shape, weight(fan));
-        let bias = bias.map(|bias| self.new_parameter(format!("{name}.bias"), &[channels], bias(fan)));
+        let units = self.wiring.make(channels);
+        let axes = [&units, &x.units];
+        let weight = self.tied_parameter(format!("{name}.weight"), &weight_shape, weight(fan), &axes);
+        let bias = bias.map(|bias| self.tied_parameter(format!("{name}.bias"), &[channels], bias(fan), &[&units]));
         let value = self.builder.conv2d(geometry, x.value, weight, bias);
-        Ok(Layer { value, shape: vec![channels, rows, columns] })
+        Ok(Layer { value, shape: vec![channels, rows, columns], units })
     }
 
     /// Every `stride`-th row and column, from the first on.
@@ -275,7 +320,8 @@ impl Layers {
         let [channels, height, width] = image(&x.shape)?;
         let geometry = Pool2d { stride: (stride, stride), ..Pool2d::square(1) };
         let (rows, columns) = geometry.output_size(height, width)?;
-        Ok(Layer { value: self.builder.average_pool2d(geometry, true, x.value), shape: vec![channels, rows, columns] })
+        let value = self.builder.average_pool2d(geometry, true, x.value);
+        Ok(Layer { value, shape: vec![channels, rows, columns], units: x.units })
     }
 
     /// The mean of each channel.
@@ -297,7 +343,8 @@ impl Layers {
     pub(super) fn max_pool2d(&mut self, geometry: Pool2d, x: Layer) -> Result<Layer> {
         let [channels, height, width] = image(&x.shape)?;
         let (rows, columns) = geometry.output_size(height, width)?;
-        Ok(Layer { value: self.builder.max_pool2d(geometry, x.value), shape: vec![channels, rows, columns] })
+        let value = self.builder.max_pool2d(geometry, x.value);
+        Ok(Layer { value, shape: vec![channels, rows, columns], units: x.units })
     }
 
     /// Batch norm over the first axis of the sample, with learned scale and shift.
@@ -305,10 +352,11 @@ impl Layers {
         let channels = x.shape[0];
         let mut broadcast = vec![1; x.shape.len()];
         broadcast[0] = channels;
-        let mean = self.buffer(format!("{name}.running_mean"), &[channels], Initial::Constant(0.0));
-        let variance = self.buffer(format!("{name}.running_var"), &[channels], Initial::Constant(1.0));
-        let scale = self.new_parameter(format!("{name}.weight"), &[channels], Initial::Constant(1.0));
-        let shift = self.new_parameter(format!("{name}.bias"), &[channels], Initial::Constant(0.0));
+        let (zero, one, axes) = (Initial::Constant(0.0), Initial::Constant(1.0), [&x.units]);
+        let mean = self.tied_buffer(format!("{name}.running_mean"), zero, &x.units, channels);
+        let variance = self.tied_buffer(format!("{name}.running_var"), one, &x.units, channels);
+        let scale = self.tied_parameter(format!("{name}.weight"), &[channels], one, &axes);
+        let shift = self.tied_parameter(format!("{name}.bias"), &[channels], zero, &axes);
         let value = match self.batch_norm {
             BatchNorm::Stored => self.builder.batch_norm(EPSILON, x.value, (scale, shift), (mean, variance)),
             BatchNorm::Batch => {
@@ -320,7 +368,7 @@ impl Layers {
                 self.builder.add(scaled, shift)
             }
         };
-        Layer { value, shape: x.shape }
+        Layer { value, ..x }
     }
 
     /// Layer norm over the last axis, with learned scale and, if asked, shift.
@@ -333,7 +381,7 @@ impl Layers {
             let shift = self.new_parameter(format!("{name}.bias"), &[width], Initial::Constant(0.0));
             value = self.builder.add(value, shift);
         }
-        Layer { value, shape: x.shape }
+        self.mixed(value, x.shape)
     }
 
     /// A vector over channels, shaped to broadcast over the axes behind them.
@@ -350,7 +398,7 @@ impl Layers {
         let Some(rate) = self.dropout.rate(published) else { return x };
         let mask = self.builder.input();
         self.sites.push(Site { shape: x.shape.clone(), rate });
-        Layer { value: self.builder.mul(x.value, mask), shape: x.shape }
+        Layer { value: self.builder.mul(x.value, mask), ..x }
     }
 
     /// max(x, 0).
@@ -371,7 +419,7 @@ impl Layers {
             Activation::Softplus => b.elementwise(Softplus, x.value),
             Activation::Identity => x.value,
         };
-        Layer { value, shape: x.shape }
+        Layer { value, ..x }
     }
 }
 

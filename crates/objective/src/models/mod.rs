@@ -6,6 +6,7 @@ mod convolutional;
 mod dropout;
 mod fully_connected;
 mod gpt;
+mod hidden_units;
 mod image_layout;
 mod initial;
 mod layers;
@@ -19,6 +20,7 @@ mod wide_residual;
 pub use alexnet::AlexNet;
 pub use dropout::Dropout;
 pub use gpt::Gpt;
+pub use hidden_units::{ExchangeableUnits, UnitAxis, UnitTensor};
 pub use residual::{CifarResNet, ResNet};
 pub use spec::{Activation, ModelSpec};
 pub use training_program::TrainingProgram;
@@ -63,6 +65,7 @@ pub struct Model {
     foreign: ForeignNames,
     /// How many tokens there are, where the samples are sequences of them.
     vocabulary: Option<usize>,
+    exchangeable: Option<Vec<ExchangeableUnits>>,
 }
 
 impl Model {
@@ -84,7 +87,7 @@ impl Model {
     pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: impl Into<Outputs>) -> Result<Self> {
         let outputs = outputs.into();
         let build = |mode| written(spec, input_shape, outputs, (mode, Dropout::None));
-        let Written { program: stored, output, parameters, buffers, foreign, vocabulary, .. } =
+        let Written { program: stored, output, parameters, buffers, foreign, vocabulary, exchangeable, .. } =
             build(BatchNorm::Stored)?;
         if stored.parameters().len() > MOST_PARAMETERS {
             return Err(Error::input(
@@ -102,6 +105,7 @@ impl Model {
             initial_buffers: buffers,
             foreign,
             vocabulary,
+            exchangeable,
         })
     }
 
@@ -135,6 +139,7 @@ impl Model {
             initial_buffers: initial(program.buffers()),
             foreign: ForeignNames::default(),
             vocabulary: None,
+            exchangeable: None,
             stored: program,
             batch: None,
         }
@@ -213,6 +218,24 @@ impl Model {
     /// Names, shapes and offsets of the buffers, such as running means.
     pub fn buffers(&self) -> &Layout {
         self.stored.buffers()
+    }
+
+    /// The sets of hidden units that may change places without changing the function: a permutation of the units of a set,
+    /// along all of their axes, leaves the outputs as they are. Absent where that is not known: for models of tokens and
+    /// patches, and for those that are none of the zoo.
+    ///
+    /// ```
+    /// use basin_objective::models::{Model, UnitTensor};
+    ///
+    /// let model = Model::new(&"mlp:64-100-10:relu".parse()?, &[64], 10)?;
+    /// let sets = model.exchangeable_units().ok_or_else(|| basin_objective::Error::input("none are known", ""))?;
+    /// // The 100 hidden units have the rows of fc1.weight and fc1.bias, and the columns of fc2.weight.
+    /// assert_eq!((sets.len(), sets[0].count, sets[0].axes.len()), (1, 100, 3));
+    /// assert_eq!((sets[0].axes[2].tensor, sets[0].axes[2].axis), (UnitTensor::Parameter(2), 1));
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    pub fn exchangeable_units(&self) -> Option<&[ExchangeableUnits]> {
+        self.exchangeable.as_deref()
     }
 
     /// The parameters and buffers that a checkpoint holds under the model's names.

@@ -207,6 +207,7 @@ fn line() -> Line {
     let end = |size| Endpoint { checkpoint: checkpoint(size, 0), batch_size: Some(size), training_seed: Some(0) };
     Line {
         path: Default::default(),
+        alignment: None,
         barriers: Vec::new(),
         batch_norm: None,
         from: end(16),

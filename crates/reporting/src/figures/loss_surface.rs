@@ -16,7 +16,8 @@ const MOST_ALONG_AN_AXIS: usize = 80;
 /// Surfaces that can be compared have the same axes, levels and colours.
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
     let surfaces = collection.surfaces();
-    let grids: Vec<Option<Grid>> = surfaces.iter().map(|measured| grid(measured.result, 1)).collect();
+    let grids: Vec<Option<Grid>> =
+        surfaces.iter().map(|measured| grid(measured.result, &measured.result.train_loss, 1)).collect();
     let of = |(index, measured): (usize, &Measured<'_, Surface>)| {
         let grid = grids[index].clone()?;
         let alike =
@@ -83,7 +84,9 @@ fn both(
         stem: format!("{stem}-3d"),
         title: format!("The loss over a plane{of} as a surface"),
         caption: format!("The same as a surface.{thinned}{about}"),
-        drawing: landscape(self::grid(surface, stride)?).surface_in(&frame, View::default()).drawing(),
+        drawing: landscape(self::grid(surface, &surface.train_loss, stride)?)
+            .surface_in(&frame, View::default())
+            .drawing(),
         numbers: numbers(surface).of_records([measured.file]),
     };
     Some((map, graph))
@@ -100,16 +103,16 @@ fn through(places: &[Place]) -> String {
     }
 }
 
-/// The training loss at every `stride`-th point along both axes; none of a part of a surface.
-fn grid(surface: &Surface, stride: usize) -> Option<Grid> {
+/// Some values of a surface at every `stride`-th point along both axes; none of a part of a surface.
+pub(super) fn grid(surface: &Surface, rows: &[Vec<f64>], stride: usize) -> Option<Grid> {
     let every = |coordinates: &[f64]| coordinates.iter().copied().step_by(stride).collect::<Vec<f64>>();
-    let rows = surface.train_loss.iter().step_by(stride);
+    let rows = rows.iter().step_by(stride);
     let values = rows.flat_map(|row| every(row)).collect();
     Grid::new(every(&surface.x.coordinates), every(&surface.y.coordinates), values).ok()
 }
 
 /// What was held fixed, and what the surface shows at its origin.
-fn described(surface: &Surface) -> String {
+pub(super) fn described(surface: &Surface) -> String {
     let curvature = |axis: &Axis| {
         let exact = number::significant(axis.curvature);
         let shown = axis.curvature_difference.map_or_else(String::new, |difference| {

@@ -1,7 +1,7 @@
 //! Loss and accuracy on the line between two minima (figure 3 of Keskar et al.).
 
 use basin_records::line::{Barrier, Endpoint, Path};
-use basin_records::{Line, Provenance};
+use basin_records::{Alignment, Line, Provenance};
 
 use crate::chart::axes::{Axes, Axis};
 use crate::chart::drawing::{Color, Drawing, Point};
@@ -22,14 +22,18 @@ struct Section {
     alpha: Vec<f64>,
     curves: Vec<Curve>,
     path: Path,
+    alignment: Option<Alignment>,
     barriers: Vec<Barrier>,
 }
 
-struct Curve {
-    name: &'static str,
-    values: Vec<f64>,
-    accuracy: bool,
-    dash: Dash,
+/// Losses or accuracies, in percent, along a path.
+pub(super) struct Curve {
+    pub(super) name: &'static str,
+    pub(super) values: Vec<f64>,
+    pub(super) accuracy: bool,
+    pub(super) dash: Dash,
+    /// The number of its colour and marker.
+    pub(super) look: usize,
 }
 
 pub(crate) fn figures(collection: &Collection) -> Vec<Figure> {
@@ -45,11 +49,12 @@ fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) 
     let gaps = if lost > 0 { format!(" {} not finite and left out.", are(lost, "value")) } else { String::new() };
     let caption = format!(
         "Loss (left axis) and accuracy (right axis) at {}, train solid and test dashed, between {} \
-         (α = 0) and {} (α = 1), which lie {} apart in parameter space.{}{gaps}{}",
+         (α = 0) and {} (α = 1), which lie {} apart in parameter space.{}{}{gaps}{}",
         formula(measured.result.path),
         minimum(&from, &section.from),
         minimum(&to, &section.to),
         number::significant(section.distance),
+        section.alignment.as_ref().map_or_else(String::new, aligned),
         section.barriers(),
         settings([&Provenance { training_seed: None, ..measured.provenance.clone() }]),
     );
@@ -57,7 +62,12 @@ fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) 
         stem,
         title: format!("The line between {from} and {to}"),
         caption,
-        drawing: draw(&section, ends(collection, measured.provenance, &section), measured.provenance.loss.as_deref()),
+        drawing: draw(
+            &section.alpha,
+            &section.curves,
+            ends(collection, measured.provenance, &section),
+            measured.provenance.loss.as_deref(),
+        ),
         numbers: section.numbers().of_records([measured.file]),
     }
 }
@@ -70,16 +80,24 @@ fn formula(path: Path) -> &'static str {
     }
 }
 
-fn are(count: usize, noun: &str) -> String {
+/// A sentence on the order of the hidden units.
+pub(super) fn aligned(alignment: &Alignment) -> String {
+    format!(
+        " The hidden units of one were put into the order of the other's, which changes no function; as they were trained they lie {} apart.",
+        number::significant(alignment.distance_before)
+    )
+}
+
+pub(super) fn are(count: usize, noun: &str) -> String {
     format!("{} {}", number::plural(count, noun), if count == 1 { "is" } else { "are" })
 }
 
-fn minimum(name: &str, end: &Endpoint) -> String {
+pub(super) fn minimum(name: &str, end: &Endpoint) -> String {
     let seed = end.training_seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
     format!("the minimum of {name}{seed}")
 }
 
-fn name(collection: &Collection, line: &Provenance, end: &Endpoint) -> String {
+pub(super) fn name(collection: &Collection, line: &Provenance, end: &Endpoint) -> String {
     let group = collection.group_of(line, end);
     group.map_or_else(|| end.checkpoint.path.clone(), |group| collection.groups.long_words(group))
 }
@@ -109,6 +127,7 @@ impl Section {
             values: values.iter().map(|value| if accuracy { 100.0 * value } else { *value }).collect(),
             accuracy,
             dash,
+            look: usize::from(accuracy),
         });
         let mut section = Self {
             from: line.from.clone(),
@@ -117,6 +136,7 @@ impl Section {
             alpha: line.alpha.clone(),
             curves: curves.collect(),
             path: line.path,
+            alignment: line.alignment,
             barriers: line.barriers.clone(),
         };
         if section.from.batch_size > section.to.batch_size && section.to.batch_size.is_some() {
@@ -161,10 +181,6 @@ impl Section {
         self.barriers.iter().map(told).collect()
     }
 
-    fn values(&self, accuracy: bool) -> Vec<f64> {
-        self.curves.iter().filter(|curve| curve.accuracy == accuracy).flat_map(|curve| curve.values.clone()).collect()
-    }
-
     fn numbers(&self) -> Numbers {
         let names = self.curves.iter().map(|curve| match (curve.name, curve.accuracy) {
             ("train accuracy", _) => "train_accuracy_percent",
@@ -187,10 +203,13 @@ impl Section {
     }
 }
 
-fn draw(section: &Section, ends: String, loss: Option<&str>) -> Drawing {
+/// Losses by the left axis and accuracies by the right one, with the ends of the path, 0 and 1, marked.
+pub(super) fn draw(positions: &[f64], curves: &[Curve], ends: String, loss: Option<&str>) -> Drawing {
     let mut drawing = Drawing::default();
-    let keys: Vec<Key> = section
-        .curves
+    let values = |accuracy: bool| -> Vec<f64> {
+        curves.iter().filter(|curve| curve.accuracy == accuracy).flat_map(|curve| curve.values.clone()).collect()
+    };
+    let keys: Vec<Key> = curves
         .iter()
         .map(|curve| Key {
             words: curve.name.into(),
@@ -201,25 +220,25 @@ fn draw(section: &Section, ends: String, loss: Option<&str>) -> Drawing {
         .collect();
     let region = legend::draw(&mut drawing, &keys);
     let unit = if loss == Some("cross-entropy") { " / nat" } else { "" };
-    let x = Axis::new(ends, Scale::linear(section.alpha.iter().copied()));
-    let left = Axis::new(format!("{}{unit}", loss.unwrap_or("loss")), Scale::fitting(section.values(false)));
-    let accuracies = section.values(true);
+    let x = Axis::new(ends, Scale::linear(positions.iter().copied()));
+    let left = Axis::new(format!("{}{unit}", loss.unwrap_or("loss")), Scale::fitting(values(false)));
+    let accuracies = values(true);
     let right = (!accuracies.is_empty()).then(|| Axis::new("accuracy / %", Scale::linear(accuracies)));
     let axes = Axes::draw(&mut drawing, region, &x, &left, right.as_ref());
     for end in [0.0, 1.0] {
         axes.mark(&mut drawing, end);
     }
-    for curve in &section.curves {
-        draw_curve(&mut drawing, &axes, &section.alpha, curve);
+    for curve in curves {
+        draw_curve(&mut drawing, &axes, positions, curve);
     }
     drawing
 }
 
-fn draw_curve(drawing: &mut Drawing, axes: &Axes, alpha: &[f64], curve: &Curve) {
+fn draw_curve(drawing: &mut Drawing, axes: &Axes, positions: &[f64], curve: &Curve) {
     let place = |(x, y): (&f64, &f64)| {
         if curve.accuracy { axes.right_point(*x, *y) } else { axes.point(*x, *y) }
     };
-    let points: Vec<Option<Point>> = alpha.iter().zip(&curve.values).map(place).collect();
+    let points: Vec<Option<Point>> = positions.iter().zip(&curve.values).map(place).collect();
     drawing.marks.side = if curve.accuracy { Side::Right } else { Side::Left };
     series::line(drawing, &points, color(curve), 4, curve.dash, 1.0);
     for point in points.iter().step_by(4).flatten() {
@@ -228,11 +247,11 @@ fn draw_curve(drawing: &mut Drawing, axes: &Axes, alpha: &[f64], curve: &Curve) 
 }
 
 fn color(curve: &Curve) -> Color {
-    look(usize::from(curve.accuracy)).color
+    look(curve.look).color
 }
 
 fn marker(curve: &Curve) -> Marker {
-    look(usize::from(curve.accuracy)).marker
+    look(curve.look).marker
 }
 
 #[cfg(test)]
@@ -256,6 +275,7 @@ mod tests {
             to: end(16),
             distance: 2.0,
             path: Path::Curved,
+            alignment: None,
             barriers: vec![barrier],
             batch_norm: None,
             alpha: vec![-1.0, 0.0, 1.0, 2.0],

@@ -6,18 +6,24 @@ use crate::chart::color_bar::ColorBar;
 use crate::chart::color_map::Colors;
 use crate::chart::contour::{self, Polyline};
 use crate::chart::contour_labels::{self, Labelled};
-use crate::chart::drawing::{Color, Drawing, Point};
+use crate::chart::drawing::{Align, Color, Drawing, Point, TEXT};
+use crate::chart::font;
 use crate::chart::grid::Grid;
 use crate::chart::legend::{self, Key};
 use crate::chart::levels::Level;
 use crate::chart::missing;
-use crate::chart::palette::{Dash, INK, look};
+use crate::chart::palette::{Dash, INK, Marker, PAPER, look};
 use crate::chart::readings::Seen;
 use crate::chart::scale::Scale;
 use crate::chart::series;
 
 /// Neighbouring rectangles overlap by so many pixels: a viewer that scales them shows no paper between.
 const OVERLAP: f64 = 1.0;
+/// Room around a name on a path, and between it and its place.
+const NAME_PADDING: f64 = 6.0;
+const NAME_AWAY: f64 = 12.0;
+/// The room that a tick on a path takes.
+const TICK: f64 = 22.0;
 
 pub(super) fn contours(landscape: &Landscape) -> Picture {
     let grid = &landscape.grid;
@@ -36,7 +42,7 @@ pub(super) fn contours(landscape: &Landscape) -> Picture {
     plot.end(landscape, &frame)
 }
 
-pub(super) fn filled_contours(landscape: &Landscape, frame: &Frame, places: &[Place]) -> Picture {
+pub(super) fn filled_contours(landscape: &Landscape, frame: &Frame, places: &[Place], path: &[Place]) -> Picture {
     let grid = &landscape.grid;
     let levels = frame.levels();
     let colors = band_colors(frame, &levels);
@@ -60,6 +66,7 @@ pub(super) fn filled_contours(landscape: &Landscape, frame: &Frame, places: &[Pl
             series::marker(&mut plot.drawing, point, marker(index), INK, false);
         }
     }
+    plot.draw_path(path);
     plot.end(landscape, frame)
 }
 
@@ -156,6 +163,45 @@ impl Plot {
     fn fill(&mut self, Region { left, top, right, bottom }: Region, color: Color) {
         let (right, top) = ((right + OVERLAP).min(self.axes.inside.right), (top - OVERLAP).max(self.axes.inside.top));
         self.drawing.polygon(vec![(left, top), (right, top), (right, bottom), (left, bottom)], color);
+    }
+
+    /// A dark line with a light rim, which is seen on any colour, its named places as ticks with their names.
+    fn draw_path(&mut self, path: &[Place]) {
+        let points: Vec<Point> = path.iter().filter_map(|place| self.axes.point(place.x, place.y)).collect();
+        if points.len() > 1 {
+            self.drawing.path(points.clone(), PAPER, 9);
+            self.drawing.path(points.clone(), INK, 4);
+        }
+        for &point in &points {
+            series::marker(&mut self.drawing, point, Marker::Dot, INK, true);
+        }
+        let named = || path.iter().rev().filter(|place| !place.name.is_empty());
+        let ticks = named().filter_map(|place| self.axes.point(place.x, place.y));
+        let mut taken: Vec<Region> = ticks.map(|tick| Region::around(tick, TICK, TICK)).collect();
+        for tick in &taken {
+            series::marker(&mut self.drawing, tick.middle(), Marker::Circle, INK, false);
+        }
+        // From the end, which matters most where names crowd.
+        for place in named() {
+            let Some((x, y)) = self.axes.point(place.x, place.y) else { continue };
+            let (width, half) = (font::width(&place.name) + 2.0 * NAME_PADDING, 0.6 * TEXT);
+            let beside = [(1.0, -1.0), (-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)];
+            let beside =
+                beside.map(|(right, down)| (x + right * (width / 2.0 + NAME_AWAY), y + down * (half + NAME_AWAY)));
+            let boxes = beside.map(|at| Region::around(at, width, 2.0 * half));
+            let free =
+                |name: &&Region| self.axes.inside.contains(name) && !taken.iter().any(|other| other.overlaps(name));
+            if let Some(name) = boxes.iter().find(free).copied() {
+                let Region { left, top, right, bottom } = name;
+                self.drawing.faint_polygon(
+                    vec![(left, top), (right, top), (right, bottom), (left, bottom)],
+                    PAPER,
+                    0.8,
+                );
+                self.drawing.text(&place.name, name.middle(), Align::Center, INK);
+                taken.push(name);
+            }
+        }
     }
 
     fn draw_missing(&mut self, cells: &[[[f64; 2]; 2]]) {

@@ -104,9 +104,14 @@ impl Landscape {
         self.filled_contours_in(&self.frame(), places)
     }
 
+    /// The same with a path through places, from the first to the last; beside those that have a name stands their name.
+    pub fn filled_contours_with_path(&self, path: &[Place]) -> Picture {
+        map::filled_contours(self, &self.frame(), &[], path)
+    }
+
     /// The same with the axes, levels and colours of a frame that holds it.
     pub(crate) fn filled_contours_in(&self, frame: &Frame, places: &[Place]) -> Picture {
-        map::filled_contours(self, frame, places)
+        map::filled_contours(self, frame, places, &[])
     }
 
     /// One rectangle per point, reaching half-way to its neighbours.

@@ -141,6 +141,21 @@ impl Lanczos {
     pub fn extremes(
         &self,
         operator: &dyn SymmetricOperator,
+        observe: impl FnMut(Progress) -> Result<()>,
+    ) -> Result<Extremes> {
+        self.extremes_near(operator, None, observe)
+    }
+
+    /// The same, with the first start near vectors (as rows) that are thought to be near the eigenvectors sought, such as those
+    /// of a neighbouring point: half of the start, squared, is the random vector of a search without them, so that an extreme
+    /// that is orthogonal to all of them is found too.
+    ///
+    /// # Errors
+    /// As [`extremes`](Self::extremes), and when the rows do not have the operator's dimension.
+    pub fn extremes_near(
+        &self,
+        operator: &dyn SymmetricOperator,
+        near: Option<&Tensor>,
         mut observe: impl FnMut(Progress) -> Result<()>,
     ) -> Result<Extremes> {
         self.check()?;
@@ -150,7 +165,8 @@ impl Lanczos {
         let mut found = Found::default();
         let mut seeking = wanted;
         loop {
-            let mut sweep = Sweep::new(self, operator, &found, dtype, limit)?;
+            let near = near.filter(|_| found.sweeps == 0);
+            let mut sweep = Sweep::new(self, operator, near, &found, dtype, limit)?;
             let pairs = sweep.run(seeking, &mut observe)?;
             let before = found.values(wanted);
             found.add(pairs, &sweep);

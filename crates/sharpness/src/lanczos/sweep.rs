@@ -37,6 +37,7 @@ impl<'a> Sweep<'a> {
     pub(super) fn new(
         settings: &'a Lanczos,
         operator: &'a dyn SymmetricOperator,
+        near: Option<&Tensor>,
         found: &Found,
         dtype: DType,
         limit: usize,
@@ -47,6 +48,7 @@ impl<'a> Sweep<'a> {
         let mut basis = Basis::new(limit + found.pairs.len(), dimension, dtype, device)?;
         found.pairs.iter().try_for_each(|pair| basis.lock(&pair.vector))?;
         let start = start(settings.seed, found.sweeps, &basis, operator)?;
+        let start = near.map_or(Ok(start.clone()), |near| beside(&start, near, &basis))?;
         Ok(Self {
             settings,
             operator,
@@ -167,5 +169,16 @@ fn start(seed: u64, sweep: usize, basis: &Basis, operator: &dyn SymmetricOperato
     let start = start.to_device(basis.device())?.to_dtype(basis.dtype())?;
     let start = basis.orthogonalize(&(&start / basis.norm(&start)?)?)?;
     let start = basis.orthogonalize(&start)?;
+    Ok((&start / basis.norm(&start)?)?)
+}
+
+/// The unit vector between a random one and the middle of some rows.
+fn beside(random: &Tensor, near: &Tensor, basis: &Basis) -> Result<Tensor> {
+    let middle = near.to_device(basis.device())?.to_dtype(basis.dtype())?.sum(0)?;
+    let length = basis.norm(&middle)?;
+    if length == 0.0 || !length.is_finite() {
+        return Ok(random.clone());
+    }
+    let start = (random + (middle / length)?)?;
     Ok((&start / basis.norm(&start)?)?)
 }

@@ -2,6 +2,8 @@
 
 use basin_records::surface::{Axis, Mark};
 use basin_records::{Record, Surface};
+use basin_reporting::landscape::Grid;
+use basin_reporting::topology::MergeTree;
 
 use crate::table::{number, percent, table};
 
@@ -33,6 +35,7 @@ pub(super) fn text(record: &Record, surface: &Surface) -> String {
     let rows: Vec<_> = extremes.chain(accuracies).collect();
     text += "\n\n";
     text += &table(&["", "at the origin", "least", "at x, y", "largest", "at x, y"], rows);
+    text += &minima(surface);
     if surface.not_finite > 0 {
         text += &format!("\n{} points have a training loss that is not finite", surface.not_finite);
     }
@@ -44,6 +47,27 @@ pub(super) fn text(record: &Record, surface: &Surface) -> String {
         text += &table(&["checkpoint", "x", "y", "distance from the plane"], others.iter().map(mark).collect());
     }
     text
+}
+
+/// How many minima the sampled surface has, and the highest barrier between two of them.
+fn minima(surface: &Surface) -> String {
+    let (x, y) = (&surface.x.coordinates, &surface.y.coordinates);
+    let Ok(grid) = Grid::new(x.clone(), y.clone(), surface.train_loss.concat()) else { return String::new() };
+    let minima = MergeTree::of(&grid).minima;
+    let lasting = minima.iter().find_map(|minimum| Some((minimum, minimum.saddle?)));
+    match lasting {
+        None => "\n\none minimum of the training loss on this grid".into(),
+        Some((minimum, saddle)) => format!(
+            "\n\n{} minima of the training loss on this grid; besides the lowest, the one at {}, {} lasts longest: {} up to the \
+             saddle at {}, {}",
+            minima.len(),
+            number(x[minimum.at.0]),
+            number(y[minimum.at.1]),
+            number(minimum.persistence()),
+            number(x[saddle.at.0]),
+            number(y[saddle.at.1]),
+        ),
+    }
 }
 
 fn axis(name: &str, axis: &Axis) -> Vec<String> {

@@ -238,7 +238,7 @@ impl<'a> Units<'a> {
         let alphas = line::points(section.range[0], section.range[1], section.points)?;
         self.once(&format!("line-{}-{}", small.name(), large.name()), small, || {
             let [a, b] = [small, large].map(|run| self.subject(run, &self.last_checkpoint(run)));
-            line::measure(&a?, &b?, LinePath::Linear, &alphas, true)
+            line::measure(&a?, &b?, LinePath::Linear, &alphas)
         })?;
         Ok(())
     }

@@ -1,27 +1,31 @@
-//! The surface as tables beside its record: CSV with one line per point, and NumPy's arrays.
+//! The surface in files beside its record: CSV with one line per point and NumPy's arrays, others where they are asked for.
+
+mod hdf5;
+mod npz;
+mod vtk;
 
 use std::fmt::Write as _;
-use std::io::{self, Cursor};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use basin_objective::Error;
 use basin_records::{Surface, file};
-use npyz::WriterBuilder as _;
-use npyz::npz::NpzWriter;
-use npyz::zip::write::FileOptions;
-use npyz::zip::{CompressionMethod, DateTime};
 
-use crate::arguments::Plane;
+use crate::arguments::FormatArgument;
 
 /// Refuses files that have no place or would be written over what is read, before any work is done for them.
-pub(super) fn check(arguments: &Plane) -> Result<(), Error> {
-    if let Some(out) = &arguments.common.out {
+pub(crate) fn check<'a>(
+    out: Option<&Path>,
+    also: &[FormatArgument],
+    save_directions: Option<&Path>,
+    mut read: impl Iterator<Item = &'a PathBuf>,
+) -> Result<(), Error> {
+    if let Some(out) = out {
         let ending = out.extension().and_then(|ending| ending.to_str());
         if !matches!(ending, Some("json" | "jsonl")) {
             let message = format!("`--out {}` is no name for a record", out.display());
             return Err(Error::input(message, "let it end in .json: a .csv and a .npz are written beside it"));
         }
-        for ending in ["csv", "npz"] {
+        for ending in ["csv", "npz"].into_iter().chain(also.iter().map(|format| format.ending())) {
             let beside = out.with_extension(ending);
             if beside.is_dir() {
                 let message = format!("cannot write `{}`: is a directory", beside.display());
@@ -29,7 +33,12 @@ pub(super) fn check(arguments: &Plane) -> Result<(), Error> {
             }
         }
     }
-    let Some(save) = &arguments.save_directions else { return Ok(()) };
+    if let (None, [format, ..]) = (out, also) {
+        let message =
+            format!("`--also {}` has no place: a .{} is written beside `--out`", format.name(), format.ending());
+        return Err(Error::input(message, "name a record with `--out`"));
+    }
+    let Some(save) = save_directions else { return Ok(()) };
     if save.is_dir() {
         let message = format!("cannot write `{}`: is a directory", save.display());
         return Err(Error::input(message, "name a file inside the directory"));
@@ -38,10 +47,8 @@ pub(super) fn check(arguments: &Plane) -> Result<(), Error> {
         let message = format!("cannot write `{}`: its directory does not exist", save.display());
         return Err(Error::input(message, "create the directory first, or name a file elsewhere"));
     }
-    let read = arguments.checkpoint.iter().chain(&arguments.towards).chain(&arguments.directions);
-    let same =
-        |path: &&std::path::PathBuf| matches!((path.canonicalize(), save.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    match read.into_iter().find(same) {
+    let same = |path: &&PathBuf| matches!((path.canonicalize(), save.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    match read.find(same) {
         Some(path) => Err(Error::input(
             format!("`--save-directions` names `{}`, which is read", path.display()),
             "name another file",
@@ -50,15 +57,27 @@ pub(super) fn check(arguments: &Plane) -> Result<(), Error> {
     }
 }
 
-/// Writes `OUT.csv` and `OUT.npz`.
-pub(super) fn write(out: &Path, surface: &Surface) -> anyhow::Result<()> {
-    file::replace(&out.with_extension("csv"), csv(surface).as_bytes())?;
-    file::replace(&out.with_extension("npz"), &npz(surface)?)?;
+/// Rows of values with their name.
+pub(crate) type Named<'a> = (&'static str, &'a Vec<Vec<f64>>);
+
+/// Writes `OUT.csv`, `OUT.npz` and what else is asked for, with the values of the surface and what more is known at its
+/// points.
+pub(crate) fn write(out: &Path, also: &[FormatArgument], surface: &Surface, more: &[Named<'_>]) -> anyhow::Result<()> {
+    let lists = [&lists(surface), more].concat();
+    file::replace(&out.with_extension("csv"), csv(surface, &lists).as_bytes())?;
+    file::replace(&out.with_extension("npz"), &npz::bytes(surface, &lists)?)?;
+    for format in also {
+        let bytes = match format {
+            FormatArgument::Hdf5 => hdf5::bytes(surface, &lists)?,
+            FormatArgument::Vtk => vtk::bytes(surface, &lists),
+        };
+        file::replace(&out.with_extension(format.ending()), &bytes)?;
+    }
     Ok(())
 }
 
 /// The lists of values that the surface has, by name.
-fn lists(surface: &Surface) -> Vec<(&'static str, &Vec<Vec<f64>>)> {
+fn lists(surface: &Surface) -> Vec<Named<'_>> {
     let lists = [
         ("train_loss", &surface.train_loss),
         ("train_accuracy", &surface.train_accuracy),
@@ -69,8 +88,7 @@ fn lists(surface: &Surface) -> Vec<(&'static str, &Vec<Vec<f64>>)> {
 }
 
 /// One line per point, x before y, with its true displacements.
-fn csv(surface: &Surface) -> String {
-    let lists = lists(surface);
+fn csv(surface: &Surface, lists: &[Named<'_>]) -> String {
     let mut text = String::from("x,y,x_displacement,y_displacement");
     lists.iter().for_each(|(name, _)| text.extend([",", name]));
     text.push('\n');
@@ -78,7 +96,7 @@ fn csv(surface: &Surface) -> String {
         for (column, x) in surface.x.coordinates.iter().enumerate() {
             // Writing to a string cannot fail.
             let _ = write!(text, "{x},{y},{},{}", x * surface.x.norm, y * surface.y.norm);
-            for (_, rows) in &lists {
+            for (_, rows) in lists {
                 let value = rows.get(row).and_then(|row| row.get(column)).copied().unwrap_or(f64::NAN);
                 let _ = write!(text, ",{value}");
             }
@@ -86,30 +104,4 @@ fn csv(surface: &Surface) -> String {
         }
     }
     text
-}
-
-/// `x`, `y` and their norms, and the values as arrays of shape (y, x).
-fn npz(surface: &Surface) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut archive = NpzWriter::new(Cursor::new(&mut bytes));
-    let (x, y) = (&surface.x, &surface.y);
-    let mut add = |name: &str, shape: &[u64], values: &[f64]| {
-        // Without the time of day: the same surface gives the same bytes.
-        let options = FileOptions::default()
-            .compression_method(CompressionMethod::Deflated)
-            .last_modified_time(DateTime::default());
-        let mut array = archive.array(name, options)?.default_dtype().shape(shape).begin_nd()?;
-        array.extend(values)?;
-        array.finish()
-    };
-    for (name, axis) in [("x", x), ("y", y)] {
-        add(name, &[axis.coordinates.len() as u64], &axis.coordinates)?;
-        add(&format!("{name}_norm"), &[], &[axis.norm])?;
-    }
-    let shape = [y.coordinates.len() as u64, x.coordinates.len() as u64];
-    for (name, rows) in lists(surface) {
-        add(name, &shape, &rows.concat())?;
-    }
-    drop(archive);
-    Ok(bytes)
 }

@@ -1,36 +1,41 @@
 //! `basin landscape line`: loss and accuracy on a path between two checkpoints.
 
+mod along;
+
 use std::time::Instant;
 
+use basin_landscape::{Position, evaluate};
+use basin_objective::Error;
 use basin_objective::data::{Dataset, Split};
-use basin_objective::{Error, Evaluation, Objective};
 use basin_records::line::{Barrier, Endpoint, Path};
-use basin_records::{Line as LineRecord, Outcome, Record};
+use basin_records::{Alignment, Line as LineRecord, Outcome, Provenance, Record};
 use basin_tape::vector;
 use candle_core::{DType, Tensor};
 
-use crate::arguments::{Line, SplitArgument};
+use super::grid::{Gathering, Networks, Point, require_plain, span};
+use crate::arguments::Line;
 use crate::exit::Ended;
-use crate::interruption;
 use crate::output::emit;
-use crate::progress::Progress;
 use crate::subject::Subject;
 use crate::table::{number, percent, table};
 
 pub(crate) fn run(arguments: &Line) -> anyhow::Result<Ended> {
-    let [first, last] = arguments.range[..] else {
-        let message = format!("`--range` has {} numbers, expected 2", arguments.range.len());
+    let usual = if arguments.along.is_empty() { [-1.0, 2.0] } else { along::USUAL_RANGE };
+    let [first, last] = arguments.range.as_deref().unwrap_or(&usual)[..] else {
+        let message = format!("`--range` has {} numbers, expected 2", arguments.range.iter().flatten().count());
         return Err(Error::input(message, "write it like `--range=-1,2`").into());
     };
     let alphas = points(first, last, arguments.points)?;
-    if arguments.common.split == SplitArgument::Test {
-        let message = "`--split test`: a line is evaluated on the train and on the test split";
-        return Err(Error::input(message, "leave `--split` out").into());
-    }
-    let a = Subject::load(&arguments.a, &arguments.common)?;
-    let b = Subject::load(&arguments.b, &arguments.common)?;
-    let record = measure(&a, &b, arguments.path.into(), &alphas, arguments.common.machine.quiet)?;
-    emit(&arguments.common, &record, || readable(&record))?;
+    let Some(b) = &arguments.b else { return along::run(arguments, &alphas) };
+    let common = &arguments.common;
+    require_plain(common, "a line")?;
+    let a = Subject::load(&arguments.a, common)?;
+    let b = Subject::load(b, common)?;
+    let b = if arguments.align { b.aligned_with(&a)? } else { b };
+    let (record, gathering) =
+        gathered(&a, &b, arguments.path.into(), &alphas, common.out.as_deref(), common.machine.quiet)?;
+    emit(common, &record, || readable(&record))?;
+    gathering.finish()?;
     Ok(Ended::Done)
 }
 
@@ -58,37 +63,35 @@ pub(super) fn points(first: f64, last: f64, count: usize) -> Result<Vec<f64>, Er
 
 /// Loss and accuracy, train and test, on a path from A to B, as a record. The statistics of batch norm are computed anew at
 /// each point on the training samples: those of the ends belong to other weights, and would turn negative beyond them.
-pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quiet: bool) -> anyhow::Result<Record> {
+pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64]) -> anyhow::Result<Record> {
+    Ok(gathered(a, b, path, alphas, None, true)?.0)
+}
+
+/// The same, with what is kept of it beside `out` until that is written.
+fn gathered(
+    a: &Subject,
+    b: &Subject,
+    path: Path,
+    alphas: &[f64],
+    out: Option<&std::path::Path>,
+    quiet: bool,
+) -> anyhow::Result<(Record, Gathering<Point>)> {
     let started = Instant::now();
-    if a.model.name() != b.model.name() {
-        let message =
-            format!("`{}` is a {}, `{}` a {}", a.path.display(), a.model.name(), b.path.display(), b.model.name());
-        return Err(Error::input(message, "a line needs two checkpoints of one model").into());
-    }
-    if a.uses_batch_statistics() {
-        let message = "along a line batch norm's statistics are computed anew at each point from the training samples";
-        return Err(Error::input(message, "leave `--batch-norm batch` out").into());
-    }
+    a.require_same_model(b)?;
     let test = Dataset::load_if_any(&a.data.spec, Split::Test)?;
     require_one_subject(a, b)?;
-    let mut train = a.network()?;
-    let mut test = test.as_ref().map(|test| a.network_on(test)).transpose()?;
-    let mut progress = Progress::new("line", alphas.len() as u64, quiet);
-    let (mut on_train, mut on_test) = (Vec::new(), Vec::new());
-    for (i, &alpha) in alphas.iter().enumerate() {
-        interruption::check()?;
-        let theta = between(&a.theta, &b.theta, path.weights(alpha))?;
-        let buffers = train.recomputed_statistics(&theta)?;
-        train.set_buffers(&buffers)?;
-        on_train.push(train.evaluate(&theta)?);
-        if let Some(test) = &mut test {
-            test.set_buffers(&buffers)?;
-            on_test.push(test.evaluate(&theta)?);
-        }
-        progress.set(i as u64 + 1, format!("α = {alpha:.3}"));
-    }
-    let [(train_loss, train_accuracy), (test_loss, test_accuracy)] =
-        [on_train, on_test].map(|evaluations| (losses(&evaluations), accuracies(&evaluations)));
+    let networks = Networks::new(a, test.as_ref(), None)?;
+    let what = measurement(a, b, path, alphas)?;
+    let mut gathering = Gathering::begin("line", out, what, [alphas.len(), 1], quiet)?;
+    let positions: Vec<Position> = (0..alphas.len()).map(|column| Position { column, row: 0 }).collect();
+    let value = |&Position { column, .. }: &Position| {
+        networks.evaluate(&between(&a.theta, &b.theta, path.weights(alphas[column]))?)
+    };
+    gathering.gather(&positions, |missing, keep| evaluate(&networks.train, missing, value, keep))?;
+    let known: Vec<Point> = positions.iter().filter_map(|&at| gathering.values().get(at)).copied().collect();
+    let list = |number: &dyn Fn(&Point) -> Option<f64>| known.iter().filter_map(number).collect::<Vec<f64>>();
+    let [train_loss, train_accuracy] = [list(&|point| Some(point.train.loss)), list(&|point| point.train.accuracy)];
+    let [test_loss, test_accuracy] = [list(&|point| Some(point.test?.loss)), list(&|point| point.test?.accuracy)];
     let barriers = [("train", &train_loss, &train_accuracy), ("test", &test_loss, &test_accuracy)];
     let barriers =
         barriers.into_iter().filter_map(|(split, loss, accuracy)| Barrier::of(split, alphas, loss, accuracy));
@@ -97,6 +100,7 @@ pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quie
         to: endpoint(b),
         distance: distance(&a.theta, &b.theta)?,
         path,
+        alignment: b.alignment,
         barriers: barriers.collect(),
         batch_norm: (!a.model.buffers().is_empty()).then(|| STATISTICS.into()),
         alpha: alphas.to_vec(),
@@ -105,10 +109,22 @@ pub(super) fn measure(a: &Subject, b: &Subject, path: Path, alphas: &[f64], quie
         test_loss,
         test_accuracy,
     };
-    let mut provenance = a.provenance(started)?;
+    Ok((Record::new(provenance(a, started)?, Outcome::Line(line)), gathering))
+}
+
+/// That of one end without what the other does not share.
+pub(super) fn provenance(end: &Subject, started: Instant) -> Result<Provenance, Error> {
+    let mut provenance = end.provenance(started)?;
     (provenance.checkpoint, provenance.batch_size, provenance.training_seed) = (None, None, None);
     (provenance.epoch, provenance.step, provenance.optimizer) = (None, None, None);
-    Ok(Record::new(provenance, Outcome::Line(line)))
+    Ok(provenance)
+}
+
+/// What the values on a path depend on.
+fn measurement(a: &Subject, b: &Subject, path: Path, alphas: &[f64]) -> Result<String, Error> {
+    let aligned = b.alignment.map_or_else(String::new, |found| format!(", aligned to {} apart", found.distance_after));
+    let to = b.checkpoint().blake3.unwrap_or_default();
+    Ok(format!("the {path} path from {} to {to:.8}{aligned} at {}", a.measured_on()?, span(alphas)))
 }
 
 /// Two checkpoints are compared on one data set and one loss.
@@ -134,20 +150,12 @@ pub(super) fn distance(a: &Tensor, b: &Tensor) -> Result<f64, Error> {
     Ok(vector::dot(&difference, &difference)?.sqrt())
 }
 
-fn endpoint(subject: &Subject) -> Endpoint {
+pub(super) fn endpoint(subject: &Subject) -> Endpoint {
     Endpoint {
         checkpoint: subject.checkpoint(),
         batch_size: subject.metadata.batch_size,
         training_seed: subject.metadata.seed,
     }
-}
-
-fn losses(evaluations: &[Evaluation]) -> Vec<f64> {
-    evaluations.iter().map(|evaluation| evaluation.loss).collect()
-}
-
-fn accuracies(evaluations: &[Evaluation]) -> Vec<f64> {
-    evaluations.iter().filter_map(|evaluation| evaluation.accuracy).collect()
 }
 
 fn readable(record: &Record) -> String {
@@ -164,14 +172,21 @@ fn readable(record: &Record) -> String {
         ]
     });
     let head = ["α", "displacement", "train loss", "train accuracy", "test loss", "test accuracy"];
-    let barriers: String = line.barriers.iter().map(barrier).collect();
+    let barriers: String = line.barriers.iter().map(|found| format!("\n{}", barrier(found, 'α'))).collect();
+    let aligned = line.alignment.as_ref().map_or_else(String::new, aligned);
     format!(
-        "from {} (α = 0) to {} (α = 1), {} apart\n{}{barriers}",
+        "from {} (α = 0) to {} (α = 1), {} apart{aligned}\n{}{barriers}",
         line.from.checkpoint.path,
         line.to.checkpoint.path,
         number(line.distance),
         table(&head, rows.collect())
     )
+}
+
+/// That the hidden units of B were put into another order.
+pub(super) fn aligned(alignment: &Alignment) -> String {
+    let before = number(alignment.distance_before);
+    format!("\nhidden units of the second in the order of the first's, before {before} apart")
 }
 
 /// How far the point lies from A on a straight line; on a curved one α is no length.
@@ -182,10 +197,11 @@ fn displacement(line: &LineRecord, alpha: f64) -> String {
     }
 }
 
-/// A line of text on what stands between the ends.
-fn barrier(barrier: &Barrier) -> String {
+/// A line of text on what stands between the ends, where positions have this name.
+pub(super) fn barrier(barrier: &Barrier, position: char) -> String {
     let instability = barrier.instability.map_or_else(String::new, |instability| {
         format!("; instability of the error (Frankle et al.) {}", percent(Some(instability)))
     });
-    format!("\n{} loss: barrier {} at α = {:.3}{instability}", barrier.split, number(barrier.height), barrier.alpha)
+    let Barrier { split, height, alpha, .. } = barrier;
+    format!("{split} loss: barrier {} at {position} = {alpha:.3}{instability}", number(*height))
 }
