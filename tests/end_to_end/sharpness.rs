@@ -222,6 +222,8 @@ fn three_minima_are_ranked_against_their_generalization_gap() {
     basin
         .run(&[&command[..], &["--out", "run/checkpoints/last.safetensors/x"]].concat())
         .assert_refused(&["directory"]);
+    basin.run(&["compare", CHECKPOINT, "absent.safetensors", "--out", "nothing"]).assert_refused(&["absent"]);
+    assert!(!basin.path("nothing").exists());
     basin.run(&[&command[..], &["--out", "record.jsonl"], &SHORT].concat());
     assert!(basin.text("record.jsonl").ends_with("}\n") && !basin.path("record.jsonl/index.html").exists());
     let two =

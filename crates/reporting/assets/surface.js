@@ -8,6 +8,7 @@
   const LIGHT = [-0.5, 0.6, 0.62];
   const STEP = Math.PI / 36;
   const [LEAST_ZOOM, MOST_ZOOM] = [0.6, 6];
+  const LETTERS = 24;
   // How near a pointer comes to a point that it means, in pixels of the screen.
   const REACH = 24;
 
@@ -124,7 +125,8 @@
       const { canvas } = this;
       const width = this.picture.clientWidth;
       if (!width) return;
-      const tall = Math.round(0.74 * width);
+      // Letters do not shrink with the picture.
+      const tall = Math.round(0.74 * width) + LETTERS;
       const sharp = window.devicePixelRatio || 1;
       [canvas.width, canvas.height] = [Math.round(width * sharp), Math.round(tall * sharp)];
       canvas.style.height = `${tall}px`;
@@ -136,7 +138,7 @@
       const inks = { ink: style.color, grid: probe("--grid") };
       this.project();
       this.unit = this.zoom * 0.255 * width;
-      this.middle = [0.53 * width, 0.47 * tall];
+      this.middle = [0.53 * width, 0.47 * (tall - LETTERS)];
       pen.font = `${within(width / 36, 11, 16)}px ${style.fontFamily}`;
       this.drawBox(pen, inks);
       for (const cell of this.backToFront()) this.drawCell(pen, cell);

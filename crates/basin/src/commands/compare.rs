@@ -67,19 +67,25 @@ pub(crate) fn run(arguments: &Compare) -> anyhow::Result<Ended> {
 pub(super) fn check(common: &Common) -> anyhow::Result<()> {
     match (report_directory(common), &common.out) {
         (Some(directory), _) => {
-            let made = fs::create_dir_all(directory);
-            made.map_err(|cause| {
-                let message = format!("cannot make the directory `{}` for the report: {cause}", directory.display());
-                Error::input(
-                    message,
-                    "name a directory that can be written, or a file ending in .json for the record alone",
-                )
-            })?;
-            output::check(&directory.join(RECORD))
+            let existed = directory.exists();
+            make(directory)?;
+            output::check(&directory.join(RECORD))?;
+            if !existed {
+                // It comes back with the record.
+                fs::remove_dir(directory)?;
+            }
+            Ok(())
         }
         (None, Some(file)) => output::check(file),
         (None, None) => Ok(()),
     }
+}
+
+fn make(directory: &Path) -> Result<(), Error> {
+    fs::create_dir_all(directory).map_err(|cause| {
+        let message = format!("cannot make the directory `{}` for the report: {cause}", directory.display());
+        Error::input(message, "name a directory that can be written, or a file ending in .json for the record alone")
+    })
 }
 
 /// Where `--out` asks for a page: a directory, or a name without an ending that is no file yet.
@@ -90,9 +96,11 @@ fn report_directory(common: &Common) -> Option<&Path> {
 
 /// The record and the page, drawn from it and the other records of the directory.
 fn report(common: &Common, directory: &Path, record: &Record) -> anyhow::Result<()> {
+    make(directory)?;
     record.write(&directory.join(RECORD))?;
-    let written = basin_reporting::draw(directory)?;
+    // Before the page: another record of the directory may be damaged.
     print(&if common.json { record.to_json_line()? } else { readable(record) })?;
+    let written = basin_reporting::draw(directory)?;
     if !common.machine.quiet {
         eprintln!("report: {}", written[0].display());
     }

@@ -15,6 +15,10 @@ pub(crate) struct Axis {
     ticks: Vec<Tick>,
     /// Whether places are told by the labels of ticks, not by numbers.
     labelled: bool,
+    /// Without tick labels and name on paper, which another plot's axis shows.
+    bare: bool,
+    /// Without its name on paper alone.
+    unnamed: bool,
     /// Room kept for the labels at the least.
     room: f64,
 }
@@ -70,7 +74,7 @@ const LINE_HEIGHT: f64 = 1.25 * TEXT;
 
 impl Axis {
     pub(crate) fn new(name: impl Into<String>, scale: Scale) -> Self {
-        Self { name: name.into(), scale, ticks: scale.ticks(), labelled: false, room: 0.0 }
+        Self { name: name.into(), scale, ticks: scale.ticks(), labelled: false, bare: false, unnamed: false, room: 0.0 }
     }
 
     /// Ticks at these values instead of round ones.
@@ -82,11 +86,24 @@ impl Axis {
 
     /// No tick labels and no name, for the upper one of two plots that share their horizontal axis.
     pub(crate) fn without_labels(mut self) -> Self {
-        self.name.clear();
-        for tick in &mut self.ticks {
-            tick.label = None;
-        }
+        self.bare = true;
         self
+    }
+
+    /// No name, for a plot beside one that has it.
+    pub(crate) fn without_name(mut self) -> Self {
+        self.unnamed = true;
+        self
+    }
+
+    /// What stands at a tick.
+    fn label<'a>(&self, tick: &'a Tick) -> Option<&'a str> {
+        tick.label.as_deref().filter(|_| !self.bare)
+    }
+
+    /// What stands beside the axis.
+    fn title(&self) -> &str {
+        if self.bare || self.unnamed { "" } else { &self.name }
     }
 
     /// Gives two vertical axes the same room, so that plots above one another begin at the same place.
@@ -96,7 +113,7 @@ impl Axis {
     }
 
     fn widest_label(&self) -> f64 {
-        self.ticks.iter().filter_map(|tick| tick.label.as_deref()).map(font::width).fold(self.room, f64::max)
+        self.ticks.iter().filter_map(|tick| self.label(tick)).map(font::width).fold(self.room, f64::max)
     }
 
     /// What is read off at a position: the name, and there the number or the label of the nearest tick. Nothing on an
@@ -123,7 +140,7 @@ impl Axis {
 impl Axes {
     /// Draws the frame into a region: what the labels leave over is for the data.
     pub(crate) fn draw(drawing: &mut Drawing, region: Region, x: &Axis, y: &Axis, right: Option<&Axis>) -> Self {
-        let labelled = x.ticks.iter().any(|tick| tick.label.is_some());
+        let labelled = x.ticks.iter().any(|tick| x.label(tick).is_some());
         let below = if labelled { 2.0 * LINE_HEIGHT + TICK + GAP } else { TICK + GAP };
         // Half a label may stand out to the right of the last tick.
         let beside = right.map_or(1.2 * TEXT, |axis| axis.widest_label() + TICK + 2.0 * GAP + LINE_HEIGHT);
@@ -234,11 +251,11 @@ impl Axes {
     }
 
     fn draw_grid(&self, drawing: &mut Drawing, x: &Axis, y: &Axis) {
-        for (_, position) in x.placed().filter(|(tick, _)| tick.label.is_some()) {
+        for (_, position) in x.placed().filter(|(tick, _)| x.label(tick).is_some()) {
             let x = self.inside.left + position * (self.inside.right - self.inside.left);
             drawing.path(vec![(x, self.inside.top), (x, self.inside.bottom)], GRID, 1);
         }
-        for (_, position) in y.placed().filter(|(tick, _)| tick.label.is_some()) {
+        for (_, position) in y.placed().filter(|(tick, _)| y.label(tick).is_some()) {
             let y = self.height(position);
             drawing.path(vec![(self.inside.left, y), (self.inside.right, y)], GRID, 1);
         }
@@ -257,9 +274,10 @@ impl Axes {
         let mut free = f64::NEG_INFINITY;
         for (tick, position) in axis.placed() {
             let x = left + position * (right - left);
-            let length = if tick.label.is_some() { TICK } else { 0.6 * TICK };
+            let label = axis.label(tick);
+            let length = if label.is_some() { TICK } else { 0.6 * TICK };
             drawing.path(vec![(x, base), (x, base + length)], INK, 2);
-            let Some(label) = &tick.label else { continue };
+            let Some(label) = label else { continue };
             let half = font::width(label) / 2.0;
             // A label that would run into the one before it is left out; its tick stays.
             if x - half > free {
@@ -267,8 +285,8 @@ impl Axes {
                 free = x + half + GAP;
             }
         }
-        if !axis.name.is_empty() {
-            drawing.text(&axis.name, ((left + right) / 2.0, bottom - LINE_HEIGHT / 2.0), Align::Center, INK);
+        if !axis.title().is_empty() {
+            drawing.text(axis.title(), ((left + right) / 2.0, bottom - LINE_HEIGHT / 2.0), Align::Center, INK);
         }
     }
 
@@ -278,14 +296,15 @@ impl Axes {
         let mut free = f64::INFINITY;
         for (tick, position) in axis.placed() {
             let y = self.height(position);
-            let length = if tick.label.is_some() { TICK } else { 0.6 * TICK };
+            let label = axis.label(tick);
+            let length = if label.is_some() { TICK } else { 0.6 * TICK };
             drawing.path(vec![(x, y), (x + side * length, y)], INK, 2);
-            let Some(label) = &tick.label else { continue };
+            let Some(label) = label else { continue };
             if y + 0.5 * TEXT < free {
                 drawing.text(label, (x + side * (TICK + GAP), y), align, INK);
                 free = y - 0.5 * TEXT;
             }
         }
-        drawing.climbing_text(&axis.name, (name_at, (self.inside.top + self.inside.bottom) / 2.0), INK);
+        drawing.climbing_text(axis.title(), (name_at, (self.inside.top + self.inside.bottom) / 2.0), INK);
     }
 }

@@ -21,7 +21,36 @@ pub(crate) fn svg(drawing: &Drawing) -> Result<String, String> {
     let mut text = String::new();
     paint(drawing, 0.0, &SVGBackend::with_string(&mut text, size(drawing)).into_drawing_area())?;
     // Viewers other than the page have no fallback of their own.
-    Ok(text.replace("font-family=\"DejaVu Sans\"", "font-family=\"&quot;DejaVu Sans&quot;, sans-serif\""))
+    Ok(compact(&text).replace("font-family=\"DejaVu Sans\"", "font-family=\"&quot;DejaVu Sans&quot;, sans-serif\""))
+}
+
+/// The same in fewer words: what is plain is not said, and a polygon with its outline is one shape. A surface has thousands.
+fn compact(svg: &str) -> String {
+    let mut text = String::with_capacity(svg.len());
+    let mut lines = svg.lines().peekable();
+    while let Some(line) = lines.next() {
+        let outlined = lines.peek().and_then(|next| outlined(line, next));
+        if outlined.is_some() {
+            lines.next();
+        }
+        text.push_str(&outlined.as_deref().unwrap_or(line).replace(PLAIN, ""));
+        text.push('\n');
+    }
+    text
+}
+
+/// What an SVG takes for granted.
+const PLAIN: &str = " opacity=\"1\"";
+
+/// A polygon with the line around it that follows, if the one is followed by the other.
+fn outlined(polygon: &str, line: &str) -> Option<String> {
+    let (fill, corners) = polygon.strip_prefix("<polygon ")?.strip_suffix("\"/>")?.split_once(" points=\"")?;
+    let (stroke, around) =
+        line.strip_prefix("<polyline fill=\"none\"")?.strip_suffix("\"/>")?.split_once(" points=\"")?;
+    let first = corners.split_inclusive(' ').next()?;
+    let is_outline =
+        fill.starts_with(&PLAIN[1..]) && stroke.starts_with(PLAIN) && around.strip_prefix(corners)? == first;
+    is_outline.then(|| format!("<polygon {fill}{stroke} points=\"{corners}\"/>"))
 }
 
 /// Writes the drawing as a PNG file.
@@ -86,4 +115,24 @@ fn pixel_points(points: &[Point]) -> Vec<(i32, i32)> {
 
 fn pixel((x, y): Point) -> (i32, i32) {
     (x.round() as i32, y.round() as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_polygon_and_its_outline_are_one_shape_and_others_stay_two() {
+        let polygon = "<polygon opacity=\"1\" fill=\"#CAE168\" points=\"0,0 9,0 9,9 \"/>";
+        let around =
+            "<polyline fill=\"none\" opacity=\"1\" stroke=\"#B7CB5E\" stroke-width=\"1\" points=\"0,0 9,0 9,9 0,0 \"/>";
+        assert_eq!(
+            compact(&format!("{polygon}\n{around}\n")),
+            "<polygon fill=\"#CAE168\" stroke=\"#B7CB5E\" stroke-width=\"1\" points=\"0,0 9,0 9,9 \"/>\n"
+        );
+        for line in [around.replace("0,0 \"", "5,5 \""), around.replace("opacity=\"1\"", "opacity=\"0.5\"")] {
+            assert_eq!(compact(&format!("{polygon}\n{line}\n")).matches('<').count(), 2, "{line}");
+        }
+        assert_eq!(compact(&polygon.replace("\"1\"", "\"0.25\"")).matches("opacity").count(), 1);
+    }
 }

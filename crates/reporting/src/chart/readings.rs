@@ -216,9 +216,9 @@ fn lies_on((x, y): Point, [low, high]: &Bar, axis: usize) -> bool {
 mod tests {
     use super::*;
     use crate::chart::axes::{Axes, Region};
-    use crate::chart::drawing::Drawing;
+    use crate::chart::drawing::{Drawing, Shape};
     use crate::chart::palette::look;
-    use crate::chart::scale::Scale;
+    use crate::chart::scale::{Scale, Tick};
     use crate::chart::{legend, series};
 
     fn words(drawing: &Drawing) -> Vec<Vec<String>> {
@@ -253,6 +253,20 @@ mod tests {
                 vec!["batch 16, test", "epoch = 5", "loss = 0.5"]
             ]
         );
+    }
+
+    #[test]
+    fn axes_whose_labels_stand_at_another_plot_are_read_too() {
+        let mut drawing = Drawing::default();
+        let region = legend::draw(&mut drawing, &[]);
+        let ticks = vec![Tick { value: 1.0, label: Some("16".into()) }, Tick { value: 2.0, label: Some("144".into()) }];
+        let x = Axis::new("batch size", Scale::between(0.0, 3.0)).with_ticks(ticks).without_labels();
+        let y = Axis::new("loss", Scale::between(0.0, 1.0)).without_name();
+        let axes = Axes::draw(&mut drawing, region, &x, &y, None);
+        series::marker(&mut drawing, axes.point(1.9, 0.5).expect("a place"), look(0).marker, look(0).color, true);
+        assert_eq!(words(&drawing), [["batch size = 144", "loss = 0.5"]]);
+        let named = |shape: &Shape| matches!(shape, Shape::Text { text, .. } if ["batch size", "loss", "144"].contains(&text.as_str()));
+        assert!(!drawing.shapes.iter().any(named));
     }
 
     #[test]

@@ -125,7 +125,8 @@ fn draw(subjects: &[Subject<'_>]) -> Drawing {
             let top = column.top + row as f64 * height;
             let bottom = if last { column.bottom } else { top + height };
             let x = if last { axis.clone() } else { axis.clone().without_labels() };
-            let vertical = Axis::new(if index == 0 { "density" } else { "" }, y);
+            let vertical = Axis::new("density", y);
+            let vertical = if index == 0 { vertical } else { vertical.without_name() };
             let axes = Axes::draw(&mut drawing, Region { top, bottom, ..column }, &x, &vertical, None);
             draw_curve(&mut drawing, &axes, subject);
         }

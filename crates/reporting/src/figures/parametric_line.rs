@@ -68,7 +68,7 @@ fn figure(collection: &Collection, stem: String, measured: &Measured<'_, Line>) 
             ends(collection, measured.provenance, &section),
             measured.provenance.loss.as_deref(),
         ),
-        numbers: section.numbers(),
+        numbers: section.numbers().of_records([measured.file]),
     }
 }
 

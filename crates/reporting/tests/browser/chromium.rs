@@ -88,7 +88,7 @@ impl Page {
         // Two frames later the page stands where it was scrolled to, for the pointer too.
         let found = self.value(&format!(
             "(async () => {{ const found = document.querySelector({selector:?}); \
-             found.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
+             found.scrollIntoView({{block: 'center'}}); \
              for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame); \
              const box = found.getBoundingClientRect(); return [box.left, box.top, box.width, box.height]; }})()"
         ));
