@@ -38,10 +38,11 @@ bench-peers *arguments:
     target/peers/bin/pip install --quiet --requirement crates/basin/benches/peers/requirements.txt
     target/peers/bin/python crates/basin/benches/peers/peers.py {{arguments}}
 
-# Make the golden files again; needs Python with torch, numpy, scipy and safetensors.
+# Make the golden files again; needs Python with torch, numpy, scipy, safetensors and contourpy.
 goldens:
     python tests/goldens/pytorch.py
     python tests/goldens/lbfgsb.py
+    python crates/reporting/tests/goldens/contours.py
 
 # Draw the committed sample reports again from their records.
 sample-reports:

@@ -41,11 +41,12 @@ proptest! {
     ) {
         let points = points(n, parameters, &numbers);
         // Contrasts leave the mean away and nothing else: n - 1 rows with the singular values and right vectors of the n centred
-        // ones. Of those, whose rank is n - 1 too, nalgebra's decomposition is wrong now and then.
+        // ones. Of matrices of less than full rank, or with many zeros, nalgebra's decomposition is wrong now and then: where it
+        // does not give the matrix back it is no reference.
         let rows = contrasts(n) * DMatrix::from_fn(n, parameters, |i, j| points[i][j]);
         let dense = SVD::new(rows.clone(), true, true);
         let back = dense.clone().recompose().unwrap();
-        prop_assert!((back - &rows).norm() < 1e-12 * rows.norm());
+        prop_assume!((back - &rows).norm() < 1e-12 * rows.norm());
         let (values, v_t) = (dense.singular_values, dense.v_t.unwrap());
         // Where two components vary alike, either may come first.
         prop_assume!(values[2] / values[1] < 0.95 && values[1] / values[0] < 0.95 && values[2] / values[0] > 1e-3);

@@ -43,8 +43,6 @@ impl RunDirectory {
                     )
                 })?;
                 directory.require_equal(&found, &wanted)?;
-                file::remove_leftovers(&directory.path)?;
-                file::remove_leftovers(&directory.path.join("checkpoints"))?;
             }
             Err(cause) if cause.kind() != ErrorKind::NotFound => {
                 return Err(ObjectiveError::input(
@@ -68,6 +66,8 @@ impl RunDirectory {
                 file::replace(&file, text.as_bytes())?;
             }
         }
+        file::remove_leftovers(&directory.path)?;
+        file::remove_leftovers(&directory.path.join("checkpoints"))?;
         Ok(directory)
     }
 

@@ -324,4 +324,54 @@ mod tests {
         let [line] = &lines(&grid, 0.0)[..] else { panic!("one line") };
         assert!(line.points.iter().all(|&(x, _)| (x - 0.5).abs() < 1e-12));
     }
+
+    /// A segment in units of 1e-9, its ends in order.
+    type Segment = [(i64, i64); 2];
+
+    fn segments(lines: impl IntoIterator<Item = Vec<(f64, f64)>>) -> Vec<Segment> {
+        let unit = |(x, y): (f64, f64)| ((1e9 * x).round() as i64, (1e9 * y).round() as i64);
+        let ordered = |pair: &[(f64, f64)]| {
+            let (a, b) = (unit(pair[0]), unit(pair[1]));
+            [a.min(b), a.max(b)]
+        };
+        let all = lines.into_iter().flat_map(|line| line.windows(2).map(ordered).collect::<Vec<_>>());
+        let mut found: Vec<Segment> = all.filter(|[a, b]| a != b).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// Rosenbrock's valley, a saddle, waves with ambiguous cells and a grid with a hole: every segment is contourpy's
+    /// (`tests/goldens/contours.py`), up to the last digit of rounding.
+    #[test]
+    fn lines_are_those_of_contourpy() {
+        #[derive(serde::Deserialize)]
+        struct Case {
+            name: String,
+            x: Vec<f64>,
+            y: Vec<f64>,
+            values: Vec<Vec<Option<f64>>>,
+            levels: Vec<Level>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Level {
+            level: f64,
+            lines: Vec<Vec<(f64, f64)>>,
+        }
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("../../tests/goldens/contours.json")).expect("the golden file");
+        for Case { name, x, y, values, levels } in cases {
+            let values = values.concat().into_iter().map(|value| value.unwrap_or(f64::NAN)).collect();
+            let grid = Grid::new(x, y, values).expect("a grid");
+            for Level { level, lines: expected } in levels {
+                let found = segments(lines(&grid, level).into_iter().map(|line| line.points));
+                let expected = segments(expected);
+                assert_eq!(found.len(), expected.len(), "{name} at {level}");
+                let near = |a: &Segment, b: &Segment| {
+                    a.iter().zip(b).all(|(a, b)| (a.0 - b.0).abs() <= 1 && (a.1 - b.1).abs() <= 1)
+                };
+                let other = |segment: &&Segment| !expected.iter().any(|expected| near(segment, expected));
+                assert_eq!(found.iter().find(other), None, "{name} at {level}");
+            }
+        }
+    }
 }
