@@ -160,6 +160,7 @@ CASES = {
         (784,),
         10,
     ),
+    "digits": Case("MLP 64-128-64-10", "mlp:64-128-64-10:relu", lambda: Mlp(64, 128, 64, 10), 1437, (64,), 10),
     "cnn": Case("CNN 5×5 64-64, 4096-384-192-10", "cnn", Cnn, 256, (3, 32, 32), 10),
     "resnet20": Case("ResNet-20", "resnet20", lambda: ResNet([16, 32, 64], 3, projection=False), 128, (3, 32, 32), 10),
     "resnet18": Case(
