@@ -122,7 +122,7 @@ fn an_interrupted_path_goes_on_to_the_same_record() {
     let (command, state) = (path("path.jsonl", "bends.safetensors"), "path.jsonl.unfinished.safetensors");
     let ended = interrupted(&basin, &command, |basin| basin.path(state).exists());
     assert_eq!(ended.code, 130, "{ended:?}");
-    assert!(ended.stderr.contains("`landscape path --out` go on"), "{ended:?}");
+    assert!(ended.stderr.contains("`landscape … --out` go on"), "{ended:?}");
     assert!(basin.path(state).exists() && !basin.path("path.jsonl").exists());
     // Another path is not taken for the continuation of this one.
     let other = [&command[..], &["--seed", "5"]].concat();

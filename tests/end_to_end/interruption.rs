@@ -170,7 +170,9 @@ fn a_killed_grid_goes_on_to_the_same_bytes(command: &[&str]) {
     basin.run(&[&resumed[..], &["--seed", "3"]].concat()).assert_refused(&["points of something else", "give another"]);
     let ended = basin.done(&resumed);
     assert!(ended.stderr.contains("points are known"), "{ended:?}");
-    assert!(!basin.path("grid.json.unfinished").exists());
+    for kept in ["grid.json.unfinished", "grid.json.unfinished.0.safetensors", "grid.json.unfinished.1.safetensors"] {
+        assert!(!basin.path(kept).exists(), "{kept}");
+    }
     for ending in ["csv", "npz"] {
         assert!(basin.read(&format!("grid.{ending}")) == basin.read(&format!("undisturbed.{ending}")), "{ending}");
     }

@@ -51,7 +51,7 @@ fn objective_error(error: &anyhow::Error) -> Option<&ObjectiveError> {
 fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(ObjectiveError::Interrupted) = objective_error(error) {
         return Some(
-            "run the same command again: studies, training runs, `batch-hessian --out`, `landscape plane --out` and `landscape path --out` go on where they stopped, other measurements start anew"
+            "run the same command again: studies, training runs, `batch-hessian --out` and `landscape … --out` go on where they stopped, other measurements start anew"
                 .into(),
         );
     }

@@ -1,5 +1,7 @@
 //! `basin landscape ratio`: the Hessian's extremal eigenvalues on a plane of parameters.
 
+mod neighbours;
+
 use std::time::Instant;
 
 use basin_landscape::{Lines, Plane, Position, curvatures};
@@ -20,9 +22,10 @@ use crate::interruption;
 use crate::output::emit;
 use crate::subject::Subject;
 use crate::table::{number, table};
+use neighbours::Neighbours;
 
-/// Points next to each other that are worked on from one to the next: the first of them starts from a random vector, so that
-/// no value depends on where a run was stopped or divided.
+/// Points next to each other in a row of which each search starts near the eigenvectors of the last, and the first from a random
+/// vector: what a search of long ago found is forgotten.
 const CHAIN: usize = 8;
 
 /// Vectors of the basis at a point: most need fewer, and room for more is cleared at each.
@@ -72,6 +75,7 @@ pub(crate) fn run(arguments: &Ratio) -> anyhow::Result<Ended> {
     let what = format!("the ratio map to {} in {} products", arguments.tolerance, arguments.max_products);
     let measurement = region.measurement(&what, &subject, &networks, axes.identities())?;
     let quiet = common.machine.quiet;
+    let neighbours = common.out.as_deref().map(|out| Neighbours::new(out, measurement.clone()));
     let mut gathering = Gathering::begin("ratio", common.out.as_deref(), measurement, region.size(), quiet)?;
     if let Some(path) = &asked.save_directions {
         axes.save(path, &subject)?;
@@ -83,9 +87,7 @@ pub(crate) fn run(arguments: &Ratio) -> anyhow::Result<Ended> {
     if !quiet {
         exit::tell(&search.cost(&subject.theta, positions.len())?);
     }
-    gathering.gather(&positions, |missing, keep| {
-        chains(missing).into_iter().try_for_each(|chain| keep(&chain, search.along(&chain)?))
-    })?;
+    gathering.gather(&positions, |missing, keep| search.along(missing, neighbours.as_ref(), keep))?;
     let map = map(&region, &axes, curvatures, gathering.values(), &networks, arguments.tolerance);
     let taken = gathering.values().rows(|found| Some(found.products)).into_iter().flatten().sum::<usize>();
     let products = taken + axes.products + axes.directions().len();
@@ -94,13 +96,15 @@ pub(crate) fn run(arguments: &Ratio) -> anyhow::Result<Ended> {
     provenance.gradient_equivalents = Some(networks.gradient_equivalents(products, positions.len()));
     let ended = end(arguments, &Record::new(provenance, Outcome::RatioMap(Box::new(map))))?;
     gathering.finish()?;
+    if let Some(neighbours) = &neighbours {
+        neighbours.finish()?;
+    }
     Ok(ended)
 }
 
-/// Neighbours of a row, as many as a chain has, beginning at the same columns whichever points are missing.
-fn chains(positions: &[Position]) -> Vec<Vec<Position>> {
-    let one = |a: &Position, b: &Position| (a.row, a.column / CHAIN) == (b.row, b.column / CHAIN);
-    positions.chunk_by(one).map(<[Position]>::to_vec).collect()
+/// The point that a search starts near to: the one to the left, but for the first of a chain.
+fn neighbour(Position { column, row }: Position) -> Option<Position> {
+    (column % CHAIN > 0).then(|| Position { column: column - 1, row })
 }
 
 /// What eigenvalues are sought with.
@@ -111,16 +115,28 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The extremes at points from one to the next, each sought near the eigenvectors of the last.
-    fn along(&self, chain: &[Position]) -> Result<Vec<Extremes>> {
-        let mut near = None;
-        let mut found = Vec::with_capacity(chain.len());
-        for &position in chain {
+    /// The extremes at points row by row, each sought near the eigenvectors of its neighbour.
+    fn along(
+        &self,
+        positions: &[Position],
+        neighbours: Option<&Neighbours>,
+        keep: &mut dyn FnMut(&[Position], Vec<Extremes>) -> Result<()>,
+    ) -> Result<()> {
+        let mut last: Option<(Position, Tensor)> = None;
+        for &position in positions {
+            let near = match (neighbour(position), last.take()) {
+                (None, _) => None,
+                (Some(left), Some((at, vectors))) if at == left => Some(vectors),
+                (Some(left), _) => neighbours.map(|kept| kept.at(left)).transpose()?.flatten(),
+            };
             let (extremes, vectors) = self.at(&self.plane.point(position)?, near.as_ref())?;
-            near = vectors;
-            found.push(extremes);
+            if let (Some(neighbours), Some(vectors)) = (neighbours, &vectors) {
+                neighbours.keep(position, vectors)?;
+            }
+            keep(&[position], vec![extremes])?;
+            last = vectors.map(|vectors| (position, vectors));
         }
-        Ok(found)
+        Ok(())
     }
 
     /// The extremes at θ and their eigenvectors; no numbers where the loss leaves the numbers.
