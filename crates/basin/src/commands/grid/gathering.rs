@@ -13,6 +13,9 @@ use crate::exit;
 use crate::interruption;
 use crate::progress::Progress;
 
+/// Takes over the values of some points.
+pub(crate) type Keep<'a, T> = dyn FnMut(&[Position], Vec<T>) -> Result<()> + 'a;
+
 /// The values of a grid that are known so far, kept beside the file for the record if there is one.
 pub(crate) struct Gathering<T> {
     what: &'static str,
@@ -47,7 +50,7 @@ impl<T: Clone + Serialize + DeserializeOwned> Gathering<T> {
     pub(crate) fn gather(
         &mut self,
         positions: &[Position],
-        work: impl FnOnce(&[Position], &mut dyn FnMut(&[Position], Vec<T>) -> Result<()>) -> Result<()>,
+        work: impl FnOnce(&[Position], &mut Keep<'_, T>) -> Result<()>,
     ) -> Result<()> {
         let missing: Vec<_> = positions.iter().copied().filter(|&at| self.values.get(at).is_none()).collect();
         let mut progress = Progress::new(self.what, missing.len() as u64, self.quiet);

@@ -6,7 +6,7 @@ mod statistics;
 mod unfinished;
 mod values;
 
-pub(super) use gathering::Gathering;
+pub(super) use gathering::{Gathering, Keep};
 pub(super) use region::{Region, require_plain, span};
 pub(super) use statistics::{Measured, Networks, Point};
 pub(super) use values::Values;

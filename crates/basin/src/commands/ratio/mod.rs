@@ -14,7 +14,7 @@ use basin_sharpness::{Curvature, CurvatureMatrix, deterministic_gradient};
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::grid::{Gathering, Networks, Point, Region, Values, require_plain};
+use super::grid::{Gathering, Keep, Networks, Point, Region, Values, require_plain};
 use super::plane::{Axes, files, parts, surface, usual_ranges};
 use crate::arguments::Ratio;
 use crate::exit::{self, Ended};
@@ -120,7 +120,7 @@ impl Search<'_> {
         &self,
         positions: &[Position],
         neighbours: Option<&Neighbours>,
-        keep: &mut dyn FnMut(&[Position], Vec<Extremes>) -> Result<()>,
+        keep: &mut Keep<'_, Extremes>,
     ) -> Result<()> {
         let mut last: Option<(Position, Tensor)> = None;
         for &position in positions {
