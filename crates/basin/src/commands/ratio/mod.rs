@@ -237,7 +237,9 @@ fn end(arguments: &Ratio, record: &Record) -> anyhow::Result<Ended> {
     }
     let unconverged = |axis: &Axis| axis.eigenvalue.is_some_and(|found| !found.converged);
     if map.not_converged > 0 || unconverged(&map.surface.x) || unconverged(&map.surface.y) {
-        exit::tell("hint: eigenvalues have not converged; allow more `--max-products`, or try `--dtype f64`");
+        exit::tell(
+            "hint: eigenvalues have not converged; allow more `--max-products` or try `--dtype f64`, and stay where the loss is finite",
+        );
         return Ok(Ended::NotConverged);
     }
     Ok(Ended::Done)
