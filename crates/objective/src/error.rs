@@ -67,6 +67,12 @@ pub enum Error {
     Interrupted,
 }
 
+impl From<basin_import::Error> for Error {
+    fn from(error: basin_import::Error) -> Self {
+        Self::input(error.to_string(), error.hint())
+    }
+}
+
 impl Error {
     /// Bad input, with what to do about it.
     ///
