@@ -28,6 +28,7 @@
 //! # Ok::<(), basin_tape::Error>(())
 //! ```
 
+mod constants;
 mod error;
 mod input_gradient;
 mod kernels;

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use crate::constants::Constants;
 use crate::layout::Layout;
 use crate::op::{Op, hollow};
 use crate::ops::{
@@ -24,6 +25,8 @@ pub(crate) enum Source {
     Parameter(usize),
     /// The i-th constant that travels with the weights, such as a running mean.
     Buffer(usize),
+    /// The i-th constant of the program itself.
+    Constant(usize),
     /// An operation on earlier values.
     Op { op: Box<dyn Op>, inputs: Vec<Value> },
 }
@@ -53,6 +56,7 @@ pub struct Program {
     pub(crate) sources: Vec<Source>,
     pub(crate) parameters: Layout,
     pub(crate) buffers: Layout,
+    constants: Constants,
     pub(crate) output: Value,
     /// Whether a value depends on what the program is differentiated in: its parameters, but for an [`InputGradient`].
     ///
@@ -66,11 +70,12 @@ pub struct Program {
     inputs: usize,
 }
 
-/// The tensors a program runs at: parameters and buffers, in the order of their layouts.
+/// The tensors a program runs at: parameters and buffers, in the order of their layouts, and its constants.
 #[derive(Clone, Debug)]
 pub struct Point {
     pub(crate) parameters: Vec<Tensor>,
     pub(crate) buffers: Vec<Tensor>,
+    constants: Vec<Tensor>,
 }
 
 impl Program {
@@ -103,8 +108,9 @@ impl Program {
     /// # Ok::<(), basin_tape::Error>(())
     /// ```
     pub fn continued(self) -> (ProgramBuilder, Value) {
-        let Self { sources, parameters, buffers, output, statistics, inputs, .. } = self;
-        (ProgramBuilder { sources, parameters, buffers, statistics, inputs }, output)
+        let Self { sources, parameters, buffers, constants, output, statistics, inputs, .. } = self;
+        let constants = constants.into_given();
+        (ProgramBuilder { sources, parameters, buffers, constants, statistics, inputs }, output)
     }
 
     /// The input x and the position of the parameter W of a last operation x Wᵀ + b, where the program ends with one.
@@ -123,7 +129,11 @@ impl Program {
     /// # Errors
     /// When a vector does not have the length of its layout.
     pub fn at(&self, theta: &Tensor, buffers: &Tensor) -> Result<Point> {
-        Ok(Point { parameters: self.parameters.views(theta)?, buffers: self.buffers.views(buffers)? })
+        Ok(Point {
+            parameters: self.parameters.views(theta)?,
+            buffers: self.buffers.views(buffers)?,
+            constants: self.constants.on(theta.dtype(), theta.device())?,
+        })
     }
 
     /// The output on a batch. Each value is dropped after its last use.
@@ -182,6 +192,7 @@ impl Program {
             Source::Parameter(i) => ("parameters", point.parameters.get(*i), i),
             Source::Buffer(i) => ("buffers", point.buffers.get(*i), i),
             Source::Input(i) => ("inputs", batch.get(*i).copied(), i),
+            Source::Constant(i) => ("constants", point.constants.get(*i), i),
             Source::Op { .. } => ("operations", None, &0),
         };
         list.cloned().ok_or(Error::Length { what, expected: self.inputs.max(index + 1), found: *index })
@@ -217,6 +228,7 @@ pub struct ProgramBuilder {
     sources: Vec<Source>,
     parameters: Layout,
     buffers: Layout,
+    constants: Vec<Tensor>,
     statistics: Vec<BatchStatistics>,
     inputs: usize,
 }
@@ -243,6 +255,13 @@ impl ProgramBuilder {
     pub fn buffer(&mut self, name: impl Into<String>, shape: &[usize]) -> Value {
         let index = self.buffers.push(name, shape);
         self.push(Source::Buffer(index))
+    }
+
+    /// A tensor that is part of the program, such as a mask. Floating point numbers are computed with in the dtype of the
+    /// parameters, integers as they are.
+    pub fn constant(&mut self, tensor: Tensor) -> Value {
+        self.constants.push(tensor);
+        self.push(Source::Constant(self.constants.len() - 1))
     }
 
     /// Any operation.
@@ -347,7 +366,7 @@ impl ProgramBuilder {
 
     /// Rows of a table.
     pub fn embedding(&mut self, table: Value, indices: Value) -> Value {
-        self.op(Embedding, &[table, indices])
+        self.op(Embedding::default(), &[table, indices])
     }
 
     /// The program whose output is `output`.
@@ -388,8 +407,8 @@ impl ProgramBuilder {
                     }
                 }
                 Source::Op { .. } => {}
-                // Parameters, buffers and inputs belong to others: dropping them here frees nothing.
-                Source::Parameter(_) | Source::Buffer(_) | Source::Input(_) => {
+                // Parameters, buffers, constants and inputs belong to others: dropping them here frees nothing.
+                Source::Parameter(_) | Source::Buffer(_) | Source::Input(_) | Source::Constant(_) => {
                     read[step] = Read { value: true, tangent: true, adjoint: true };
                 }
             }
@@ -399,6 +418,7 @@ impl ProgramBuilder {
             sources: self.sources,
             parameters: self.parameters,
             buffers: self.buffers,
+            constants: Constants::new(self.constants),
             output,
             active,
             last_use,

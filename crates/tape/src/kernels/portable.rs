@@ -368,6 +368,22 @@ impl Real for Expression {
         })
     }
 
+    fn ln(self) -> Self {
+        self.then(|x| x.log())
+    }
+
+    fn powf(self, p: f64) -> Self {
+        self.then(|x| x.powf(p))
+    }
+
+    fn sin(self) -> Self {
+        self.then(|x| x.sin())
+    }
+
+    fn cos(self) -> Self {
+        self.then(|x| x.cos())
+    }
+
     fn recip(self) -> Self {
         self.then(|x| x.recip())
     }

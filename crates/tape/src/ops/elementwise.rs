@@ -21,6 +21,14 @@ pub trait Real: Clone + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     fn exp(self) -> Self;
     /// log(1 + x).
     fn ln_1p(self) -> Self;
+    /// log x.
+    fn ln(self) -> Self;
+    /// xᵖ.
+    fn powf(self, p: f64) -> Self;
+    /// sin x.
+    fn sin(self) -> Self;
+    /// cos x.
+    fn cos(self) -> Self;
     /// 1/x.
     fn recip(self) -> Self;
     /// tanh x.
@@ -47,6 +55,22 @@ macro_rules! real_number {
             #[inline]
             fn ln_1p(self) -> Self {
                 <$type>::ln_1p(self)
+            }
+            #[inline]
+            fn ln(self) -> Self {
+                <$type>::ln(self)
+            }
+            #[inline]
+            fn powf(self, p: f64) -> Self {
+                <$type>::powf(self, p as $type)
+            }
+            #[inline]
+            fn sin(self) -> Self {
+                <$type>::sin(self)
+            }
+            #[inline]
+            fn cos(self) -> Self {
+                <$type>::cos(self)
             }
             #[inline]
             fn recip(self) -> Self {
