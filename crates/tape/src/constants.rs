@@ -41,7 +41,8 @@ impl Constants {
             Some(kept) if kept.dtype == dtype && kept.location == device.location() => Ok(kept.tensors.clone()),
             _ => {
                 let place = |constant: &Tensor| {
-                    let constant = if constant.dtype().is_float() { constant.to_dtype(dtype)? } else { constant.clone() };
+                    let constant =
+                        if constant.dtype().is_float() { constant.to_dtype(dtype)? } else { constant.clone() };
                     constant.to_device(device)
                 };
                 let tensors = self.given.iter().map(place).collect::<candle_core::Result<Vec<_>>>()?;

@@ -379,6 +379,81 @@ impl ProgramBuilder {
         Ok(program)
     }
 
+    /// The program whose output is `output`, without what that does not depend on; and the names of parameters and buffers
+    /// that are left out so.
+    ///
+    /// ```
+    /// use basin_tape::ProgramBuilder;
+    ///
+    /// let mut b = ProgramBuilder::default();
+    /// let (x, used, _) = (b.input(), b.parameter("used", &[2, 3]), b.parameter("unused", &[4]));
+    /// let y = b.linear(x, used, None);
+    /// let (program, unused) = b.finish_reached(y)?;
+    /// assert_eq!((program.parameters().len(), unused), (6, vec!["unused".to_owned()]));
+    /// # Ok::<(), basin_tape::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the output is a value of another program.
+    pub fn finish_reached(self, output: Value) -> Result<(Program, Vec<String>)> {
+        let mut reached = vec![false; self.sources.len()];
+        reached[output.0] = true;
+        for (step, source) in self.sources.iter().enumerate().rev() {
+            if let Source::Op { inputs, .. } = source
+                && reached[step]
+            {
+                inputs.iter().for_each(|x| reached[x.0] = true);
+            }
+        }
+        let mut kept = Self { inputs: self.inputs, ..Self::default() };
+        let (mut unused, mut places) = (Vec::new(), vec![None; self.sources.len()]);
+        let mut buffers = vec![None; self.buffers.entries().len()];
+        for (step, source) in self.sources.into_iter().enumerate() {
+            let of = |layout: &Layout, index: usize| {
+                (layout.entries()[index].name.clone(), layout.entries()[index].shape.clone())
+            };
+            let source = match source {
+                Source::Parameter(i) => {
+                    let (name, shape) = of(&self.parameters, i);
+                    if !reached[step] {
+                        unused.push(name);
+                        continue;
+                    }
+                    Source::Parameter(kept.parameters.push(name, &shape))
+                }
+                Source::Buffer(i) => {
+                    let (name, shape) = of(&self.buffers, i);
+                    if !reached[step] {
+                        unused.push(name);
+                        continue;
+                    }
+                    let index = kept.buffers.push(name, &shape);
+                    buffers[i] = Some(index);
+                    Source::Buffer(index)
+                }
+                Source::Constant(_) | Source::Op { .. } if !reached[step] => continue,
+                Source::Constant(i) => {
+                    kept.constants.push(self.constants[i].clone());
+                    Source::Constant(kept.constants.len() - 1)
+                }
+                Source::Op { op, inputs } => {
+                    Source::Op { op, inputs: inputs.iter().filter_map(|x| places[x.0]).collect() }
+                }
+                Source::Input(i) => Source::Input(i),
+            };
+            places[step] = Some(kept.push(source));
+        }
+        let moved = |statistics: &BatchStatistics| {
+            let (mean, variance) = (buffers[statistics.mean]?, buffers[statistics.variance]?);
+            Some(BatchStatistics { normalized: places[statistics.normalized.0]?, mean, variance })
+        };
+        kept.statistics = self.statistics.iter().filter_map(moved).collect();
+        match places[output.0] {
+            Some(output) => Ok((kept.finish(output)?, unused)),
+            None => Err(Error::unsupported("program", "the output is none of its values")),
+        }
+    }
+
     /// The program whose output is `output`, differentiated in the given values that are `variable`.
     pub(crate) fn finish_in(mut self, output: Value, variable: impl Fn(&Source) -> bool) -> Program {
         self.pool_before_relu(output);

@@ -22,7 +22,8 @@ impl LinearMap for CumulativeSum {
     }
 
     fn transpose(&self, y_bar: &Tensor, _input_shape: &[usize]) -> Result<Tensor> {
-        Ok(self.apply(&y_bar.flip(&[self.axis])?)?.flip(&[self.axis])?)
+        let reversed = |x: &Tensor| x.contiguous()?.flip(&[self.axis]);
+        Ok(reversed(&self.apply(&reversed(y_bar)?)?)?)
     }
 }
 

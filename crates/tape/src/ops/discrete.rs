@@ -98,9 +98,7 @@ impl Op for Discrete {
                 let quotient = a.to_dtype(DType::F64)?.broadcast_div(&b()?.to_dtype(DType::F64)?)?;
                 quotient.floor()?.to_dtype(DType::I64)?
             }
-            Self::CumulativeSum(axis) => {
-                a.to_dtype(DType::F64)?.contiguous()?.cumsum(*axis)?.to_dtype(DType::I64)?
-            }
+            Self::CumulativeSum(axis) => a.to_dtype(DType::F64)?.contiguous()?.cumsum(*axis)?.to_dtype(DType::I64)?,
             Self::ArgMax(axis) => a.contiguous()?.argmax_keepdim(*axis)?.to_dtype(DType::I64)?,
             Self::ToBoolean => a.ne(&a.zeros_like()?)?,
             Self::ToInteger => a.to_dtype(DType::I64)?,

@@ -144,7 +144,10 @@ mod tests {
         check_unary(&LinearRules(View { shape: vec![None, Some(6)] }), &[&[2, 3, 2], &[12], &[1, 1, 6]]);
         check_unary(&LinearRules(View { shape: vec![Some(3), Some(4)] }), &[&[2, 3, 2], &[12]]);
         check_unary(&LinearRules(Permute { axes: vec![2, 0, 1] }), &[&[2, 3, 4], &[0, 1, 2], &[1, 1, 1]]);
-        check_unary(&LinearRules(Broadcast { shape: vec![Some(2), None, Some(4)] }), &[&[3, 1], &[2, 3, 1], &[1, 5, 4]]);
+        check_unary(
+            &LinearRules(Broadcast { shape: vec![Some(2), None, Some(4)] }),
+            &[&[3, 1], &[2, 3, 1], &[1, 5, 4]],
+        );
         check(&BroadcastOverSamples { axis: 1, times: 2 }, &[normal(&[2, 1, 3], 1), normal(&[3], 2)], &[true, false]);
     }
 
