@@ -66,7 +66,7 @@ class Arithmetic(nn.Module):
         a = self.a(x)
         p = a.abs() + self.scale
         y = p.log() + p.sqrt() + p.rsqrt() + torch.sin(a) + torch.cos(a) - torch.exp(-p) + p**1.7 + a**2 + a**3 + 2**a
-        y = y + p.reciprocal() + torch.erf(a) + torch.log1p(p) + torch.expm1(-p) + torch.atan(a) + torch.sinh(a / 4)
+        y = y + p.reciprocal() + torch.erf(a) + torch.log1p(p) + torch.expm1(-p) + torch.cosh(a / 3) + torch.sinh(a / 4)
         y = y + torch.clamp(a, -0.5, 0.5) + a.clamp(min=0.1) + torch.maximum(a, self.shift) + torch.minimum(a, p * 0.3)
         y = y - a.mean(1, keepdim=True) + a.sum(-1, keepdim=True) / 8 + a.var(1, keepdim=True) + a.std(1, keepdim=True, correction=0)
         y = y + a.amax(1, keepdim=True) + a.max(1, keepdim=True).values + a.min(1, keepdim=True)[0] + torch.logsumexp(a, 1, keepdim=True)
@@ -248,7 +248,7 @@ LARGE = {
     "timm-swin": lambda: (timm.create_model("swin_tiny_patch4_window7_224", img_size=56, depths=(2, 2), num_heads=(2, 4), embed_dim=16, num_classes=7), (image(3, 56, 56),)),
     "timm-convnext": lambda: (timm.create_model("convnext_atto", num_classes=7), (image(3, 64, 64),)),
     "timm-convnext-v2": lambda: (timm.create_model("convnextv2_atto", num_classes=7), (image(3, 64, 64),)),
-    "timm-mixer": lambda: (timm.create_model("mixer_s32_224", img_size=64, num_blocks=2, num_classes=7), (image(3, 64, 64),)),
+    "timm-mixer": lambda: (timm.create_model("mixer_s32_224", img_size=64, num_classes=7), (image(3, 64, 64),)),
     "timm-efficientnet-v2": lambda: (timm.create_model("tf_efficientnetv2_b0", num_classes=7), (image(3, 64, 64),)),
     "timm-mobilenet-v4": lambda: (timm.create_model("mobilenetv4_conv_small", num_classes=7), (image(3, 64, 64),)),
     "timm-resnetv2": lambda: (timm.create_model("resnetv2_50", num_classes=7), (image(3, 64, 64),)),

@@ -74,7 +74,11 @@ impl Subject {
             NetworkOptions { batch_norm: common.batch_norm.into(), ..options(&common.machine, common.micro_batch)? };
         let gathered = model.gather(&weights, options.dtype)?;
         if !common.machine.quiet {
-            gathered.notes.iter().for_each(|note| tell(&format!("note: {}: {note}", path.display())));
+            model
+                .notes()
+                .iter()
+                .chain(&gathered.notes)
+                .for_each(|note| tell(&format!("note: {}: {note}", path.display())));
         }
         if common.machine.verbose {
             tell(&format!(

@@ -23,6 +23,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The blake3 hash of a file's bytes, in hexadecimal, which are not held.
+pub(crate) fn fingerprint(path: &Path) -> Result<String> {
+    length(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let hashed = File::open(path).and_then(|file| io::copy(&mut io::BufReader::new(file), &mut hasher));
+    hashed.map_err(|cause| Error::io("read", path, cause))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// The length of a regular file in bytes; a directory or a device is an error.
 pub(crate) fn length(path: &Path) -> Result<u64> {
     let metadata = fs::metadata(path).map_err(|cause| Error::io("read", path, cause))?;

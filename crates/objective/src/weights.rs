@@ -26,6 +26,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use basin_import::ExportedProgram;
 use candle_core::Tensor;
 
 pub use gather::{ForeignNames, Gathered};
@@ -50,7 +51,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads a `.safetensors` file, or a checkpoint in several files by its `.safetensors.index.json`.
+    /// Reads a `.safetensors` file, the weights in a `.pt2` file of `torch.export.save`, or a checkpoint in several files by its `.safetensors.index.json`.
     ///
     /// ```
     /// use basin_objective::weights::Weights;
@@ -63,7 +64,25 @@ impl Weights {
         if path.to_string_lossy().ends_with(".safetensors.index.json") {
             return sharded::read(path);
         }
+        if path.extension().is_some_and(|extension| extension == "pt2") {
+            let fingerprint = file::fingerprint(path)?;
+            return Ok(Self { fingerprint, ..Self::of_exported(&ExportedProgram::open(path)?)? });
+        }
         Self::parse(&file::read(path)?, path)
+    }
+
+    /// The weights in the file of an exported network.
+    pub(crate) fn of_exported(file: &ExportedProgram) -> Result<Self> {
+        let (mut tensors, mut skipped) = (BTreeMap::new(), BTreeMap::new());
+        for (name, tensor) in file.weights()? {
+            if tensor.dtype().is_float() {
+                tensors.insert(name, tensor);
+            } else {
+                skipped.insert(name, tensor.dtype().as_str().to_owned());
+            }
+        }
+        let path = file.path().to_owned();
+        Ok(Self { tensors, skipped, metadata: BTreeMap::new(), fingerprint: String::new(), path })
     }
 
     fn parse(bytes: &[u8], path: &Path) -> Result<Self> {

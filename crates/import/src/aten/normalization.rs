@@ -16,7 +16,10 @@ pub(super) fn reader(name: &str) -> Option<Reader> {
         "rms_norm" | "_fused_rms_norm" => |c| {
             let count = c.sizes("normalized_shape")?.len();
             let (x, weight) = (c.array("input")?, c.optional_array("weight")?);
-            let epsilon = c.number("eps")?.ok_or("the ε of a type is taken: give `eps`")?.value();
+            let epsilon = match c.number("eps")? {
+                Some(epsilon) => epsilon.value(),
+                None => c.machine_epsilon("input")?,
+            };
             Ok(c.graph.rms_norm(&x, count, weight.as_ref(), epsilon)?.into())
         },
         "group_norm" => |c| {

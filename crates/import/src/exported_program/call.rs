@@ -1,8 +1,8 @@
 //! One call of an operator: its arguments by name, with PyTorch's defaults where the file leaves them out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::schema::{Argument, Node, OptionalTensor, SymbolicInt};
+use super::schema::{Argument, Node, OptionalTensor, SymbolicInt, TensorMeta};
 use super::views::View;
 use crate::graph::{Array, Extent, Graph, Kind, Number, Read, Size};
 
@@ -44,6 +44,7 @@ pub(crate) struct Call<'a> {
     pub(crate) batch_statistics: bool,
     pub(super) arrays: HashMap<&'a str, Array>,
     pub(super) extents: &'a HashMap<String, Extent>,
+    pub(super) metas: &'a BTreeMap<String, TensorMeta>,
 }
 
 impl Call<'_> {
@@ -224,6 +225,21 @@ impl Call<'_> {
         match self.argument(name) {
             Some(Argument::AsString(text)) => Some(text),
             _ => None,
+        }
+    }
+
+    /// The distance of 1 to the next number of the type that a tensor had when the network was exported.
+    pub(crate) fn machine_epsilon(&self, name: &str) -> Read<f64> {
+        let dtype = match self.argument(name) {
+            Some(Argument::AsTensor(tensor)) => self.metas.get(&tensor.name).map(|meta| meta.dtype),
+            _ => None,
+        };
+        match dtype {
+            Some(6) => Ok(2.0_f64.powi(-10)),
+            Some(7) => Ok(f64::from(f32::EPSILON)),
+            Some(8) => Ok(f64::EPSILON),
+            Some(13) => Ok(2.0_f64.powi(-7)),
+            _ => Err(format!("the type of `{name}` is not known").into()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use basin_tape::Program;
+use basin_tape::{Program, Value};
 
 use super::call::{Call, kind_of};
 use super::schema::{
@@ -151,6 +151,7 @@ struct Lowering<'a> {
     extents: HashMap<String, Extent>,
     /// What the symbols of the file stand for.
     symbols: HashMap<String, Extent>,
+    first_input: Option<Value>,
     aliases: Vec<(String, String)>,
     unused: Vec<String>,
     notes: Vec<String>,
@@ -165,6 +166,7 @@ impl<'a> Lowering<'a> {
             names: Names::default(),
             extents: HashMap::new(),
             symbols: HashMap::new(),
+            first_input: None,
             aliases: Vec::new(),
             unused: Vec::new(),
             notes: Vec::new(),
@@ -247,6 +249,9 @@ impl<'a> Lowering<'a> {
                 Numbers::Boolean => Kind::Boolean,
             };
             let array = self.graph.input(shape, kind);
+            if self.first_input.is_none() {
+                self.first_input = Some(self.graph.value(&array).map_err(defect)?);
+            }
             self.names.bind(&input.name, array, None).map_err(defect)?;
         }
         let trainable = |spec: &InputSpec| match spec {
@@ -371,6 +376,7 @@ impl<'a> Lowering<'a> {
             batch_statistics: self.batch_statistics,
             arrays,
             extents: &self.extents,
+            metas: &self.file.model.graph_module.graph.tensor_values,
         };
         let outputs = reader(&mut call)?;
         let names: Vec<&str> = node.outputs.iter().flat_map(names_in).collect();
@@ -507,6 +513,8 @@ impl<'a> Lowering<'a> {
         let output = self.output(name).map_err(|Fault(reason)| fault(format!("its output `{name}` {reason}")))?;
         let shape: Vec<usize> = output.shape[1..].iter().map(|extent| extent.of_one_sample()).collect();
         let value = self.graph.value(&output).map_err(|Fault(reason)| fault(reason))?;
+        let of_tokens = self.graph.tables.iter().filter(|(value, _)| Some(*value) == self.first_input);
+        let vocabulary = of_tokens.map(|(_, entries)| *entries).min();
         let (program, dropped): (Program, Vec<String>) =
             self.graph.builder.finish_reached(value).map_err(|error| fault(error.to_string()))?;
         let parameters: Vec<&String> =
@@ -526,7 +534,8 @@ impl<'a> Lowering<'a> {
         if program.parameters().is_empty() {
             return Err(fault("its output depends on no parameter".into()));
         }
-        Ok(Network { program, inputs, output: shape, aliases: self.aliases, unused: self.unused, notes: self.notes })
+        let Self { aliases, unused, notes, .. } = self;
+        Ok(Network { program, inputs, output: shape, vocabulary, aliases, unused, notes })
     }
 
     /// The output with the samples on its first axis, and one axis at least beside it.

@@ -66,6 +66,8 @@ pub struct Network {
     pub inputs: Vec<Input>,
     /// The shape of the output for one sample.
     pub output: Vec<usize>,
+    /// How many tokens the first input may hold, where it is one of tokens and looks them up in a table.
+    pub vocabulary: Option<usize>,
     /// Second names of parameters, each with the one that the program has.
     pub aliases: Vec<(String, String)>,
     /// Tensors of the network's `state_dict` that the output does not depend on, or that are constants of the program.
@@ -114,6 +116,11 @@ impl ExportedProgram {
         let weights = Stored::read(&archive, "data/weights/", "model_weights_config.json")?;
         let constants = Stored::read(&archive, "data/constants/", "model_constants_config.json")?;
         Ok(Self { archive, model, weights, constants })
+    }
+
+    /// Where it was read.
+    pub fn path(&self) -> &Path {
+        self.archive.path()
     }
 
     /// The version of PyTorch that wrote it.

@@ -9,7 +9,6 @@ use serde::{Deserialize, Deserializer};
 #[derive(Debug, Deserialize)]
 pub(crate) struct Model {
     pub(crate) graph_module: GraphModule,
-    pub(crate) schema_version: Version,
     #[serde(default)]
     pub(crate) torch_version: String,
 }

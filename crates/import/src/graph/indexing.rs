@@ -28,6 +28,9 @@ impl Graph {
             Some(known) => Array { content: Content::Constant(counted_from_front(known, entries)?), ..indices.clone() },
             None => indices.clone(),
         };
+        if let Content::Step(value) = indices.content {
+            self.tables.push((value, entries));
+        }
         let shape = [indices.shape.as_slice(), &[width]].concat();
         self.apply(Embedding { padding }, &[table, &indices], shape, table.kind)
     }

@@ -174,6 +174,8 @@ pub(crate) struct Graph {
     pub(crate) traced_samples: Option<usize>,
     constants: HashMap<TensorId, Value>,
     unit: Option<Value>,
+    /// The tables in which steps of the program are looked up as indices, with their numbers of entries.
+    pub(crate) tables: Vec<(Value, usize)>,
 }
 
 impl Graph {

@@ -2,7 +2,7 @@
 
 use basin_tape::ops::{Relu, Sigmoid, Tanh};
 
-use super::{Array, Extent, Graph, Kind, Number, Read};
+use super::{Array, Graph, Read};
 
 /// What a recurrent layer does at each position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,11 +128,5 @@ impl Graph {
                 Ok(vec![self.add(&n, &kept)?])
             }
         }
-    }
-
-    /// Zeros of the shape (layers, samples, width).
-    pub(crate) fn no_state(&mut self, layers: usize, width: usize) -> Read<Array> {
-        let shape = [Extent::Fixed(layers), Extent::Samples(1), Extent::Fixed(width)];
-        self.full(&shape, Number::Float(0.0), Kind::Float)
     }
 }

@@ -4,6 +4,7 @@ mod alexnet;
 mod attention;
 mod convolutional;
 mod dropout;
+mod exported;
 mod fully_connected;
 mod gpt;
 mod hidden_units;
@@ -28,6 +29,7 @@ pub use vgg::Vgg;
 pub use vision_transformer::VisionTransformer;
 pub use wide_residual::WideResNet;
 
+use basin_import::ExportedProgram;
 use basin_tape::{Entry, Layout, Program};
 use candle_core::{DType, Device, Tensor};
 
@@ -60,12 +62,36 @@ pub struct Model {
     batch: Option<Program>,
     outputs: usize,
     positions: Option<usize>,
-    initial_parameters: Vec<Initial>,
-    initial_buffers: Vec<Initial>,
+    initial: InitialValues,
     foreign: ForeignNames,
-    /// How many tokens there are, where the samples are sequences of them.
-    vocabulary: Option<usize>,
+    numbers: SampleNumbers,
     exchangeable: Option<Vec<ExchangeableUnits>>,
+    notes: Vec<String>,
+}
+
+/// Where a model's values before training come from.
+#[derive(Debug)]
+enum InitialValues {
+    /// Drawn tensor by tensor.
+    Drawn { parameters: Vec<Initial>, buffers: Vec<Initial> },
+    /// Those in the file of an exported network.
+    Exported(ExportedProgram),
+}
+
+/// What kind of numbers a model's samples are.
+#[derive(Clone, Copy, Debug)]
+enum SampleNumbers {
+    /// Floating point numbers.
+    Float,
+    /// Whole ones in some dtype, below the vocabulary where that is known.
+    Tokens { vocabulary: Option<usize>, dtype: DType },
+}
+
+impl SampleNumbers {
+    /// The numbers of a model of the zoo.
+    fn of_vocabulary(vocabulary: Option<usize>) -> Self {
+        vocabulary.map_or(Self::Float, |_| Self::Tokens { vocabulary, dtype: DType::U32 })
+    }
 }
 
 impl Model {
@@ -86,6 +112,9 @@ impl Model {
     /// When the model cannot take such samples or give so many outputs.
     pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: impl Into<Outputs>) -> Result<Self> {
         let outputs = outputs.into();
+        if let ModelSpec::Exported(path) = spec {
+            return exported::model(path, input_shape, outputs);
+        }
         let build = |mode| written(spec, input_shape, outputs, (mode, Dropout::None));
         let Written { program: stored, output, parameters, buffers, foreign, vocabulary, exchangeable, .. } =
             build(BatchNorm::Stored)?;
@@ -101,11 +130,11 @@ impl Model {
             batch: Some(build(BatchNorm::Batch)?.program),
             outputs: output.last().copied().unwrap_or(1),
             positions: (output.len() > 1).then(|| output[0]),
-            initial_parameters: parameters,
-            initial_buffers: buffers,
+            initial: InitialValues::Drawn { parameters, buffers },
             foreign,
-            vocabulary,
+            numbers: SampleNumbers::of_vocabulary(vocabulary),
             exchangeable,
+            notes: Vec::new(),
         })
     }
 
@@ -135,11 +164,14 @@ impl Model {
             name: name.to_owned(),
             outputs: output.last().copied().unwrap_or(1),
             positions: (output.len() > 1).then(|| output[0]),
-            initial_parameters: initial(program.parameters()),
-            initial_buffers: initial(program.buffers()),
+            initial: InitialValues::Drawn {
+                parameters: initial(program.parameters()),
+                buffers: initial(program.buffers()),
+            },
             foreign: ForeignNames::default(),
-            vocabulary: None,
+            numbers: SampleNumbers::Float,
             exchangeable: None,
+            notes: Vec::new(),
             stored: program,
             batch: None,
         }
@@ -207,7 +239,7 @@ impl Model {
 
     /// Whether samples are sequences of tokens.
     pub fn takes_tokens(&self) -> bool {
-        self.vocabulary.is_some()
+        matches!(self.numbers, SampleNumbers::Tokens { .. })
     }
 
     /// Names, shapes and offsets of the parameters.
@@ -255,7 +287,7 @@ impl Model {
     /// # Errors
     /// When the model takes tokens and the inputs are not integers below its vocabulary.
     pub fn inputs(&self, inputs: &Tensor, dtype: DType, device: &Device) -> Result<Tensor> {
-        let Some(vocabulary) = self.vocabulary else {
+        let SampleNumbers::Tokens { vocabulary, dtype: token_dtype } = self.numbers else {
             return Ok(inputs.to_dtype(dtype)?.to_device(device)?);
         };
         if !inputs.dtype().is_int() {
@@ -265,23 +297,27 @@ impl Model {
             ));
         }
         let tokens = inputs.to_dtype(DType::I64)?;
+        let vocabulary = vocabulary.unwrap_or(usize::MAX);
         let known = |token: i64| usize::try_from(token).is_ok_and(|token| token < vocabulary);
         match tokens.flatten_all()?.to_vec1::<i64>()?.into_iter().find(|&token| !known(token)) {
-            None => Ok(tokens.to_dtype(DType::U32)?.to_device(device)?),
+            None => Ok(tokens.to_dtype(token_dtype)?.to_device(device)?),
             Some(token) => Err(Error::input(
                 format!("there is a token {token} in the inputs, model `{}` knows {vocabulary}, from 0", self.name),
-                "give a larger `vocabulary`, as in `gpt:vocabulary=65`",
+                "give the tokens that the model was trained on; a `gpt` takes a larger vocabulary as in `gpt:vocabulary=65`",
             )),
         }
     }
 
     /// The initial parameter vector, drawn as PyTorch or the model's authors draw it, from one stream per (seed, tensor
-    /// name).
+    /// name); of an exported network, the weights in its file.
     ///
     /// # Errors
     /// When candle fails.
     pub fn initial_parameters(&self, seed: u64, dtype: DType) -> Result<Tensor> {
-        draw(self.parameters(), &self.initial_parameters, seed, dtype)
+        match &self.initial {
+            InitialValues::Drawn { parameters, .. } => draw(self.parameters(), parameters, seed, dtype),
+            InitialValues::Exported(file) => Ok(self.gather(&Weights::of_exported(file)?, dtype)?.parameters),
+        }
     }
 
     /// The initial buffer vector.
@@ -289,7 +325,15 @@ impl Model {
     /// # Errors
     /// When candle fails.
     pub fn initial_buffers(&self, dtype: DType) -> Result<Tensor> {
-        draw(self.buffers(), &self.initial_buffers, 0, dtype)
+        match &self.initial {
+            InitialValues::Drawn { buffers, .. } => draw(self.buffers(), buffers, 0, dtype),
+            InitialValues::Exported(file) => Ok(self.gather(&Weights::of_exported(file)?, dtype)?.buffers),
+        }
+    }
+
+    /// What a reader of its figures should know, such as parameters that are frozen.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which model, by the names of the command line.
 
 use std::fmt::{self, Display};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::alexnet::AlexNet;
@@ -93,6 +94,8 @@ pub enum ModelSpec {
     VisionTransformer(VisionTransformer),
     /// `gpt`, with settings such as `gpt:context=64,width=128`.
     Gpt(Gpt),
+    /// The path of a `.pt2` file, as `torch.export.save` writes it.
+    Exported(PathBuf),
 }
 
 /// Names to suggest; families of many names stand with their best known members.
@@ -146,6 +149,9 @@ impl FromStr for ModelSpec {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        if text.ends_with(".pt2") {
+            return Ok(Self::Exported(text.into()));
+        }
         let (name, option) = match text.split_once(':') {
             Some((name, option)) => (name, Some(option)),
             None => (text, None),
@@ -232,6 +238,7 @@ impl Display for ModelSpec {
             Self::WideResNet(spec) => spec.fmt(f),
             Self::VisionTransformer(spec) => spec.fmt(f),
             Self::Gpt(spec) => spec.fmt(f),
+            Self::Exported(path) => path.display().fmt(f),
         }
     }
 }
@@ -272,6 +279,10 @@ impl ModelSpec {
             Self::AlexNet(spec) => spec.build(layers, x, needed),
             Self::WideResNet(spec) => spec.build(layers, x, needed),
             Self::VisionTransformer(spec) => spec.build(layers, x, needed),
+            Self::Exported(path) => Err(Error::input(
+                format!("`{}` is a program, not a stack of layers", path.display()),
+                "this is a defect of basin: report it",
+            )),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A model's program as it is trained.
 
+use basin_import::ExportedProgram;
 use basin_tape::{InputGradient, Program};
 use candle_core::{DType, Device, Tensor};
 
@@ -40,6 +41,13 @@ impl TrainingProgram {
     /// When the model cannot take such samples or give so many outputs, or has no place for the dropout.
     pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: impl Into<Outputs>, dropout: Dropout) -> Result<Self> {
         dropout.check()?;
+        if let ModelSpec::Exported(path) = spec {
+            if !dropout.is_none() {
+                return Err(dropout.misplaced(&spec.to_string()));
+            }
+            let program = ExportedProgram::open(path)?.network(&[input_shape.to_vec()], true)?.program;
+            return Ok(Self { program, sites: Vec::new() });
+        }
         let Written { program, sites, .. } = written(spec, input_shape, outputs.into(), (BatchNorm::Batch, dropout))?;
         if sites.is_empty() && !dropout.is_none() {
             return Err(dropout.misplaced(&spec.to_string()));
