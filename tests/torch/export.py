@@ -15,6 +15,7 @@ import networks
 import torch
 from safetensors.torch import save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 DYNAMIC = torch.export.Dim.DYNAMIC
 
@@ -22,6 +23,18 @@ DYNAMIC = torch.export.Dim.DYNAMIC
 def hardsigmoid(x, inplace=False):
     """The same function of operations that PyTorch can differentiate twice."""
     return torch.nn.functional.relu6(x + 3) / 6
+
+
+class Double(TorchFunctionMode):
+    """Numbers stay in f64 where a network goes to f32 for a while, as rotary embeddings and norms of Hugging Face do: between
+    types of floating point numbers, basin computes in the type that it was asked for."""
+
+    def __torch_function__(self, function, types, arguments=(), named=None):
+        named = {key: torch.float64 if value is torch.float32 else value for key, value in (named or {}).items()}
+        arguments = tuple(torch.float64 if value is torch.float32 else value for value in arguments)
+        if function is torch.Tensor.float:
+            return arguments[0].double()
+        return function(*arguments, **named)
 
 
 def call(model, inputs):
@@ -66,7 +79,7 @@ def main(directory, names):
             model.config._attn_implementation = "sdpa"
         torch.export.save(exported(model, inputs), directory / f"{name}.pt2")
         # The fused kernels of attention have no second derivative.
-        with sdpa_kernel(SDPBackend.MATH), patch("torch.nn.functional.hardsigmoid", hardsigmoid):
+        with Double(), sdpa_kernel(SDPBackend.MATH), patch("torch.nn.functional.hardsigmoid", hardsigmoid):
             tensors = figures(model, inputs)
         given = inputs.items() if isinstance(inputs, dict) else enumerate(inputs)
         tensors |= {f"input.{place}": x for place, x in given}

@@ -1,6 +1,6 @@
 //! Activations, softmax and dropout.
 
-use basin_tape::ops::{Clamp, Elu, LeakyRelu, Sigmoid};
+use basin_tape::ops::{Clamp, Elu, Hardtanh, LeakyRelu, Sigmoid};
 
 use super::Reader;
 use crate::exported_program::{Call, Outputs, View};
@@ -33,7 +33,7 @@ pub(super) fn reader(name: &str) -> Option<Reader> {
         },
         "hardtanh" => |c| {
             let (low, high) = (c.float("min_val", -1.0)?, c.float("max_val", 1.0)?);
-            Ok(c.graph.elementwise(Clamp { low, high }, &c.array("self")?)?.into())
+            Ok(c.graph.elementwise(Hardtanh { low, high }, &c.array("self")?)?.into())
         },
         "softplus" => |c| {
             let (beta, threshold) = (c.float("beta", 1.0)?, c.float("threshold", 20.0)?);
@@ -99,7 +99,8 @@ fn gated(c: &mut Call) -> Read<Outputs> {
 
 /// In evaluation mode dropout gives its input.
 fn dropout(c: &mut Call) -> Read<Outputs> {
-    let x = c.array("input")?;
+    // In place, the argument has another name.
+    let x = c.optional_array("input")?.map_or_else(|| c.array("self"), Ok)?;
     let rate = c.float("p", 0.5)?;
     if c.truth("train", true)? && rate > 0.0 {
         return Err("dropout in training mode, whose result is random: export `model.eval()`".into());

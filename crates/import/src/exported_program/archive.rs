@@ -30,7 +30,9 @@ impl Archive {
             return Err(Error::new(format!("`{}` is not a regular file", path.display()), "name a file"));
         }
         let file = File::open(path).map_err(|cause| refused(&cause))?;
-        let zip = ZipArchive::new(BufReader::new(file)).map_err(|cause| {
+        // Nothing lies in front of the archive. Left to look for it, the reader takes bytes of the weights for its table.
+        let config = zip::read::Config { archive_offset: zip::read::ArchiveOffset::Known(0) };
+        let zip = ZipArchive::with_config(config, BufReader::new(file)).map_err(|cause| {
             Error::new(format!("`{}` is not a whole zip archive, as a `.pt2` file is: {cause}", path.display()), HINT)
         })?;
         let named = |end: &str| zip.file_names().flatten().find_map(|name| name.strip_suffix(end).map(str::to_owned));

@@ -1,8 +1,8 @@
 //! Functions of each element.
 
 use basin_tape::ops::{
-    Abs, Clamp, Comparison, Elementwise, Elu, Exp, Gelu, GeluTanh, Hardsigmoid, Hardswish, LeakyRelu, Log, Power, Relu,
-    Scalar, Sigmoid, Silu, Softplus, Tanh,
+    Abs, Comparison, Elementwise, Elu, Exp, Gelu, GeluTanh, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, Log, Power,
+    Relu, Scalar, Sigmoid, Silu, Softplus, Tanh,
 };
 
 use super::{Arithmetic, Array, Graph, Kind, Number, Read};
@@ -19,7 +19,7 @@ impl Graph {
         Ok(Some(match name {
             "relu" => self.elementwise(Relu, x)?,
             "leaky_relu" => self.elementwise(LeakyRelu { slope: 0.01 }, x)?,
-            "relu6" => self.elementwise(Clamp { low: 0.0, high: 6.0 }, x)?,
+            "relu6" => self.elementwise(Hardtanh { low: 0.0, high: 6.0 }, x)?,
             "gelu" => self.elementwise(Gelu, x)?,
             "gelu_tanh" => self.elementwise(GeluTanh, x)?,
             "silu" => self.elementwise(Silu, x)?,

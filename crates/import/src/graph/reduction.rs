@@ -1,8 +1,8 @@
 //! Sums, means, extremes and spreads along axes.
 
-use basin_tape::ops::{Abs, CumulativeSum, Discrete, Exp, Extremum, Log, LogSoftmax, Mean, Softmax, Sum};
+use basin_tape::ops::{Abs, Comparison, CumulativeSum, Discrete, Exp, Extremum, Log, LogSoftmax, Mean, Softmax, Sum};
 
-use super::{Array, Extent, Graph, Kind, Read};
+use super::{Array, Extent, Graph, Kind, Number, Read};
 
 impl Graph {
     /// Without some axes, or with extent 1 there.
@@ -49,7 +49,13 @@ impl Graph {
         }
         let squares = self.power(x, 2.0)?;
         let sum = self.sum(&squares, axes, keep)?;
-        self.power(&sum, 0.5)
+        // Of nothing the norm is 0 and, as in PyTorch, so is its derivative.
+        let zero = Number::Float(0.0).array(Kind::Float)?;
+        let one = Number::Float(1.0).array(Kind::Float)?;
+        let nothing = self.compare(Comparison::Equal, &sum, &zero)?;
+        let positive = self.choose(&nothing, &one, &sum)?;
+        let root = self.power(&positive, 0.5)?;
+        self.choose(&nothing, &zero, &root)
     }
 
     /// The largest or smallest element over axes.

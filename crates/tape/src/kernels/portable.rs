@@ -396,6 +396,14 @@ impl Real for Expression {
         self.then(|x| x.erf())
     }
 
+    fn clamp(self, low: f64, high: f64) -> Self {
+        self.then(|x| {
+            let number = |value: f64| x.zeros_like()?.affine(1.0, value);
+            let (low, high) = (number(low)?, number(high)?);
+            x.gt(&high)?.where_cond(&high, &x.lt(&low)?.where_cond(&low, &x)?)
+        })
+    }
+
     fn positive_part(self) -> Self {
         // Written so that NaN stays NaN, which candle's CUDA kernel of `relu` makes 0.
         self.then(|x| {

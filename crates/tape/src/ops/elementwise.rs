@@ -35,6 +35,8 @@ pub trait Real: Clone + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     fn tanh(self) -> Self;
     /// The error function 2/√π ∫₀ˣ e^(−t²) dt.
     fn erf(self) -> Self;
+    /// min(max(x, low), high), and x itself in between, to the last bit.
+    fn clamp(self, low: f64, high: f64) -> Self;
     /// max(x, 0).
     fn positive_part(self) -> Self;
     /// 1 where x > 0, else 0.
@@ -83,6 +85,18 @@ macro_rules! real_number {
             #[inline]
             fn erf(self) -> Self {
                 $erf(self)
+            }
+            #[inline]
+            fn clamp(self, low: f64, high: f64) -> Self {
+                let (low, high) = (low as $type, high as $type);
+                // As below, NaN stays NaN.
+                if self < low {
+                    low
+                } else if self > high {
+                    high
+                } else {
+                    self
+                }
             }
             #[inline]
             fn positive_part(self) -> Self {

@@ -54,7 +54,7 @@ pub use max_pool::MaxPool2d;
 pub use narrow::Narrow;
 pub use normalize::Normalize;
 pub use pad::Pad;
-pub use piecewise::{Abs, Clamp, Elu, Hardsigmoid, Hardswish};
+pub use piecewise::{Abs, Clamp, Elu, Hardsigmoid, Hardswish, Hardtanh};
 pub use pool_geometry::Pool2d;
 pub use reduce::{Mean, Sum};
 pub use reshape::Reshape;

@@ -49,14 +49,7 @@ impl Scalar for Clamp {
     }
 
     fn value<R: Real>(&self, x: R) -> R {
-        let mut y = x;
-        if self.low.is_finite() {
-            y = y.affine(1.0, -self.low).positive_part().affine(1.0, self.low);
-        }
-        if self.high.is_finite() {
-            y = y.affine(-1.0, self.high).positive_part().affine(-1.0, self.high);
-        }
-        y
+        x.clamp(self.low, self.high)
     }
 
     fn first<R: Real>(&self, x: R) -> R {
@@ -68,6 +61,35 @@ impl Scalar for Clamp {
             slope = slope - x.affine(1.0, -self.high).step();
         }
         slope
+    }
+
+    fn second<R: Real>(&self, x: R) -> R {
+        x.affine(0.0, 0.0)
+    }
+}
+
+/// min(max(x, low), high), with f' = 0 at both ends: PyTorch's `hardtanh` and `relu6`.
+#[derive(Debug)]
+pub struct Hardtanh {
+    /// The smallest value.
+    pub low: f64,
+    /// The largest value.
+    pub high: f64,
+}
+
+impl Scalar for Hardtanh {
+    const CURVED: bool = true;
+
+    fn name(&self) -> &'static str {
+        "hardtanh"
+    }
+
+    fn value<R: Real>(&self, x: R) -> R {
+        x.clamp(self.low, self.high)
+    }
+
+    fn first<R: Real>(&self, x: R) -> R {
+        x.clone().affine(1.0, -self.low).step() * x.affine(-1.0, self.high).step()
     }
 
     fn second<R: Real>(&self, x: R) -> R {
@@ -188,6 +210,7 @@ mod tests {
         check(&Elementwise(Clamp { low: -1.0, high: 0.6 }), &x, &[true]);
         check(&Elementwise(Clamp { low: f64::NEG_INFINITY, high: 0.6 }), &x, &[true]);
         check(&Elementwise(Clamp { low: 0.0, high: f64::INFINITY }), &x, &[true]);
+        check(&Elementwise(Hardtanh { low: -1.0, high: 0.6 }), &x, &[true]);
         check(&Elementwise(Hardsigmoid), &x, &[true]);
         check(&Elementwise(Hardswish), &x, &[true]);
         check(&Elementwise(Elu { alpha: 0.7, scale: 1.05, rate: 1.4 }), &x, &[true]);
@@ -197,9 +220,12 @@ mod tests {
     fn derivatives_where_intervals_meet_are_pytorchs() {
         let clamp = Clamp { low: -1.0, high: 1.0 };
         assert_eq!([-1.0, 1.0, 1.5].map(|x: f64| clamp.first(x)), [1.0, 1.0, 0.0]);
+        assert_eq!([0.0, 3.0, 6.0].map(|x: f64| Hardtanh { low: 0.0, high: 6.0 }.first(x)), [0.0, 1.0, 0.0]);
         assert_eq!(Abs.first(0.0_f64), 0.0);
         assert_eq!([-3.0, 3.0].map(|x: f64| Hardsigmoid.first(x)), [0.0, 0.0]);
         assert_eq!(Elu { alpha: 1.0, scale: 1.0, rate: 1.0 }.first(0.0_f64), 1.0);
         assert!(clamp.value(f64::NAN).is_nan());
+        // Tiny numbers keep their digits.
+        assert_eq!(Clamp { low: 0.0, high: 6.0 }.value(1e-30_f32), 1e-30);
     }
 }
