@@ -1,6 +1,6 @@
 """Exports the networks of networks.py and writes beside each what PyTorch computes in f64.
 
-    python tests/torch/export.py DIR [small|large|NAME …]
+    python tests/torch/export.py DIR [small|large|static|NAME …]
 
 DIR/NAME.pt2 holds the network, DIR/NAME.safetensors its inputs and classes (`input.…`, `y`), its output, the mean
 cross-entropy, the gradient, a vector v and H v, each by the parameters' names.
@@ -42,7 +42,13 @@ def call(model, inputs):
     return output if isinstance(output, torch.Tensor) else output[0]
 
 
-def exported(model, inputs):
+def exported(model, inputs, samples):
+    """For any number of samples, or for one alone as PyTorch does where no axis is said to be dynamic."""
+    if samples:
+        first = lambda x: x[:samples]  # noqa: E731
+        if isinstance(inputs, dict):
+            return torch.export.export(model, (), {name: first(x) for name, x in inputs.items()})
+        return torch.export.export(model, tuple(first(x) for x in inputs))
     if isinstance(inputs, dict):
         return torch.export.export(model, (), inputs, dynamic_shapes={name: {0: DYNAMIC} for name in inputs})
     return torch.export.export(model, inputs, dynamic_shapes=tuple({0: DYNAMIC} for _ in inputs))
@@ -66,18 +72,21 @@ def figures(model, inputs):
 
 
 def main(directory, names):
+    # Paths of the machine that wrote them have no place in committed files.
+    torch.fx.config.do_not_emit_stack_traces = True
     directory.mkdir(parents=True, exist_ok=True)
     every = networks.SMALL | networks.LARGE
-    groups = {"small": networks.SMALL, "large": networks.LARGE}
-    names = [name for word in names or ["small", "large"] for name in groups.get(word, [word])]
+    groups = {"small": networks.SMALL, "large": networks.LARGE, "static": networks.STATIC}
+    names = [name for word in names or groups for name in groups.get(word, [word])]
     for name in names:
         torch.manual_seed(1)
-        model, inputs = every[name]()
+        network, samples = networks.STATIC.get(name, (name, None))
+        model, inputs = every[network]()
         model = model.double().eval()
         if hasattr(model, "config"):
             model.config.use_cache = False
             model.config._attn_implementation = "sdpa"
-        torch.export.save(exported(model, inputs), directory / f"{name}.pt2")
+        torch.export.save(exported(model, inputs, samples), directory / f"{name}.pt2")
         # The fused kernels of attention have no second derivative.
         with Double(), sdpa_kernel(SDPBackend.MATH), patch("torch.nn.functional.hardsigmoid", hardsigmoid):
             tensors = figures(model, inputs)

@@ -186,6 +186,13 @@ class TiedModel(nn.Module):
         return self.head(torch.tanh(self.middle(self.embedding(x))) * self.frozen)
 
 
+def swin_v2():
+    """Sizes that need no padding: at a norm of zeros PyTorch's second derivative is not a number."""
+    kind = tv.swin_transformer
+    settings = {"block": kind.SwinTransformerBlockV2, "downsample_layer": kind.PatchMergingV2, "num_classes": 7}
+    return tv.SwinTransformer([4, 4], 16, [2, 2], [2, 4], [4, 4], **settings)
+
+
 def image(*shape):
     return torch.randn(3, *shape, dtype=torch.float64)
 
@@ -241,7 +248,7 @@ LARGE = {
     "tv-mnasnet": lambda: (tv.mnasnet0_5(num_classes=7), (image(3, 32, 32),)),
     "tv-vit": lambda: (tv.VisionTransformer(32, 8, 2, 4, 32, 48, num_classes=7), (image(3, 32, 32),)),
     "tv-swin": lambda: (tv.SwinTransformer([2, 2], 16, [2, 2], [2, 4], [4, 4], num_classes=7), (image(3, 30, 30),)),
-    "tv-swin-v2": lambda: (tv.swin_v2_t(num_classes=7), (image(3, 64, 64),)),
+    "tv-swin-v2": lambda: (swin_v2(), (image(3, 32, 32),)),
     "tv-maxvit": lambda: (tv.MaxVit((64, 64), 16, 2, [16, 32], [1, 1], 8, 0.0, num_classes=7), (image(3, 64, 64),)),
     "timm-vit": lambda: (timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2, num_classes=7), (image(3, 32, 32),)),
     "timm-deit-distilled": lambda: (timm.create_model("deit_tiny_distilled_patch16_224", img_size=32, depth=2, num_classes=7), (image(3, 32, 32),)),
@@ -268,3 +275,16 @@ LARGE = {
     "hf-convnext": lambda: (hf.ConvNextForImageClassification(hf.ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2, num_labels=3)), {"pixel_values": image(3, 32, 32)}),
     "hf-resnet": lambda: (hf.ResNetForImageClassification(hf.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=3)), {"pixel_values": image(3, 32, 32)}),
 }  # fmt: skip
+
+# Exported for so many samples, as without `dynamic_shapes`, and yet computed on others.
+STATIC = {
+    "mlp-of-one": ("mlp", 1),
+    "small-cnn-of-one": ("small-cnn", 1),
+    "transformer-of-three": ("transformer", 3),
+    "recurrent-of-three": ("recurrent", 3),
+    "hf-gpt2-of-one": ("hf-gpt2", 1),
+    "hf-bert-of-three": ("hf-bert", 3),
+    "tv-vit-of-three": ("tv-vit", 3),
+    "tv-swin-of-three": ("tv-swin", 3),
+    "shapes-of-three": ("shapes", 3),
+}

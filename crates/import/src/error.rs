@@ -17,7 +17,7 @@ pub struct Error {
 }
 
 /// The result of reading a file of others.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// A fault, with what to do about it.

@@ -167,6 +167,12 @@ fn compare_all(directory: &Path) -> usize {
 }
 
 #[test]
+fn committed_networks_agree_with_pytorch() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/exported");
+    assert!(compare_all(&directory) >= 12);
+}
+
+#[test]
 #[ignore = "needs networks that `just test-torch` exports"]
 fn networks_exported_on_the_spot_agree_with_pytorch() {
     let directory = std::env::var("BASIN_TORCH_NETWORKS").unwrap();

@@ -14,6 +14,10 @@ use crate::aten;
 use crate::graph::{Array, Extent, Fault, Graph, Kind, Read, Size, shape_text};
 use crate::{Error, Result};
 
+/// What makes a network that takes any number of samples.
+pub(super) const EXPORT_ANY: &str = "export it for any number of samples: \
+     torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))";
+
 /// An operator's name and overload, and whether it works in place.
 fn operator(target: &str) -> Option<(&str, &str, bool)> {
     let name = target.strip_prefix("torch.ops.aten.")?;
@@ -108,14 +112,13 @@ pub(super) fn network(file: &ExportedProgram, samples: &[Vec<usize>], batch_stat
     let mut lowering = Lowering::new(file, batch_statistics);
     lowering.bind_symbols(&inputs, samples)?;
     lowering.bind_inputs(&inputs, samples)?;
+    let fixed = lowering.graph.traced_samples.is_some();
     for node in &file.model.graph_module.graph.nodes {
         lowering.node(node).map_err(|Fault(reason)| {
             let target = node.target.strip_prefix("torch.ops.").unwrap_or(&node.target);
             let name = node.outputs.first().and_then(tensor_name).unwrap_or(target);
-            Error::new(
-                format!("`{path}`: `{name}` ({target} {}) cannot be read: {reason}", place(node)),
-                "if PyTorch runs the network on other batch sizes, this is a limit of basin: report it with the file's operators",
-            )
+            let message = format!("`{path}`: `{name}` ({target} {}) cannot be read: {reason}", place(node));
+            Error::new(message, if fixed { EXPORT_ANY } else { "this is a limit of basin: report it with the node" })
         })?;
     }
     lowering.finish(inputs)

@@ -5,6 +5,7 @@
 
 mod archive;
 mod call;
+mod independence;
 mod lowering;
 mod schema;
 mod views;
@@ -171,7 +172,11 @@ impl ExportedProgram {
     /// When the shapes are not those it was exported for, or it uses what is not known; the error names the operator and
     /// where it stands.
     pub fn network(&self, samples: &[Vec<usize>], batch_statistics: bool) -> Result<Network> {
-        lowering::network(self, samples, batch_statistics)
+        let network = lowering::network(self, samples, batch_statistics)?;
+        if !batch_statistics && network.inputs.iter().any(|input| input.shape.first().is_some_and(Option::is_some)) {
+            independence::check(self, &network, samples)?;
+        }
+        Ok(network)
     }
 
     fn specs(&self) -> &[InputSpec] {

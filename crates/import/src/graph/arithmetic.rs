@@ -85,9 +85,11 @@ impl Graph {
         op: impl basin_tape::Op + 'static,
         result: Kind,
     ) -> Read<Array> {
-        let (a, b) = (self.cast(a, kind)?, self.cast(b, kind)?);
+        let mut both = [self.cast(a, kind)?, self.cast(b, kind)?];
+        self.freed_of_tracing(&mut both)?;
+        let [a, b] = &both;
         let shape = self.broadcast_shape(&[&a.shape, &b.shape])?;
-        self.apply(op, &[&a, &b], shape, result)
+        self.apply(op, &[a, b], shape, result)
     }
 
     /// a ∘ b with broadcasting, in the richer kind of the two; a quotient is a floating point number.
@@ -183,11 +185,11 @@ impl Graph {
     /// a where the condition holds, else b.
     pub(crate) fn choose(&mut self, condition: &Array, a: &Array, b: &Array) -> Read<Array> {
         let kind = a.kind.max(b.kind);
-        let condition = self.cast(condition, Kind::Boolean)?;
-        let (a, b) = (self.cast(a, kind)?, self.cast(b, kind)?);
+        let mut all = [self.cast(condition, Kind::Boolean)?, self.cast(a, kind)?, self.cast(b, kind)?];
+        self.freed_of_tracing(&mut all)?;
+        let [condition, a, b] = &all;
         let shape = self.broadcast_shape(&[&condition.shape, &a.shape, &b.shape])?;
-        // The three are spread to one shape by the operation itself, which knows no samples that one of them lacks.
-        self.apply(Where, &[&condition, &a, &b], shape, kind)
+        self.apply(Where, &[condition, a, b], shape, kind)
     }
 
     /// The larger of two at each place, or the smaller.

@@ -83,6 +83,12 @@ impl Graph {
         if given.iter().any(|&axis| axis >= x.rank()) {
             return Err(format!("there are more indices than axes of {}", shape_text(&x.shape)).into());
         }
+        let indices: Vec<Option<Array>> = indices
+            .iter()
+            .enumerate()
+            .map(|(axis, index)| Some(self.numbers_of_samples(index.as_ref()?, x.shape[axis])))
+            .collect();
+        let indices = indices.as_slice();
         // The numbers of the samples as index of their own axis take each sample once: what is left are its other axes.
         let samples = given.iter().copied().find(|&axis| {
             let numbers = indices[axis].as_ref().is_some_and(|index| matches!(index.content, Content::SampleNumbers));
@@ -132,6 +138,24 @@ impl Graph {
                 self.viewed(&taken, shape)
             }
             Some(_) => Err("the samples are not on the first axis of what is indexed".into()),
+        }
+    }
+
+    /// Where a network was traced for a number of samples, 0, 1, … below it as an index of their axis are their numbers.
+    fn numbers_of_samples(&self, index: &Array, extent: Extent) -> Array {
+        let (Some(traced), Some(tensor), Extent::Samples(1)) = (self.traced_samples, index.known(), extent) else {
+            return index.clone();
+        };
+        let numbers = tensor.flatten_all().and_then(|numbers| numbers.to_vec1::<i64>()).unwrap_or_default();
+        let counts = numbers.len() == traced && numbers.iter().enumerate().all(|(i, &n)| i64::try_from(i) == Ok(n));
+        let axis = index.shape.iter().position(|&extent| extent == Extent::Fixed(traced));
+        match axis.filter(|_| counts) {
+            Some(axis) => {
+                let mut shape = index.shape.clone();
+                shape[axis] = Extent::Samples(1);
+                Array { content: Content::SampleNumbers, shape, kind: Kind::Integer, uniform: false }
+            }
+            None => index.clone(),
         }
     }
 

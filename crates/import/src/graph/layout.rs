@@ -438,8 +438,9 @@ impl Graph {
     }
 }
 
-/// The shape that numbers ask for where the samples are one of the numbers: the axis in front of which lies as much as
-/// in front of the samples.
+/// The shape that numbers ask for where the number of samples is one of their factors. It is found by what lies in front:
+/// row by row, the elements keep their places. A network that was traced for one sample shows nothing of it: there the axis
+/// is taken in front of which lies as much as before, and who reads the network checks that samples do not mix.
 fn resolve_traced(shape: &[Extent], sizes: &[Size], traced: usize) -> Option<Vec<Extent>> {
     let axis = shape.iter().position(|extent| extent.depends_on_samples())?;
     let number = |extent: &Extent| match extent {
@@ -447,31 +448,37 @@ fn resolve_traced(shape: &[Extent], sizes: &[Size], traced: usize) -> Option<Vec
         Extent::Samples(times) => times.checked_mul(traced),
     };
     let numbers = shape.iter().map(number).collect::<Option<Vec<usize>>>()?;
-    let all = numbers.iter().try_fold(1_usize, |product, &n| product.checked_mul(n))?;
-    let before: usize = numbers[..axis].iter().product();
+    let product = |numbers: &[usize]| numbers.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+    let (all, before) = (product(&numbers)?, product(&numbers[..axis])?);
     let given = sizes.iter().map(|size| match size {
         Size::Number(-1) => Some(None),
         Size::Number(number) => usize::try_from(*number).ok().map(Some),
         Size::Extent(extent) => number(extent).map(Some),
     });
     let given = given.collect::<Option<Vec<Option<usize>>>>()?;
-    let known = given.iter().flatten().try_fold(1_usize, |product, &n| product.checked_mul(n))?;
-    let rest = all.checked_div(known)?;
+    let rest = all.checked_div(given.iter().flatten().try_fold(1_usize, |product, &n| product.checked_mul(n))?)?;
     let given: Vec<usize> = given.into_iter().map(|n| n.unwrap_or(rest)).collect();
+    if product(&given)? != all || traced == 0 {
+        return None;
+    }
+    let behind = before.checked_mul(numbers[axis])?;
     let (mut passed, mut found) = (1_usize, None);
     for (place, &extent) in given.iter().enumerate() {
-        if passed == before && traced > 0 && extent % traced == 0 && extent > 0 {
+        let end = passed.checked_mul(extent)?;
+        let touches =
+            if traced == 1 { passed == before } else { passed < behind && end > before && extent % traced == 0 };
+        if touches && (found.is_none() || passed == before) {
             found = Some(place);
+        }
+        if found.is_some() && passed >= before {
             break;
         }
-        passed = passed.checked_mul(extent)?;
+        passed = end;
     }
     let found = found?;
-    (given.iter().try_fold(1_usize, |product, &n| product.checked_mul(n))? == all).then(|| {
-        let extent = |(place, &n): (usize, &usize)| match place == found {
-            true => Extent::Samples(n / traced),
-            false => Extent::Fixed(n),
-        };
-        given.iter().enumerate().map(extent).collect()
-    })
+    let extent = |(place, &n): (usize, &usize)| match place == found {
+        true => Extent::Samples(n / traced),
+        false => Extent::Fixed(n),
+    };
+    Some(given.iter().enumerate().map(extent).collect())
 }

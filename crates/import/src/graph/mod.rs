@@ -264,6 +264,25 @@ impl Graph {
         self.apply(LinearRules(map), &[x], shape, x.kind)
     }
 
+    /// What was made for the number of samples that a network was traced with, as one for any number of them: known arrays
+    /// that are the same for all samples, beside others that depend on the samples.
+    pub(crate) fn freed_of_tracing(&mut self, arrays: &mut [Array]) -> Read<()> {
+        let Some(traced) = self.traced_samples.filter(|&traced| traced > 1) else { return Ok(()) };
+        let from_end = |x: &Array| x.sample_axis().map(|axis| x.rank() - axis);
+        let Some(place) = arrays.iter().find_map(from_end) else { return Ok(()) };
+        for x in arrays {
+            let Some(axis) = x.rank().checked_sub(place) else { continue };
+            let Some(tensor) = x.known().filter(|_| x.shape[axis] == Extent::Fixed(traced)) else { continue };
+            let first = tensor.narrow(axis, 0, 1)?;
+            let differing = tensor.broadcast_ne(&first)?.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+            if differing == 0.0 {
+                x.content = Content::Constant(first.contiguous()?);
+                x.shape[axis] = Extent::Samples(1);
+            }
+        }
+        Ok(())
+    }
+
     /// The array in another kind of numbers.
     pub(crate) fn cast(&mut self, x: &Array, kind: Kind) -> Read<Array> {
         if x.kind == kind {

@@ -32,6 +32,9 @@ impl Graph {
         (biased, bidirectional, batch_first): (bool, bool, bool),
     ) -> Read<Vec<Array>> {
         let mut sequence = if batch_first { self.transpose(x, 0, 1)? } else { x.clone() };
+        let mut given = [&[sequence.clone()], states].concat();
+        self.freed_of_tracing(&mut given)?;
+        let states = &given[1..];
         let (directions, each) = (1 + usize::from(bidirectional), if biased { 4 } else { 2 });
         if weights.is_empty() || weights.len() % (directions * each) != 0 {
             return Err(format!("{} weights of a recurrent layer", weights.len()).into());
