@@ -153,7 +153,8 @@ fn pixel_shuffle(c: &mut Call) -> Read<Outputs> {
     let f = Extent::Fixed;
     let split = c.graph.viewed(&x, vec![n, f(out), f(r), f(r), f(height), f(width)])?;
     let turned = c.graph.permute(&split, &[0, 1, 4, 2, 5, 3])?;
-    Ok(c.graph.viewed(&turned, vec![n, f(out), f(height * r), f(width * r)])?.into())
+    let sizes = height.checked_mul(r).zip(width.checked_mul(r)).ok_or("an image that is too large")?;
+    Ok(c.graph.viewed(&turned, vec![n, f(out), f(sizes.0), f(sizes.1)])?.into())
 }
 
 fn pixel_unshuffle(c: &mut Call) -> Read<Outputs> {
@@ -163,7 +164,8 @@ fn pixel_unshuffle(c: &mut Call) -> Read<Outputs> {
     let f = Extent::Fixed;
     let split = c.graph.viewed(&x, vec![n, f(channels), f(rows), f(r), f(columns), f(r)])?;
     let turned = c.graph.permute(&split, &[0, 1, 3, 5, 2, 4])?;
-    Ok(c.graph.viewed(&turned, vec![n, f(channels * r * r), f(rows), f(columns)])?.into())
+    let channels = r.checked_mul(r).and_then(|squared| channels.checked_mul(squared)).ok_or("too many channels")?;
+    Ok(c.graph.viewed(&turned, vec![n, f(channels), f(rows), f(columns)])?.into())
 }
 
 fn channel_shuffle(c: &mut Call) -> Read<Outputs> {

@@ -132,7 +132,7 @@ impl Call<'_> {
     pub(crate) fn count(&self, name: &str, default: usize) -> Read<usize> {
         match self.optional_integer(name)? {
             None => Ok(default),
-            Some(number) => usize::try_from(number).map_err(|_| format!("`{name}` is {number}").into()),
+            Some(number) => counted(number).ok_or_else(|| format!("`{name}` is {number}").into()),
         }
     }
 
@@ -155,8 +155,8 @@ impl Call<'_> {
 
     pub(crate) fn counts(&self, name: &str) -> Read<Vec<usize>> {
         let numbers = self.optional_integers(name)?.unwrap_or_default();
-        let counts = numbers.iter().map(|&number| usize::try_from(number)).collect::<Result<_, _>>();
-        counts.map_err(|_| format!("`{name}` is {numbers:?}").into())
+        let counts = numbers.iter().map(|&number| counted(number)).collect::<Option<Vec<usize>>>();
+        counts.ok_or_else(|| format!("`{name}` is {numbers:?}").into())
     }
 
     /// Extents, some of which may depend on the samples.
@@ -249,6 +249,11 @@ impl Call<'_> {
             _ => Ok(None),
         }
     }
+}
+
+/// A number of positions, strides, channels and the like; one beyond any network's could overflow what it is multiplied with.
+fn counted(number: i64) -> Option<usize> {
+    usize::try_from(number).ok().filter(|&count| count <= 1 << 31)
 }
 
 /// The kind of numbers that PyTorch's number of a type stands for.

@@ -33,7 +33,7 @@ pub(crate) use pooling::Windows;
 pub(crate) use recurrent::Cell;
 pub(crate) use resampling::Interpolation;
 
-/// The most elements of an array that is computed while a network is read: far more than masks and positions have.
+/// The most elements of an array for one sample: several times those of a large vocabulary at each of thousands of positions.
 const MOST_ELEMENTS: usize = 1 << 28;
 
 /// Why an operation cannot be read.
@@ -242,6 +242,7 @@ impl Graph {
         shape: Vec<Extent>,
         kind: Kind,
     ) -> Read<Array> {
+        bounded(&shape.iter().map(|extent| extent.of_one_sample()).collect::<Vec<_>>())?;
         let known: Option<Vec<&Tensor>> = inputs.iter().map(|x| x.known()).collect();
         let Some(known) = known else {
             let values = inputs.iter().map(|x| self.value(x)).collect::<Read<Vec<_>>>()?;
@@ -249,7 +250,6 @@ impl Graph {
             return Ok(Array { content: Content::Step(self.builder.op(op, &values)), shape, kind, uniform });
         };
         let expected: Vec<usize> = shape.iter().map(|extent| extent.fixed().unwrap_or(1)).collect();
-        bounded(&expected)?;
         let tensor = op.forward(&known, &mut Vec::new())?;
         if tensor.dims() != expected {
             return Err(
@@ -314,5 +314,5 @@ pub(crate) fn bounded(shape: &[usize]) -> Read<usize> {
     let elements = shape.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent));
     elements
         .filter(|&elements| elements <= MOST_ELEMENTS)
-        .ok_or_else(|| format!("an array of shape {shape:?} is beyond any that is computed while reading").into())
+        .ok_or_else(|| format!("an array of shape {shape:?} for a sample is beyond any network's").into())
 }

@@ -44,20 +44,24 @@ impl Conv2d {
                 input,
             ));
         };
-        if self.groups == 0 || self.stride.0 * self.stride.1 * self.dilation.0 * self.dilation.1 == 0 {
+        let steps = [self.stride.0, self.stride.1, self.dilation.0, self.dilation.1];
+        if self.groups == 0 || steps.contains(&0) {
             return Err(Error::unsupported("conv2d", "stride, dilation and groups must be at least 1"));
         }
-        if channels != group_channels * self.groups || out_channels % self.groups != 0 {
+        if group_channels.checked_mul(self.groups) != Some(channels) || out_channels % self.groups != 0 {
             let expected = format!(
                 "{} input channels in {} groups for the weight {weight:?}",
-                group_channels * self.groups,
+                group_channels.saturating_mul(self.groups),
                 self.groups
             );
             return Err(Error::shape("conv2d", expected, input));
         }
         let extent = |size: usize, kernel: usize, stride: usize, padding: usize, dilation: usize| {
-            let reach = dilation * kernel.max(1) - dilation + 1;
-            (size + 2 * padding).checked_sub(reach).filter(|_| kernel > 0).map(|room| room / stride + 1)
+            let reach = dilation.saturating_mul(kernel.max(1) - 1).saturating_add(1);
+            size.saturating_add(padding.saturating_mul(2))
+                .checked_sub(reach)
+                .filter(|_| kernel > 0)
+                .map(|room| room / stride + 1)
         };
         let rows = extent(height, kernel_height, self.stride.0, self.padding.0, self.dilation.0);
         let columns = extent(width, kernel_width, self.stride.1, self.padding.1, self.dilation.1);

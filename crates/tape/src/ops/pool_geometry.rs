@@ -38,7 +38,7 @@ impl Pool2d {
 
     fn windows(&self, axis: usize, size: usize) -> Result<usize> {
         let (kernel, stride, padding, dilation) = self.axis(axis);
-        if kernel * stride * dilation == 0 || 2 * padding > kernel {
+        if [kernel, stride, dilation].contains(&0) || padding > kernel / 2 {
             return Err(Error::unsupported(
                 "pool2d",
                 format!(
@@ -46,8 +46,9 @@ impl Pool2d {
                 ),
             ));
         }
-        let reach = dilation * (kernel - 1) + 1;
-        let room = (size + 2 * padding)
+        let reach = dilation.saturating_mul(kernel - 1).saturating_add(1);
+        let room = size
+            .saturating_add(2 * padding)
             .checked_sub(reach)
             .filter(|_| size > 0)
             .ok_or_else(|| Error::shape("pool2d", format!("a padded extent of at least {reach}"), &[size]))?;
