@@ -16,6 +16,14 @@ test:
 test-browser:
     cargo test --workspace --test browser -- --ignored
 
+# Networks of torchvision, timm and Hugging Face, exported on the spot, against PyTorch in f64; needs Python 3.11 and
+# downloads several gigabytes into target/torch.
+test-torch *names:
+    python3 -m venv target/torch
+    target/torch/bin/pip install --quiet --requirement tests/torch/requirements.txt
+    target/torch/bin/python tests/torch/export.py target/torch/networks {{names}}
+    BASIN_TORCH_NETWORKS="$PWD/target/torch/networks" cargo test --release -p basin-import --test torch -- --ignored --nocapture
+
 # What continuous integration runs.
 ci:
     bash .ci/run
@@ -43,6 +51,8 @@ goldens:
     python tests/goldens/pytorch.py
     python tests/goldens/lbfgsb.py
     python crates/reporting/tests/goldens/contours.py
+    python tests/torch/export.py tests/goldens/exported small mlp-of-one small-cnn-of-one
+    python tests/torch/digits.py tests/goldens/digits
 
 # Draw the committed sample reports again from their records.
 sample-reports:

@@ -1,5 +1,7 @@
 //! `basin inspect`: what a file or a data spec holds.
 
+mod exported;
+
 use std::path::Path;
 
 use basin_objective::data::{DataSpec, Dataset, Split, Targets};
@@ -24,6 +26,7 @@ pub(crate) fn run(arguments: &Inspect) -> anyhow::Result<Ended> {
         Some("jsonl") => records(&Record::read_lines(path)?),
         _ if is_data(&arguments.subject) => data(&arguments.subject.parse()?)?,
         Some("safetensors" | "json") => checkpoint(path, arguments)?,
+        Some("pt2") => exported::network(path)? + &checkpoint(path, arguments)?,
         _ if path.exists() => {
             let message = format!("`{}` is neither a checkpoint nor a record nor a data spec", arguments.subject);
             return Err(
