@@ -2,6 +2,7 @@
 
 mod batch_hessian;
 mod compare;
+mod inputs;
 mod line;
 mod optimizer;
 mod path;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
 pub(crate) use compare::Compare;
+pub(crate) use inputs::{Expected, InputArguments};
 pub(crate) use line::Line;
 pub(crate) use optimizer::OptimizerArguments;
 pub(crate) use path::Path;
@@ -107,6 +109,10 @@ pub(crate) struct Common {
     /// basin names its own.
     #[arg(long)]
     pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArguments,
+    #[command(flatten)]
+    pub(crate) expected: Expected,
     /// The part of the data that is analysed.
     #[arg(long, value_enum, default_value_t = SplitArgument::Train)]
     pub(crate) split: SplitArgument,
@@ -403,9 +409,13 @@ pub(crate) struct Inspect {
     /// The model whose names and shapes a foreign checkpoint is compared with.
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// The data that sizes the model.
+    /// The data that sizes the model, and that a checkpoint is evaluated on.
     #[arg(long)]
     pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArguments,
+    #[command(flatten)]
+    pub(crate) expected: Expected,
     #[command(flatten)]
     pub(crate) machine: Machine,
 }

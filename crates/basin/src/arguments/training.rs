@@ -6,7 +6,7 @@ use basin_objective::models::Dropout;
 use basin_training::{Augmentation, BatchSchedule, Observable, Scaling};
 use clap::Args;
 
-use super::{Machine, OptimizerArguments, shard};
+use super::{InputArguments, Machine, OptimizerArguments, shard};
 
 /// How a network is trained.
 #[derive(Clone, Debug, Args)]
@@ -20,6 +20,8 @@ pub(crate) struct TrainingSettings {
     /// Loss: cross-entropy (default for classes), mse (default for numbers) or bce.
     #[arg(long)]
     pub(crate) loss: Option<String>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArguments,
     /// Train on the first N samples only.
     #[arg(long, value_name = "N")]
     pub(crate) samples: Option<usize>,

@@ -14,6 +14,7 @@
 //! ```
 
 mod arrays;
+mod center_crop;
 mod cifar;
 mod dataset;
 mod digits;
@@ -21,15 +22,22 @@ mod idx;
 mod images;
 mod npy;
 mod npz;
+mod preprocessing;
+mod resizing;
 mod spec;
 mod split;
+mod standardization;
 mod synthetic;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use center_crop::CenterCrop;
 pub use dataset::{Dataset, IGNORED, Targets};
+pub use preprocessing::Preprocessing;
+pub use resizing::Resize;
 pub use spec::DataSpec;
+pub use standardization::Standardization;
 pub use synthetic::Synthetic;
 
 use crate::{Error, Result, suggestion};
@@ -75,8 +83,20 @@ impl FromStr for Split {
 /// Inputs and targets as a reader delivers them.
 type Samples = (candle_core::Tensor, Targets);
 
-/// Reads the data that a spec names.
-fn read(spec: &DataSpec, split: Split) -> Result<Samples> {
+/// Reads the data that a spec names, with the inputs as a model is to see them.
+fn read(spec: &DataSpec, split: Split, preprocessing: &Preprocessing) -> Result<Samples> {
+    let (inputs, targets) = match spec {
+        // Images of different sizes are brought to one of them while they are read.
+        _ => {
+            let (inputs, targets) = read_arrays(spec, split)?;
+            (preprocessing.fit_all(inputs)?, targets)
+        }
+    };
+    Ok((preprocessing.standardized(inputs)?, targets))
+}
+
+/// Reads data whose inputs have one shape.
+fn read_arrays(spec: &DataSpec, split: Split) -> Result<Samples> {
     match spec {
         DataSpec::Digits => digits::read(split),
         DataSpec::DigitImages => digits::read_images(split),

@@ -7,8 +7,6 @@ use std::str::FromStr;
 use super::Synthetic;
 use crate::{Error, Result, suggestion};
 
-const NAMES: [&str; 7] = ["digits", "mnist", "cifar10", "cifar100", "safetensors", "npz", "synthetic"];
-
 /// Which data: a name, and where it needs one, a folder, a file or settings behind a colon.
 ///
 /// | text | data |
@@ -51,6 +49,11 @@ pub enum DataSpec {
     Synthetic(Synthetic),
     /// Tensors that a program made itself, under a name for its records; they cannot be loaded again.
     Memory(String),
+}
+
+impl DataSpec {
+    /// The names that a spec begins with.
+    pub const NAMES: [&str; 7] = ["digits", "mnist", "cifar10", "cifar100", "safetensors", "npz", "synthetic"];
 }
 
 impl FromStr for DataSpec {
@@ -96,7 +99,7 @@ fn unknown_hint(text: &str, name: &str) -> String {
         Some(format @ ("npz" | "safetensors")) => {
             format!("for a file of arrays write `{format}:{text}`")
         }
-        _ => suggestion::hint(name, &NAMES),
+        _ => suggestion::hint(name, &DataSpec::NAMES),
     }
 }
 
