@@ -34,7 +34,7 @@ def resize(size):
     return v2.Resize(size, interpolation=v2.InterpolationMode.BILINEAR, antialias=True)
 
 
-def preprocessing():
+def preprocessing(sums):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand((2, 3, 13, 17), generator=generator)
     cases = {
@@ -52,7 +52,8 @@ def preprocessing():
         "standardize=0.1,0.2,0.3:1,2,3": [v2.Normalize((0.1, 0.2, 0.3), (1, 2, 3))],
     }
     tensors = {name: v2.Compose(steps)(x).clone() for name, steps in cases.items()}
-    save_file({"x": x, "y": torch.zeros(2, dtype=torch.int64), **tensors}, HERE / "preprocessing.safetensors")
+    save_file({"x": x, "y": torch.zeros(2, dtype=torch.int64), **tensors}, HERE / "preprocessing.safetensors",
+              metadata={"parquet": json.dumps(sums)})
 
 
 def images():
@@ -91,21 +92,26 @@ def images():
 
 
 def parquet():
+    """Writes the files; the sum of all bytes of the images of each."""
+    sums = []
     rng = np.random.default_rng(1)
     features = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog", "owl"], "_type": "ClassLabel"}}
     for split, samples, compression in [("train", 7, "snappy"), ("test", 3, "zstd")]:
         rows = []
+        sums.append(0)
         for _ in range(samples):
             file = io.BytesIO()
-            Image.fromarray(rng.integers(0, 256, (4, 3, 3), dtype=np.uint8)).save(file, "png")
+            pixels = rng.integers(0, 256, (4, 3, 3), dtype=np.uint8)
+            sums[-1] += int(pixels.sum())
+            Image.fromarray(pixels).save(file, "png")
             rows.append({"bytes": file.getvalue(), "path": None})
         image = pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
         label = pa.array([i % 2 for i in range(samples)], pa.int64())
         table = pa.table({"image": image, "label": label})
         table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
         pa.parquet.write_table(table, HERE / f"images-{split}.parquet", compression=compression, row_group_size=4)
+    return sums
 
 
-preprocessing()
 images()
-parquet()
+preprocessing(parquet())

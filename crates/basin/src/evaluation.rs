@@ -26,6 +26,8 @@ pub(crate) struct Evaluated<'a> {
     pub(crate) metadata: &'a CheckpointMetadata,
     pub(crate) data: &'a Dataset,
     pub(crate) loss: LossSpec,
+    /// How many of the first samples these are, where they are not all.
+    pub(crate) first: Option<usize>,
     /// Whether batch norm used the statistics of the samples, as it does not when a run notes its loss.
     pub(crate) batch_statistics: bool,
     pub(crate) found: Evaluation,
@@ -86,17 +88,16 @@ impl Evaluated<'_> {
     /// Loss and accuracy that the checkpoint notes of the very samples.
     fn noted(&self) -> Option<(f64, Option<f64>)> {
         let CheckpointMetadata { data, loss, samples, .. } = self.metadata;
+        let first = self.first.map(|first| first as u64);
         let same_loss = loss.as_ref().is_some_and(|loss| *loss == self.loss.to_string());
         let same_data = data.as_ref().is_some_and(|data| *data == self.data.spec.to_string());
         if !same_loss || !same_data || self.batch_statistics {
             return None;
         }
         match self.data.split {
-            Split::Train if samples.is_none_or(|samples| samples as usize == self.data.samples()) => {
-                Some((self.metadata.train_loss?, self.metadata.train_accuracy))
-            }
-            Split::Test => Some((self.metadata.test_loss?, self.metadata.test_accuracy)),
-            Split::Train => None,
+            Split::Train if *samples == first => Some((self.metadata.train_loss?, self.metadata.train_accuracy)),
+            Split::Test if first.is_none() => Some((self.metadata.test_loss?, self.metadata.test_accuracy)),
+            _ => None,
         }
     }
 
@@ -132,8 +133,7 @@ impl Evaluated<'_> {
             ));
         }
         let chance = 1.0 / classes;
-        let deviation = (chance * (1.0 - chance) / self.data.samples() as f64).sqrt();
-        let near = chance + (0.5 * chance).min(0.05) + 3.0 * deviation;
+        let near = chance + (0.5 * chance).min(0.05);
         match self.found.accuracy {
             Some(accuracy) if accuracy < near => warnings.push(format!(
                 "accuracy {} is near that of guessing, {}: inputs or architecture are not those of the training",

@@ -36,6 +36,8 @@ pub(crate) struct Subject {
     evaluation: OnceLock<Evaluation>,
     /// What the file says, whatever the command line does.
     noted: CheckpointMetadata,
+    /// How many of the first samples the data is, where it is not all of them.
+    first: Option<usize>,
     options: NetworkOptions,
     seed: u64,
     normalizes_outputs: bool,
@@ -51,8 +53,9 @@ impl Subject {
         let own = common.data.is_none() && common.split == SplitArgument::Train;
         let samples = common.samples.or(metadata.samples.filter(|_| own).map(|samples| samples as usize));
         let inputs = inputs(common, &metadata)?;
-        let data = load_data(named("data", &common.data, &metadata.data, path)?, common.split, samples, &inputs)?;
-        Self::on(weights, data, common)?.evaluated(common)
+        let spec = common.inputs.spec(named("data", &common.data, &metadata.data, path)?)?;
+        let data = load_data(&spec, common.split, samples, &inputs)?;
+        Self { first: samples, ..Self::on(weights, data, common)? }.evaluated(common)
     }
 
     /// Another checkpoint on the same data, which is not read again.
@@ -66,7 +69,7 @@ impl Subject {
             // With data of its own it is one of those that cannot be compared.
             return Self::load(path, common);
         }
-        Self::on(weights, self.data.clone(), common)?.evaluated(common)
+        Self { first: self.first, ..Self::on(weights, self.data.clone(), common)? }.evaluated(common)
     }
 
     /// A checkpoint on data that is already there.
@@ -106,6 +109,7 @@ impl Subject {
             fingerprint: weights.fingerprint,
             evaluation: OnceLock::new(),
             noted: metadata.clone(),
+            first: None,
             metadata: CheckpointMetadata {
                 model: Some(spec.to_string()),
                 data: Some(data.spec.to_string()),
@@ -128,6 +132,7 @@ impl Subject {
             metadata: &self.noted,
             data: &self.data,
             loss: self.loss,
+            first: self.first,
             batch_statistics: self.uses_batch_statistics(),
             found: self.evaluation()?,
         };
@@ -284,13 +289,12 @@ fn inputs(common: &Common, metadata: &CheckpointMetadata) -> Result<Preprocessin
 
 /// One split of the data, or its first samples.
 pub(crate) fn load_data(
-    spec: &str,
+    spec: &DataSpec,
     split: SplitArgument,
     samples: Option<usize>,
     inputs: &Preprocessing,
 ) -> Result<Dataset> {
-    let spec: DataSpec = spec.parse()?;
-    let data = Dataset::load_with(&spec, split.into(), inputs)?;
+    let data = Dataset::load_with(spec, split.into(), inputs)?;
     match samples {
         Some(samples) => data.take(samples),
         None => Ok(data),

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use basin_objective::Error;
-use basin_objective::data::Preprocessing;
+use basin_objective::data::{DataSpec, Preprocessing, Tokens};
 use clap::Args;
 
 /// What stands for nothing, over what a checkpoint says.
@@ -24,9 +24,31 @@ pub(crate) struct InputArguments {
     /// Then cut out their middle, as in 224 or 224x192.
     #[arg(long, value_name = "SIZE")]
     pub(crate) center_crop: Option<String>,
+    /// The tokens of one sample of tokens:FILE.
+    #[arg(long, value_name = "T")]
+    pub(crate) context: Option<usize>,
 }
 
 impl InputArguments {
+    /// The data that a text names, in samples of so many tokens where that is asked for.
+    pub(crate) fn spec(&self, text: &str) -> Result<DataSpec, Error> {
+        match (text.parse()?, self.context) {
+            (DataSpec::Tokens(tokens), Some(context)) => {
+                DataSpec::Tokens(Tokens { context: Some(context), ..tokens }).to_string().parse()
+            }
+            (spec, None) => Ok(spec),
+            (_, Some(_)) => {
+                let message = format!("`--context` cuts tokens into samples, and the data is `{text}`");
+                Err(Error::input(message, "leave it out, or name tokens with `--data tokens:FILE`"))
+            }
+        }
+    }
+
+    /// The same as text; without a length of samples the text stays as it was written.
+    pub(crate) fn named(&self, text: String) -> Result<String, Error> {
+        if self.context.is_some() { Ok(self.spec(&text)?.to_string()) } else { Ok(text) }
+    }
+
     /// What was typed over what a checkpoint or a study file says.
     pub(crate) fn over(&self, base: Preprocessing) -> Result<Preprocessing, Error> {
         Ok(Preprocessing {

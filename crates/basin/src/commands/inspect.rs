@@ -59,7 +59,7 @@ fn records(records: &[Record]) -> String {
 }
 
 fn data(arguments: &Inspect) -> anyhow::Result<String> {
-    let spec: DataSpec = arguments.subject.parse()?;
+    let spec = arguments.inputs.spec(&arguments.subject)?;
     let inputs = arguments.inputs.over(Preprocessing::default())?;
     let mut lines = Vec::new();
     for split in [Split::Train, Split::Test] {
@@ -134,6 +134,7 @@ struct Fitted {
     data: Dataset,
     loss: LossSpec,
     found: Evaluation,
+    first: Option<usize>,
     /// What it does on the data, and what analysing it takes.
     text: String,
 }
@@ -149,7 +150,7 @@ impl Fitted {
         let spec: ModelSpec = model.parse()?;
         let inputs = arguments.inputs.over(metadata.inputs.as_deref().unwrap_or_default().parse()?)?;
         let own = metadata.samples.filter(|_| arguments.data.is_none()).map(|samples| samples as usize);
-        let data = load_data(data, SplitArgument::Train, own, &inputs)?;
+        let data = load_data(&arguments.inputs.spec(data)?, SplitArgument::Train, own, &inputs)?;
         let loss = metadata.loss.as_deref().map(str::parse).transpose()?;
         let loss: LossSpec = loss.unwrap_or_else(|| LossSpec::default_for(&data));
         let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
@@ -174,12 +175,12 @@ impl Fitted {
             text += &format!("\nnote: {note}");
         }
         drop(network);
-        Ok(Self { data, loss, found, text })
+        Ok(Self { data, loss, found, first: own, text })
     }
 
     fn evaluated<'a>(&'a self, path: &'a Path, metadata: &'a CheckpointMetadata) -> Evaluated<'a> {
-        let Self { data, loss, found, .. } = self;
-        Evaluated { path, metadata, data, loss: *loss, batch_statistics: false, found: *found }
+        let Self { data, loss, found, first, .. } = self;
+        Evaluated { path, metadata, data, loss: *loss, first: *first, batch_statistics: false, found: *found }
     }
 }
 

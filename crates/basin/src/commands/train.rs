@@ -82,7 +82,7 @@ pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settin
     };
     Ok(Settings {
         model: typed.model.clone().unwrap_or(base.model),
-        data: typed.data.clone().unwrap_or(base.data),
+        data: typed.inputs.named(typed.data.clone().unwrap_or(base.data))?,
         loss: typed.loss.clone().or(base.loss),
         samples: typed.samples.or(base.samples),
         inputs: typed.inputs.over(base.inputs)?,

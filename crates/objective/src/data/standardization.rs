@@ -218,7 +218,7 @@ mod tests {
             let error = text.parse::<Standardization>().unwrap_err();
             assert!(error.to_string().contains(message), "{error}");
         }
-        assert_eq!("minst".parse::<Standardization>().unwrap_err().hint(), Some("did you mean `mnist`?"));
+        assert_eq!("mnists".parse::<Standardization>().unwrap_err().hint(), Some("did you mean `mnist`?"));
     }
 
     #[test]

@@ -63,7 +63,7 @@ struct Minimum {
 impl<'a> Units<'a> {
     pub(super) fn new(settings: &'a StudySettings, arguments: &'a Study, device: Device) -> anyhow::Result<Self> {
         let section = &settings.training;
-        let data = load_data(&section.data, SplitArgument::Train, section.samples, &section.inputs)?;
+        let data = load_data(&section.data.parse()?, SplitArgument::Train, section.samples, &section.inputs)?;
         let directory = arguments.out.as_path();
         let runs = runs::all(settings, directory)?;
         Ok(Self { settings, directory, machine: &arguments.machine, device, data, runs, shard: arguments.shard })
