@@ -2,12 +2,12 @@
 //! files, and a column of labels.
 
 use std::fs::{self, File};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
-use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
@@ -113,7 +113,7 @@ impl<'a> Table<'a> {
     fn open(path: &'a Path) -> Result<Self> {
         let length = crate::file::length(path)?;
         let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
-        let reader = SerializedFileReader::new(file).map_err(|cause| damaged(path, &cause))?;
+        let reader = guarded(path, || SerializedFileReader::new(file))?;
         let schema = reader.metadata().file_metadata().schema_descr();
         let image = column(
             schema,
@@ -174,21 +174,20 @@ impl<'a> Table<'a> {
 
     /// The labels of a group of rows and, where they are wanted, its images.
     fn read(&self, group: usize, images: Option<(&mut Stack<'_>, Color)>, labels: &mut Vec<i64>) -> Result<()> {
-        let damaged = |cause: ParquetError| damaged(self.path, &cause);
-        let rows = self.reader.get_row_group(group).map_err(damaged)?;
+        let rows = guarded(self.path, || self.reader.get_row_group(group))?;
         let before = labels.len();
         self.labels(rows.as_ref(), labels)?;
         let Some((stack, color)) = images else { return Ok(()) };
         let mut decoded = 0;
-        let mut column = match rows.get_column_reader(self.image).map_err(damaged)? {
+        let mut column = match guarded(self.path, || rows.get_column_reader(self.image))? {
             ColumnReader::ByteArrayColumnReader(column) => column,
             _ => return Err(self.unfit("the images are no bytes")),
         };
         loop {
             let (mut files, mut levels, mut repetitions) = (Vec::<ByteArray>::new(), Vec::new(), Vec::new());
-            let (records, values, _) = column
-                .read_records(AT_A_TIME, Some(&mut levels), Some(&mut repetitions), &mut files)
-                .map_err(damaged)?;
+            let (records, values, _) = guarded(self.path, || {
+                column.read_records(AT_A_TIME, Some(&mut levels), Some(&mut repetitions), &mut files)
+            })?;
             if values != records || files.len() != values {
                 return Err(self.unfit("an image is missing: its bytes are not in the file"));
             }
@@ -207,21 +206,20 @@ impl<'a> Table<'a> {
     }
 
     fn labels(&self, rows: &dyn RowGroupReader, labels: &mut Vec<i64>) -> Result<()> {
-        let damaged = |cause: ParquetError| damaged(self.path, &cause);
-        let mut column = rows.get_column_reader(self.label).map_err(damaged)?;
+        let mut column = guarded(self.path, || rows.get_column_reader(self.label))?;
         loop {
             let (mut levels, mut repetitions) = (Vec::new(), Vec::new());
             let (levels, repetitions) = (Some(&mut levels), Some(&mut repetitions));
             let (records, values) = match &mut column {
                 ColumnReader::Int64ColumnReader(column) => {
-                    let (records, values, _) =
-                        column.read_records(AT_A_TIME, levels, repetitions, labels).map_err(damaged)?;
+                    let read = || column.read_records(AT_A_TIME, levels, repetitions, labels);
+                    let (records, values, _) = guarded(self.path, read)?;
                     (records, values)
                 }
                 ColumnReader::Int32ColumnReader(column) => {
                     let mut short = Vec::new();
-                    let (records, values, _) =
-                        column.read_records(AT_A_TIME, levels, repetitions, &mut short).map_err(damaged)?;
+                    let read = || column.read_records(AT_A_TIME, levels, repetitions, &mut short);
+                    let (records, values, _) = guarded(self.path, read)?;
                     labels.extend(short.into_iter().map(i64::from));
                     (records, values)
                 }
@@ -248,11 +246,17 @@ fn column(schema: &SchemaDescriptor, fits: impl Fn(&[String]) -> bool) -> Option
     schema.columns().iter().position(|column| column.max_rep_level() == 0 && fits(column.path().parts()))
 }
 
-fn damaged(path: &Path, cause: &ParquetError) -> Error {
-    Error::input(
-        format!("`{}` is no Parquet file that can be read: {cause}", path.display()),
+/// What the library makes of a file: it panics on some that contradict themselves.
+fn guarded<T>(path: &Path, call: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
+    let fault = match panic::catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(cause)) => cause.to_string(),
+        Err(_) => "its pages contradict themselves".to_owned(),
+    };
+    Err(Error::input(
+        format!("`{}` is no Parquet file that can be read: {fault}", path.display()),
         "check that the file was copied completely; columns compressed with Snappy or Zstandard are read",
-    )
+    ))
 }
 
 #[cfg(test)]
