@@ -19,6 +19,8 @@ const HINT: &str = "give the inputs as trained with `--standardize`, `--resize` 
 const RELATIVE_LOSS: f64 = 0.01;
 const LOSS: f64 = 1e-3;
 const ACCURACY: f64 = 2e-3;
+/// The share of log(classes) by which smoothed labels and the like may raise a loss.
+const DOUBT: f64 = 0.1;
 
 /// A checkpoint evaluated on some samples, with what it says of itself.
 pub(crate) struct Evaluated<'a> {
@@ -125,7 +127,7 @@ impl Evaluated<'_> {
         let classes = classes as f64;
         let mut warnings = Vec::new();
         let (loss, guessing) = (self.found.loss, classes.ln());
-        if self.loss == LossSpec::CrossEntropy && !(loss <= guessing) {
+        if self.loss == LossSpec::CrossEntropy && (loss > guessing || loss.is_nan()) {
             warnings.push(format!(
                 "loss {} is above that of guessing, log({classes}) = {}: inputs or architecture are not those of the training",
                 number(loss),
@@ -140,10 +142,33 @@ impl Evaluated<'_> {
                 percent(Some(accuracy)),
                 percent(Some(chance)),
             )),
+            Some(accuracy) if warnings.is_empty() && self.is_doubtful(accuracy, classes) => warnings.push(format!(
+                "loss {} is more than goes with accuracy {}, at most {} of a network fitted to these samples: inputs or \
+                 architecture are not those of the training",
+                number(loss),
+                percent(Some(accuracy)),
+                number(largest_loss(accuracy, classes)),
+            )),
             _ => {}
         }
         warnings
     }
+
+    /// Whether the outputs are far less sure than they are right, as on inputs of another scale. On the test split a network
+    /// may be surer than it is right, which costs as much.
+    fn is_doubtful(&self, accuracy: f64, classes: f64) -> bool {
+        self.loss == LossSpec::CrossEntropy
+            && self.data.split == Split::Train
+            && self.found.loss > largest_loss(accuracy, classes) + DOUBT * classes.ln()
+    }
+}
+
+/// The largest cross-entropy of a classifier that is as sure as it is right: by Fano's inequality h(a) + (1 − a) log(K − 1) at
+/// accuracy a among K classes.
+fn largest_loss(accuracy: f64, classes: f64) -> f64 {
+    let entropy = |share: f64| if share > 0.0 { -share * share.ln() } else { 0.0 };
+    let wrong = 1.0 - accuracy;
+    entropy(accuracy) + entropy(wrong) + wrong * (classes - 1.0).ln()
 }
 
 /// An evaluation in a record.
@@ -158,5 +183,17 @@ pub(crate) fn recorded_inputs(preprocessing: &basin_objective::data::Preprocessi
         std: preprocessing.standardize.as_ref().map(|standardization| standardization.std().to_vec()),
         resize: preprocessing.resize.map(|resize| resize.to_string()),
         crop: preprocessing.center_crop.map(|crop| crop.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_classifier_that_is_never_wrong_has_no_loss_and_one_that_guesses_that_of_guessing() {
+        assert_eq!(largest_loss(1.0, 10.0), 0.0);
+        assert!((largest_loss(0.1, 10.0) - 10_f64.ln()).abs() < 1e-12);
+        assert!((largest_loss(0.5, 2.0) - 2_f64.ln()).abs() < 1e-12);
     }
 }

@@ -14,7 +14,8 @@ pub(crate) struct TrainingSettings {
     /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu or …:relu:bn.
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, safetensors:FILE, npz:FILE or synthetic:….
+    /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR, parquet:FILE, csv:FILE, tokens:FILE,
+    /// safetensors:FILE, npz:FILE or synthetic:….
     #[arg(long)]
     pub(crate) data: Option<String>,
     /// Loss: cross-entropy (default for classes), mse (default for numbers) or bce.

@@ -75,7 +75,7 @@ impl Folders {
             ));
         }
         let existing = |name: &&str| folder.join(name).is_dir();
-        let train = Some("train").filter(|name| existing(&name)).map(|name| folder.join(name));
+        let train = Some("train").filter(|name| existing(name)).map(|name| folder.join(name));
         let test = ["test", "val"].into_iter().find(existing).map(|name| folder.join(name));
         Ok(match (train, test) {
             (None, None) => Self { train: Some(folder.to_owned()), test: None },
