@@ -15,7 +15,7 @@ fn standardized() -> (Basin, String, &'static str) {
     let checkpoint = basin.train("run", &["--standardize", "0.3:0.05", "--batch-size", "8"]);
     let weights = Weights::read(basin.path(&checkpoint)).unwrap();
     let tensors: Vec<_> = weights.tensors.into_iter().collect();
-    weights::write(&basin.path("foreign.safetensors"), &tensors, &BTreeMap::new()).unwrap();
+    weights::write(basin.path("foreign.safetensors"), &tensors, &BTreeMap::new()).unwrap();
     (basin, checkpoint, "foreign.safetensors")
 }
 

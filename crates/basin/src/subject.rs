@@ -294,10 +294,9 @@ pub(crate) fn load_data(
     samples: Option<usize>,
     inputs: &Preprocessing,
 ) -> Result<Dataset> {
-    let data = Dataset::load_with(spec, split.into(), inputs)?;
     match samples {
-        Some(samples) => data.take(samples),
-        None => Ok(data),
+        Some(samples) => Dataset::load_first(spec, split.into(), inputs, samples),
+        None => Dataset::load_with(spec, split.into(), inputs),
     }
 }
 

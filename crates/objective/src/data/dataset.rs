@@ -83,8 +83,26 @@ impl Dataset {
     /// # Errors
     /// When the data cannot be read, or these inputs cannot be treated so.
     pub fn load_with(spec: &DataSpec, split: Split, preprocessing: &Preprocessing) -> Result<Self> {
-        let (inputs, targets) = read(spec, split, preprocessing)?;
+        let (inputs, targets) = read(spec, split, preprocessing, None)?;
         Self::new(spec.clone(), split, preprocessing.clone(), inputs, targets)
+    }
+
+    /// As [`load_with`](Self::load_with), the first `count` samples alone: of images the others are not decoded.
+    ///
+    /// ```
+    /// use basin_objective::data::{Dataset, Preprocessing, Split};
+    ///
+    /// let data = Dataset::load_first(&"digits".parse()?, Split::Train, &Preprocessing::default(), 100)?;
+    /// assert_eq!(data.samples(), 100);
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`load_with`](Self::load_with), and when there are not as many samples.
+    pub fn load_first(spec: &DataSpec, split: Split, preprocessing: &Preprocessing, count: usize) -> Result<Self> {
+        // At least one is read, so that a count of 0 is refused as any other.
+        let (inputs, targets) = read(spec, split, preprocessing, Some(count.max(1)))?;
+        Self::new(spec.clone(), split, preprocessing.clone(), inputs, targets)?.take(count)
     }
 
     /// The other split of the same data, with its inputs treated alike, or `None` where there is none, such as of a file without

@@ -93,6 +93,10 @@ impl<'a> Stack<'a> {
         Self { preprocessing, first: None, images: 0, pixels: Vec::new() }
     }
 
+    pub(super) fn images(&self) -> usize {
+        self.images
+    }
+
     /// Adds images that are decoded side by side, resized and cut.
     pub(super) fn extend<T: Sync>(
         &mut self,

@@ -23,7 +23,13 @@ const AT_A_TIME: usize = 512;
 /// What stands behind the key of the same name in a file's metadata.
 const FEATURES: &str = "huggingface";
 
-pub(super) fn read(path: &Path, color: Color, split: Split, preprocessing: &Preprocessing) -> Result<Samples> {
+pub(super) fn read(
+    path: &Path,
+    color: Color,
+    split: Split,
+    preprocessing: &Preprocessing,
+    first: Option<usize>,
+) -> Result<Samples> {
     let files = Files::find(path)?;
     let (here, other) = match split {
         Split::Train => (&files.train, &files.test),
@@ -40,7 +46,7 @@ pub(super) fn read(path: &Path, color: Color, split: Split, preprocessing: &Prep
     for path in here {
         let table = Table::open(path)?;
         for group in 0..table.groups() {
-            table.read(group, Some((&mut stack, color)), &mut labels)?;
+            table.read(group, Some((&mut stack, color, first.unwrap_or(usize::MAX))), &mut labels)?;
         }
         classes = classes.max(table.class_names());
     }
@@ -58,6 +64,7 @@ pub(super) fn read(path: &Path, color: Color, split: Split, preprocessing: &Prep
         })?;
         classes = classes.max(class);
     }
+    labels.truncate(first.unwrap_or(usize::MAX));
     let labels = Tensor::new(labels, &Device::Cpu)?;
     Ok((stack.finish()?, Targets::Classes { labels, classes }))
 }
@@ -172,21 +179,25 @@ impl<'a> Table<'a> {
         names.map_or(0, Vec::len)
     }
 
-    /// The labels of a group of rows and, where they are wanted, its images.
-    fn read(&self, group: usize, images: Option<(&mut Stack<'_>, Color)>, labels: &mut Vec<i64>) -> Result<()> {
+    /// The labels of a group of rows and, where they are wanted, its images, until there are the most that are.
+    fn read(&self, group: usize, images: Option<(&mut Stack<'_>, Color, usize)>, labels: &mut Vec<i64>) -> Result<()> {
         let rows = guarded(self.path, || self.reader.get_row_group(group))?;
         let before = labels.len();
         self.labels(rows.as_ref(), labels)?;
-        let Some((stack, color)) = images else { return Ok(()) };
+        let Some((stack, color, most)) = images else { return Ok(()) };
         let mut decoded = 0;
         let mut column = match guarded(self.path, || rows.get_column_reader(self.image))? {
             ColumnReader::ByteArrayColumnReader(column) => column,
             _ => return Err(self.unfit("the images are no bytes")),
         };
         loop {
+            let wanted = AT_A_TIME.min(most - stack.images().min(most));
+            if wanted == 0 {
+                return Ok(());
+            }
             let (mut files, mut levels, mut repetitions) = (Vec::<ByteArray>::new(), Vec::new(), Vec::new());
             let (records, values, _) = guarded(self.path, || {
-                column.read_records(AT_A_TIME, Some(&mut levels), Some(&mut repetitions), &mut files)
+                column.read_records(wanted, Some(&mut levels), Some(&mut repetitions), &mut files)
             })?;
             if values != records || files.len() != values {
                 return Err(self.unfit("an image is missing: its bytes are not in the file"));
@@ -271,11 +282,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f.parquet");
         fs::write(&path, bytes).unwrap();
-        read(&path, Color::Rgb, Split::Train, &Preprocessing::default())
+        read(&path, Color::Rgb, Split::Train, &Preprocessing::default(), None)
     }
 
     fn golden(split: &str) -> Vec<u8> {
         fs::read(Path::new(GOLDENS).join(format!("images-{split}.parquet"))).unwrap()
+    }
+
+    #[test]
+    fn the_first_images_have_the_classes_of_all() {
+        let path = Path::new(GOLDENS).join("images-train.parquet");
+        for count in [1, 4, 5, 7, 100] {
+            let (inputs, targets) =
+                read(&path, Color::Gray, Split::Train, &Preprocessing::default(), Some(count)).unwrap();
+            let Targets::Classes { labels, classes } = targets else { unreachable!() };
+            assert_eq!((inputs.dims(), classes), (&[count.min(7), 1, 4, 3][..], 3));
+            assert_eq!(labels.dims(), [count.min(7)]);
+        }
     }
 
     #[test]

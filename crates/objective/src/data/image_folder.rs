@@ -18,7 +18,13 @@ const DEEPEST: usize = 16;
 /// Images that are decoded before their pixels are put together.
 const AT_A_TIME: usize = 512;
 
-pub(super) fn read(folder: &Path, color: Color, split: Split, preprocessing: &Preprocessing) -> Result<Samples> {
+pub(super) fn read(
+    folder: &Path,
+    color: Color,
+    split: Split,
+    preprocessing: &Preprocessing,
+    first: Option<usize>,
+) -> Result<Samples> {
     let Folders { train, test } = Folders::find(folder)?;
     let (root, numbering) = match (split, train, test) {
         (Split::Train, Some(train), _) => (train.clone(), train),
@@ -49,6 +55,7 @@ pub(super) fn read(folder: &Path, color: Color, split: Split, preprocessing: &Pr
         let of_class = images_below(&root.join(&name))?;
         files.extend(of_class.into_iter().map(|path| (path, class as i64)));
     }
+    files.truncate(first.unwrap_or(usize::MAX));
     let mut stack = Stack::new(preprocessing);
     let name = |(path, _): &(PathBuf, i64)| path.display().to_string();
     for files in files.chunks(AT_A_TIME) {

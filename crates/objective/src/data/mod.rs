@@ -90,11 +90,12 @@ impl FromStr for Split {
 type Samples = (candle_core::Tensor, Targets);
 
 /// Reads the data that a spec names, with the inputs as a model is to see them.
-fn read(spec: &DataSpec, split: Split, preprocessing: &Preprocessing) -> Result<Samples> {
+/// Of images that are decoded no more than `first` are.
+fn read(spec: &DataSpec, split: Split, preprocessing: &Preprocessing, first: Option<usize>) -> Result<Samples> {
     let (inputs, targets) = match spec {
         // Images of different sizes are brought to one while they are read.
-        DataSpec::Images { folder, color } => image_folder::read(folder, *color, split, preprocessing)?,
-        DataSpec::Parquet { path, color } => hugging_face::read(path, *color, split, preprocessing)?,
+        DataSpec::Images { folder, color } => image_folder::read(folder, *color, split, preprocessing, first)?,
+        DataSpec::Parquet { path, color } => hugging_face::read(path, *color, split, preprocessing, first)?,
         _ => {
             let (inputs, targets) = read_arrays(spec, split)?;
             (preprocessing.fit_all(inputs)?, targets)
