@@ -3,6 +3,8 @@
 
 #[path = "goldens/golden.rs"]
 mod golden;
+#[path = "goldens/inputs.rs"]
+mod inputs;
 #[path = "goldens/losses.rs"]
 mod losses;
 #[path = "goldens/models.rs"]

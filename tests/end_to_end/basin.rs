@@ -133,15 +133,29 @@ impl Ended {
         lines[0].clone()
     }
 
+    /// The lines on stderr but for what is said first of each checkpoint: its loss, and warnings with their hints.
+    pub(crate) fn told(&self) -> Vec<&str> {
+        let mut lines: Vec<&str> = Vec::new();
+        let mut is_hint = false;
+        for line in self.stderr.lines() {
+            let is_loss = line.contains(": loss ") && line.contains(" samples of ");
+            if !(is_loss || is_hint || line.starts_with("warning: ")) {
+                lines.push(line);
+            }
+            is_hint = line.starts_with("warning: ");
+        }
+        lines
+    }
+
     /// Asserts that this is how bad input is answered: one error, one hint, nothing on stdout, each part of `expected`
     /// somewhere in the message or the hint.
     pub(crate) fn assert_refused(&self, expected: &[&str]) {
         assert_eq!(self.code, 2, "{self:?}");
         assert_eq!(self.stdout, "", "{self:?}");
-        let starting = |start: &str| self.stderr.lines().filter(|line| line.starts_with(start)).count();
+        let lines = self.told();
+        let starting = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
         assert_eq!((starting("error: "), starting("hint: ")), (1, 1), "{self:?}");
         assert!(!self.stderr.contains("panicked"), "{self:?}");
-        let lines: Vec<&str> = self.stderr.lines().collect();
         assert!(lines[0].starts_with("error: ") && lines[lines.len() - 1].starts_with("hint: "), "{self:?}");
         assert!(lines[lines.len() - 1].len() > "hint: ".len(), "{self:?}");
         for part in expected {

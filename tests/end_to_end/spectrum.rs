@@ -70,7 +70,7 @@ fn estimates_carry_their_errors() {
     {
         assert!(text.stdout.contains(part), "{part}: {text:?}");
     }
-    assert!(text.stderr.starts_with("cost: a product takes about "), "{text:?}");
+    assert!(text.told()[0].starts_with("cost: a product takes about "), "{text:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod batch_hessian;
 mod compare;
+mod inputs;
 mod line;
 mod optimizer;
 mod path;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
 pub(crate) use compare::Compare;
+pub(crate) use inputs::{Expected, InputArguments};
 pub(crate) use line::Line;
 pub(crate) use optimizer::OptimizerArguments;
 pub(crate) use path::Path;
@@ -62,7 +64,10 @@ pub(crate) enum Command {
     #[command(allow_negative_numbers = true)]
     Train(Train),
     /// Measure Keskar's sharpness: the largest loss in an ε-neighbourhood.
-    #[command(after_help = "Example: basin keskar last.safetensors --epsilon 1e-3,5e-4 --subspace full,manifold")]
+    #[command(
+        after_help = "Examples:\n  basin keskar last.safetensors --epsilon 1e-3,5e-4 --subspace full,manifold\n  \
+        basin keskar net.safetensors --model f1 --data mnist:DIR --standardize mnist --expect-accuracy 99.05%"
+    )]
     #[command(allow_negative_numbers = true)]
     Keskar(Keskar),
     /// Measure sharpness in other ways: worst and average cases in balls, flatness, critical sharpness and more.
@@ -93,7 +98,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example: basin report runs/study")]
     Report(Report),
     /// Say what a checkpoint, a data file, a record or a data spec holds.
-    #[command(after_help = "Example: basin inspect model.safetensors")]
+    #[command(after_help = "Examples:\n  basin inspect model.safetensors\n  \
+        basin inspect model.safetensors --model c1 --data images:DIR --resize 32x32 --standardize cifar10\n  \
+        basin inspect images:DIR --resize 256 --center-crop 224")]
     Inspect(Inspect),
 }
 
@@ -103,10 +110,14 @@ pub(crate) struct Common {
     /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu or …:relu:bn; a checkpoint of basin names its own.
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, safetensors:FILE, npz:FILE, synthetic:…; a checkpoint of
-    /// basin names its own.
+    /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR, parquet:FILE, csv:FILE, tokens:FILE,
+    /// safetensors:FILE, npz:FILE, synthetic:…; a checkpoint of basin names its own.
     #[arg(long)]
     pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArguments,
+    #[command(flatten)]
+    pub(crate) expected: Expected,
     /// The part of the data that is analysed.
     #[arg(long, value_enum, default_value_t = SplitArgument::Train)]
     pub(crate) split: SplitArgument,
@@ -403,9 +414,13 @@ pub(crate) struct Inspect {
     /// The model whose names and shapes a foreign checkpoint is compared with.
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// The data that sizes the model.
+    /// The data that sizes the model, and that a checkpoint is evaluated on.
     #[arg(long)]
     pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArguments,
+    #[command(flatten)]
+    pub(crate) expected: Expected,
     #[command(flatten)]
     pub(crate) machine: Machine,
 }

@@ -4,6 +4,7 @@ mod allocator;
 mod arguments;
 mod commands;
 mod device;
+mod evaluation;
 mod exit;
 mod interruption;
 mod memory;

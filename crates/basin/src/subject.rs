@@ -1,19 +1,21 @@
 //! What an analysing command looks at: a checkpoint with its model, data and loss, ready to be evaluated.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use basin_landscape::align;
-use basin_objective::data::{DataSpec, Dataset, Split};
+use basin_objective::data::{DataSpec, Dataset, Preprocessing, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::weights::Weights;
-use basin_objective::{Error, LossSpec, Network, NetworkOptions, Result, SampledNetwork};
+use basin_objective::{Error, Evaluation, LossSpec, Network, NetworkOptions, Objective, Result, SampledNetwork};
 use basin_records::{Alignment, Checkpoint, Data, Provenance};
 use basin_training::CheckpointMetadata;
 use candle_core::{DType, Tensor};
 
 use crate::arguments::{BatchNormArgument, Common, DtypeArgument, Machine, SplitArgument};
 use crate::device;
+use crate::evaluation::{self, Evaluated};
 use crate::exit::tell;
 use crate::interruption;
 
@@ -30,6 +32,12 @@ pub(crate) struct Subject {
     pub(crate) alignment: Option<Alignment>,
     buffers: Tensor,
     fingerprint: String,
+    /// Of the model's own outputs on the data, once it is known.
+    evaluation: OnceLock<Evaluation>,
+    /// What the file says, whatever the command line does.
+    noted: CheckpointMetadata,
+    /// How many of the first samples the data is, where it is not all of them.
+    first: Option<usize>,
     options: NetworkOptions,
     seed: u64,
     normalizes_outputs: bool,
@@ -44,19 +52,24 @@ impl Subject {
         // A checkpoint that was trained on the first samples only is analysed on these.
         let own = common.data.is_none() && common.split == SplitArgument::Train;
         let samples = common.samples.or(metadata.samples.filter(|_| own).map(|samples| samples as usize));
-        let data = load_data(named("data", &common.data, &metadata.data, path)?, common.split, samples)?;
-        Self::on(weights, data, common)
+        let inputs = inputs(common, &metadata)?;
+        let spec = common.inputs.spec(named("data", &common.data, &metadata.data, path)?)?;
+        let data = load_data(&spec, common.split, samples, &inputs)?;
+        Self { first: samples, ..Self::on(weights, data, common)? }.evaluated(common)
     }
 
     /// Another checkpoint on the same data, which is not read again.
     pub(crate) fn beside(&self, path: &Path, common: &Common) -> Result<Self> {
         let weights = Weights::read(path)?;
-        let own = CheckpointMetadata::read(&weights).data.filter(|_| common.data.is_none());
-        if own.as_ref().is_some_and(|own| Some(own) != self.metadata.data.as_ref()) {
+        let metadata = CheckpointMetadata::read(&weights);
+        let own = metadata.data.as_ref().filter(|_| common.data.is_none());
+        if own.is_some_and(|own| Some(own) != self.metadata.data.as_ref())
+            || inputs(common, &metadata)? != self.data.preprocessing
+        {
             // With data of its own it is one of those that cannot be compared.
             return Self::load(path, common);
         }
-        Self::on(weights, self.data.clone(), common)
+        Self { first: self.first, ..Self::on(weights, self.data.clone(), common)? }.evaluated(common)
     }
 
     /// A checkpoint on data that is already there.
@@ -98,6 +111,9 @@ impl Subject {
             alignment: None,
             buffers: gathered.buffers,
             fingerprint: weights.fingerprint,
+            evaluation: OnceLock::new(),
+            noted: metadata.clone(),
+            first: None,
             metadata: CheckpointMetadata {
                 model: Some(spec.to_string()),
                 data: Some(data.spec.to_string()),
@@ -111,6 +127,33 @@ impl Subject {
             seed: common.seed,
             normalizes_outputs: false,
         })
+    }
+
+    /// Says how well it does on its data before anything is measured, and refuses it where that is not as expected.
+    fn evaluated(self, common: &Common) -> Result<Self> {
+        let evaluated = Evaluated {
+            path: &self.path,
+            metadata: &self.noted,
+            data: &self.data,
+            loss: self.loss,
+            first: self.first,
+            batch_statistics: self.uses_batch_statistics(),
+            found: self.evaluation()?,
+        };
+        if !common.machine.quiet {
+            tell(&format!("{}: {}", self.path.display(), evaluated.line()));
+        }
+        evaluated.check(&common.expected)?;
+        Ok(self)
+    }
+
+    /// Loss and accuracy on its data.
+    fn evaluation(&self) -> Result<Evaluation> {
+        if let Some(&known) = self.evaluation.get() {
+            return Ok(known);
+        }
+        let found = self.network()?.evaluate(&self.theta)?;
+        Ok(*self.evaluation.get_or_init(|| found))
     }
 
     /// The same checkpoint with its model's outputs normalised before the loss.
@@ -214,6 +257,8 @@ impl Subject {
                 samples: self.data.samples() as u64,
                 blake3: Some(self.data.fingerprint()?),
             }),
+            inputs: Some(evaluation::recorded_inputs(&self.data.preprocessing)),
+            evaluation: Some(evaluation::recorded(self.evaluation()?, &self.data)),
             model: self.metadata.model.clone(),
             loss: self.metadata.loss.clone(),
             batch_size: self.metadata.batch_size,
@@ -241,13 +286,21 @@ fn named<'a>(what: &str, option: &'a Option<String>, metadata: &'a Option<String
     })
 }
 
+/// What is done to the inputs: as the command line says, or else as the checkpoint was trained.
+fn inputs(common: &Common, metadata: &CheckpointMetadata) -> Result<Preprocessing> {
+    common.inputs.over(metadata.inputs.as_deref().unwrap_or_default().parse()?)
+}
+
 /// One split of the data, or its first samples.
-pub(crate) fn load_data(spec: &str, split: SplitArgument, samples: Option<usize>) -> Result<Dataset> {
-    let spec: DataSpec = spec.parse()?;
-    let data = Dataset::load(&spec, split.into())?;
+pub(crate) fn load_data(
+    spec: &DataSpec,
+    split: SplitArgument,
+    samples: Option<usize>,
+    inputs: &Preprocessing,
+) -> Result<Dataset> {
     match samples {
-        Some(samples) => data.take(samples),
-        None => Ok(data),
+        Some(samples) => Dataset::load_first(spec, split.into(), inputs, samples),
+        None => Dataset::load_with(spec, split.into(), inputs),
     }
 }
 

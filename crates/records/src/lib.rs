@@ -54,7 +54,7 @@ pub use error::{Error, Place, Problem, Result};
 pub use keskar::Keskar;
 pub use line::Line;
 pub use profile::Profile;
-pub use provenance::{Checkpoint, Data, Provenance};
+pub use provenance::{Checkpoint, Data, Evaluation, Inputs, Provenance};
 pub use ratio_map::RatioMap;
 pub use record::{Outcome, Record, SCHEMA};
 pub use sharpness::Sharpness;

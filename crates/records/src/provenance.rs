@@ -19,6 +19,12 @@ pub struct Provenance {
     /// The samples that the objective is the mean over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Data>,
+    /// What was done to the inputs of these samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Inputs>,
+    /// How well the checkpoint does on these samples; of several, the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
     /// Model spec, as `--model` takes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -90,6 +96,36 @@ pub struct Data {
     /// BLAKE3 hash of the samples and their targets, hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
+}
+
+/// What was done to inputs before the model saw them, in this order: resized, cut, standardized. `null` is nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Mean that was subtracted: one for all inputs, or one per channel.
+    #[serde(default)]
+    pub mean: Option<Vec<f64>>,
+    /// Standard deviation that was divided by.
+    #[serde(default)]
+    pub std: Option<Vec<f64>>,
+    /// Size of the shorter side, as in `256`, or height and width, as in `224x224`.
+    #[serde(default)]
+    pub resize: Option<String>,
+    /// The middle of images, as in `224` or `224x192`.
+    #[serde(default)]
+    pub crop: Option<String>,
+}
+
+/// How well a checkpoint does on the samples of a measurement: says whether model and inputs are those it was trained with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Mean loss.
+    #[serde(with = "float")]
+    pub loss: f64,
+    /// Share classified right, where targets are classes.
+    #[serde(default, with = "float::optional")]
+    pub accuracy: Option<f64>,
+    /// Number of samples.
+    pub samples: u64,
 }
 
 impl Provenance {

@@ -13,7 +13,7 @@ use crate::Result;
 const WRITER: &str = "basin";
 
 /// What a checkpoint notes about itself, in the metadata of its file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CheckpointMetadata {
     /// The model, as in `--model`.
     pub model: Option<String>,
@@ -35,6 +35,17 @@ pub struct CheckpointMetadata {
     pub samples: Option<u64>,
     /// The checkpoint that the run started from, where its weights were not drawn.
     pub start: Option<String>,
+    /// What was done to the inputs, as the text of a [`Preprocessing`](basin_objective::data::Preprocessing); absent where
+    /// nothing was.
+    pub inputs: Option<String>,
+    /// Loss on the training samples, with `samples` only on these.
+    pub train_loss: Option<f64>,
+    /// Accuracy on them.
+    pub train_accuracy: Option<f64>,
+    /// Loss on the test samples.
+    pub test_loss: Option<f64>,
+    /// Accuracy on them.
+    pub test_accuracy: Option<f64>,
 }
 
 impl CheckpointMetadata {
@@ -46,6 +57,7 @@ impl CheckpointMetadata {
             return Self { model: exported.then(|| weights.path.display().to_string()), ..Self::default() };
         }
         let text = |key: &str| weights.metadata.get(key).cloned();
+        let real = |key: &str| weights.metadata.get(key).and_then(|value| value.parse().ok());
         let number = |key: &str| weights.metadata.get(key).and_then(|value| value.parse().ok());
         Self {
             model: text("model"),
@@ -58,10 +70,17 @@ impl CheckpointMetadata {
             seed: number("seed"),
             samples: number("samples"),
             start: text("start"),
+            inputs: text("inputs"),
+            train_loss: real("train_loss"),
+            train_accuracy: real("train_accuracy"),
+            test_loss: real("test_loss"),
+            test_accuracy: real("test_accuracy"),
         }
     }
 
     fn entries(&self) -> BTreeMap<String, String> {
+        // As many digits as two devices agree on; a history read back from its file may differ in the last ones.
+        let real = |value: Option<f64>| value.map(|value| format!("{value:.9e}"));
         let number = |value: Option<u64>| value.map(|value| value.to_string());
         let entries = [
             ("model", self.model.clone()),
@@ -74,6 +93,11 @@ impl CheckpointMetadata {
             ("seed", number(self.seed)),
             ("samples", number(self.samples)),
             ("start", self.start.clone()),
+            ("inputs", self.inputs.clone()),
+            ("train_loss", real(self.train_loss)),
+            ("train_accuracy", real(self.train_accuracy)),
+            ("test_loss", real(self.test_loss)),
+            ("test_accuracy", real(self.test_accuracy)),
             (WRITER, Some(env!("CARGO_PKG_VERSION").into())),
         ];
         entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
@@ -109,6 +133,8 @@ mod tests {
             model: Some("mlp:2-2".into()),
             seed: Some(7),
             samples: Some(100),
+            inputs: Some("standardize=mnist".into()),
+            train_loss: Some(0.125),
             ..CheckpointMetadata::default()
         };
         metadata.write(&path, &model, &vectors.0, &vectors.1).unwrap();

@@ -30,10 +30,10 @@ impl Problem {
     pub(crate) fn load(settings: &Settings) -> Result<Self> {
         let data: DataSpec = settings.data.parse()?;
         let spec: ModelSpec = settings.model.parse()?;
-        let mut train = Dataset::load(&data, Split::Train)?;
-        if let Some(samples) = settings.samples {
-            train = train.take(samples)?;
-        }
+        let mut train = match settings.samples {
+            Some(samples) => Dataset::load_first(&data, Split::Train, &settings.inputs, samples)?,
+            None => Dataset::load_with(&data, Split::Train, &settings.inputs)?,
+        };
         if settings.label_noise != 0.0 {
             train = train.with_label_noise(settings.label_noise, settings.seed)?;
         }
@@ -48,7 +48,7 @@ impl Problem {
         };
         let training = training()?;
         check_batch_norm(&model, settings)?;
-        let test = Dataset::load_if_any(&data, Split::Test)?;
+        let test = train.other_if_any(Split::Test)?;
         settings.augmentation.check(train.sample_shape())?;
         let start = Start::new(&model, settings)?;
         Ok(Self { model, training, adversary, loss, train, test, start })

@@ -1,5 +1,6 @@
 //! Everything that determines a training run.
 
+use basin_objective::data::Preprocessing;
 use basin_objective::models::Dropout;
 use basin_objective::{Error, LossSpec};
 use candle_core::DType;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub loss: Option<String>,
     /// Train on the first samples only.
     pub samples: Option<usize>,
+    /// What is done to the inputs.
+    pub inputs: Preprocessing,
     /// What is done to training images.
     pub augmentation: Augmentation,
     /// The samples of each batch with the smallest losses that are left out of its step.
@@ -76,6 +79,7 @@ impl Default for Settings {
             data: "digits".into(),
             loss: None,
             samples: None,
+            inputs: Preprocessing::default(),
             augmentation: Augmentation::default(),
             discard: Discard::default(),
             label_noise: 0.0,

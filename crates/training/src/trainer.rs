@@ -430,11 +430,11 @@ impl Trainer<'_> {
             batch_size: state.in_use.batch_size as u64,
             observed: self.observed(state, train)?,
         };
+        self.epochs.push(epoch.clone());
         if self.settings.checkpoint_every.is_some_and(|every| state.epoch.is_multiple_of(every)) {
             self.write_checkpoint(state, &self.directory.checkpoint(state.epoch))?;
         }
         self.directory.append(&epoch)?;
-        self.epochs.push(epoch);
         state.write(&self.directory.state())?;
         self.saved = Instant::now();
         Ok(())
@@ -446,6 +446,8 @@ impl Trainer<'_> {
     }
 
     fn write_checkpoint(&self, state: &State, path: &Path) -> Result<()> {
+        // A run that diverged goes back to weights between two epochs, at which nothing was measured.
+        let measured = self.epochs.last().filter(|last| last.step == state.step);
         let metadata = CheckpointMetadata {
             model: Some(self.problem.model.name().to_string()),
             data: Some(self.settings.data.clone()),
@@ -457,6 +459,11 @@ impl Trainer<'_> {
             seed: Some(self.settings.seed),
             samples: self.settings.samples.map(|samples| samples as u64),
             start: self.settings.start.clone(),
+            inputs: (!self.settings.inputs.is_none()).then(|| self.settings.inputs.to_string()),
+            train_loss: measured.map(|epoch| epoch.train_loss),
+            train_accuracy: measured.and_then(|epoch| epoch.train_accuracy),
+            test_loss: measured.and_then(|epoch| epoch.test_loss),
+            test_accuracy: measured.and_then(|epoch| epoch.test_accuracy),
         };
         metadata.write(path, &self.problem.model, &state.theta.as_detached_tensor(), &state.buffers)
     }

@@ -6,7 +6,7 @@ use basin_objective::models::Dropout;
 use basin_training::{Augmentation, BatchSchedule, Observable, Scaling};
 use clap::Args;
 
-use super::{Machine, OptimizerArguments, shard};
+use super::{InputArguments, Machine, OptimizerArguments, shard};
 
 /// How a network is trained.
 #[derive(Clone, Debug, Args)]
@@ -14,12 +14,15 @@ pub(crate) struct TrainingSettings {
     /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu or …:relu:bn.
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, safetensors:FILE, npz:FILE or synthetic:….
+    /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR, parquet:FILE, csv:FILE, tokens:FILE,
+    /// safetensors:FILE, npz:FILE or synthetic:….
     #[arg(long)]
     pub(crate) data: Option<String>,
     /// Loss: cross-entropy (default for classes), mse (default for numbers) or bce.
     #[arg(long)]
     pub(crate) loss: Option<String>,
+    #[command(flatten)]
+    pub(crate) inputs: InputArguments,
     /// Train on the first N samples only.
     #[arg(long, value_name = "N")]
     pub(crate) samples: Option<usize>,

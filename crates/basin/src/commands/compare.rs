@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use basin_objective::data::{Dataset, Split};
+use basin_objective::data::Split;
 use basin_objective::{Error, Objective};
 use basin_records::comparison::{Correlation, Row, Scale};
 use basin_records::spectrum::Eigenvalue;
@@ -186,15 +186,15 @@ pub(super) fn row(subject: &Subject, keskar: &Record, spectrum: &Record) -> anyh
     let train = match subject.data.split {
         Split::Train => None,
         Split::Test => {
-            let whole = Dataset::load(&subject.data.spec, Split::Train)?;
-            Some(match subject.metadata.samples {
-                Some(samples) => whole.take(samples as usize)?,
-                None => whole,
-            })
+            let whole = subject.data.other_if_any(Split::Train)?;
+            match (whole, subject.metadata.samples) {
+                (Some(whole), Some(samples)) => Some(whole.take(samples as usize)?),
+                (whole, _) => whole,
+            }
         }
     };
     let here = subject.network_on(train.as_ref().unwrap_or(&subject.data))?.evaluate(&subject.theta)?;
-    let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
+    let test = subject.data.other_if_any(Split::Test)?;
     let test = test.map(|test| subject.network_on(&test)?.evaluate(&subject.theta)).transpose()?;
     let norm = vector::dot(&subject.theta, &subject.theta)?.sqrt();
     let test_accuracy = test.and_then(|test| test.accuracy);

@@ -4,18 +4,19 @@ mod exported;
 
 use std::path::Path;
 
-use basin_objective::data::{DataSpec, Dataset, Split, Targets};
+use basin_objective::data::{DataSpec, Dataset, Preprocessing, Split, Targets};
 use basin_objective::models::{Model, ModelSpec};
 use basin_objective::weights::Weights;
-use basin_objective::{Error, LossSpec, Network, Objective};
+use basin_objective::{Error, Evaluation, LossSpec, Network, Objective};
 use basin_records::Record;
 use basin_training::CheckpointMetadata;
 use candle_core::{DType, Tensor};
 
-use crate::arguments::{Inspect, Machine};
+use crate::arguments::{Inspect, SplitArgument};
+use crate::evaluation::Evaluated;
 use crate::exit::Ended;
 use crate::output::print;
-use crate::subject;
+use crate::subject::{self, load_data};
 use crate::table::{number, table};
 
 pub(crate) fn run(arguments: &Inspect) -> anyhow::Result<Ended> {
@@ -24,7 +25,7 @@ pub(crate) fn run(arguments: &Inspect) -> anyhow::Result<Ended> {
     let text = match extension.as_deref() {
         Some("json") if !arguments.subject.ends_with(".safetensors.index.json") => records(&[Record::read(path)?]),
         Some("jsonl") => records(&Record::read_lines(path)?),
-        _ if is_data(&arguments.subject) => data(&arguments.subject.parse()?)?,
+        _ if is_data(&arguments.subject) => data(arguments)?,
         Some("safetensors" | "json") => checkpoint(path, arguments)?,
         Some("pt2") => exported::network(path)? + &checkpoint(path, arguments)?,
         _ if path.exists() => {
@@ -33,17 +34,15 @@ pub(crate) fn run(arguments: &Inspect) -> anyhow::Result<Ended> {
                 Error::input(message, "give a .safetensors, .json or .jsonl file, or a spec like mnist:DIR").into()
             );
         }
-        _ => data(&arguments.subject.parse()?)?,
+        _ => data(arguments)?,
     };
     print(&text)?;
     Ok(Ended::Done)
 }
 
 fn is_data(subject: &str) -> bool {
-    ["safetensors:", "npz:", "synthetic:", "mnist:", "cifar10:", "cifar100:"]
-        .iter()
-        .any(|prefix| subject.starts_with(prefix))
-        || subject == "digits"
+    let name = subject.split(':').next().unwrap_or_default();
+    DataSpec::NAMES.contains(&name) && (name != subject || subject.parse::<DataSpec>().is_ok())
 }
 
 fn records(records: &[Record]) -> String {
@@ -62,10 +61,12 @@ fn records(records: &[Record]) -> String {
     table(&["kind", "created", "checkpoint", "data", "seconds"], records.iter().map(line).collect())
 }
 
-fn data(spec: &DataSpec) -> anyhow::Result<String> {
+fn data(arguments: &Inspect) -> anyhow::Result<String> {
+    let spec = arguments.inputs.spec(&arguments.subject)?;
+    let inputs = arguments.inputs.over(Preprocessing::default())?;
     let mut lines = Vec::new();
     for split in [Split::Train, Split::Test] {
-        let data = match Dataset::load(spec, split) {
+        let data = match Dataset::load_with(&spec, split, &inputs) {
             Ok(data) => data,
             Err(error) if split == Split::Train => return Err(error.into()),
             Err(error) => {
@@ -112,48 +113,78 @@ fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
     }
     let model = arguments.model.as_ref().or(metadata.model.as_ref());
     let data = arguments.data.as_ref().or(metadata.data.as_ref());
+    if arguments.expected.is_any() && (model.is_none() || data.is_none()) {
+        let message = format!("`{}` does not say its model and data, so that nothing is evaluated", path.display());
+        return Err(Error::input(message, "give `--model` and `--data` for what is expected of it").into());
+    }
     if let (Some(model), Some(data)) = (model, data) {
         // What the file holds is told whether or not it fits.
-        text += &match against_model(&weights, model, data, metadata.loss.as_deref(), &arguments.machine) {
-            Ok(text) => text,
+        text += &match Fitted::new(&weights, &metadata, model, data, arguments) {
+            Ok(fitted) => {
+                let evaluated = fitted.evaluated(path, &metadata);
+                evaluated.check(&arguments.expected)?;
+                format!("\n{}{}", evaluated.line(), fitted.text)
+            }
+            Err(error) if arguments.expected.is_any() => return Err(error),
             Err(error) => format!("\nnot analysed: {error}"),
         };
     }
     Ok(text)
 }
 
-/// Whether a checkpoint fits a model, and what analysing it takes.
-fn against_model(
-    weights: &Weights,
-    model: &str,
-    data: &str,
-    loss: Option<&str>,
-    machine: &Machine,
-) -> anyhow::Result<String> {
-    let spec: ModelSpec = model.parse()?;
-    let data = Dataset::load(&data.parse()?, Split::Train)?;
-    let loss: LossSpec = loss.map(str::parse).transpose()?.unwrap_or_else(|| LossSpec::default_for(&data));
-    let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
-    let options = subject::options(machine, None)?;
-    let gathered = model.gather(weights, options.dtype)?;
-    let network = Network::new(&model, &gathered.buffers, loss, &data, options)?;
-    let theta = gathered.parameters.to_device(network.device())?;
-    let (cost, memory) = (network.cost(&theta)?, network.memory());
-    let mut text = format!(
-        "\nfits {spec}: {} parameters\non {} samples, {} at a time: gradient about {} s, Hessian product about {} s\n\
-         Hessian products take about {} MB beside program and data, of which {} MB are kept linearizations",
-        model.parameters().len(),
-        data.samples(),
-        network.samples_at_a_time(),
-        number(cost.gradient.as_secs_f64()),
-        number(cost.product.as_secs_f64()),
-        number(memory.peak() as f64 / 1e6),
-        number(memory.kept as f64 / 1e6),
-    );
-    for note in gathered.notes {
-        text += &format!("\nnote: {note}");
+/// A checkpoint that fits a model, on data.
+struct Fitted {
+    data: Dataset,
+    loss: LossSpec,
+    found: Evaluation,
+    first: Option<usize>,
+    /// What it does on the data, and what analysing it takes.
+    text: String,
+}
+
+impl Fitted {
+    fn new(
+        weights: &Weights,
+        metadata: &CheckpointMetadata,
+        model: &str,
+        data: &str,
+        arguments: &Inspect,
+    ) -> anyhow::Result<Self> {
+        let spec: ModelSpec = model.parse()?;
+        let inputs = arguments.inputs.over(metadata.inputs.as_deref().unwrap_or_default().parse()?)?;
+        let own = metadata.samples.filter(|_| arguments.data.is_none()).map(|samples| samples as usize);
+        let data = load_data(&arguments.inputs.spec(data)?, SplitArgument::Train, own, &inputs)?;
+        let loss = metadata.loss.as_deref().map(str::parse).transpose()?;
+        let loss: LossSpec = loss.unwrap_or_else(|| LossSpec::default_for(&data));
+        let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
+        let options = subject::options(&arguments.machine, None)?;
+        let gathered = model.gather(weights, options.dtype)?;
+        let network = Network::new(&model, &gathered.buffers, loss, &data, options)?;
+        let theta = gathered.parameters.to_device(network.device())?;
+        let found = network.evaluate(&theta)?;
+        let (cost, memory) = (network.cost(&theta)?, network.memory());
+        let mut text = format!(
+            "\nfits {spec}: {} parameters\non {} samples, {} at a time: gradient about {} s, Hessian product about {} s\n\
+             Hessian products take about {} MB beside program and data, of which {} MB are kept linearizations",
+            model.parameters().len(),
+            data.samples(),
+            network.samples_at_a_time(),
+            number(cost.gradient.as_secs_f64()),
+            number(cost.product.as_secs_f64()),
+            number(memory.peak() as f64 / 1e6),
+            number(memory.kept as f64 / 1e6),
+        );
+        for note in gathered.notes {
+            text += &format!("\nnote: {note}");
+        }
+        drop(network);
+        Ok(Self { data, loss, found, first: own, text })
     }
-    Ok(text)
+
+    fn evaluated<'a>(&'a self, path: &'a Path, metadata: &'a CheckpointMetadata) -> Evaluated<'a> {
+        let Self { data, loss, found, first, .. } = self;
+        Evaluated { path, metadata, data, loss: *loss, first: *first, batch_statistics: false, found: *found }
+    }
 }
 
 fn norm(tensor: &Tensor) -> anyhow::Result<f64> {

@@ -12,6 +12,7 @@ use candle_core::Device;
 use super::optimizer;
 use crate::arguments::{Machine, Train, TrainingSettings};
 use crate::device;
+use crate::evaluation;
 use crate::exit::{self, Ended};
 use crate::interruption;
 use crate::output::print;
@@ -65,6 +66,7 @@ fn base(arguments: &Train) -> Result<Settings, Error> {
         model: known.model.unwrap_or(defaults.model),
         data: known.data.unwrap_or(defaults.data),
         loss: known.loss.or(defaults.loss),
+        inputs: known.inputs.as_deref().unwrap_or_default().parse()?,
         start,
         ..Settings::default()
     })
@@ -80,9 +82,10 @@ pub(super) fn settings(typed: &TrainingSettings, machine: &Machine, base: Settin
     };
     Ok(Settings {
         model: typed.model.clone().unwrap_or(base.model),
-        data: typed.data.clone().unwrap_or(base.data),
+        data: typed.inputs.named(typed.data.clone().unwrap_or(base.data))?,
         loss: typed.loss.clone().or(base.loss),
         samples: typed.samples.or(base.samples),
+        inputs: typed.inputs.over(base.inputs)?,
         batch_schedule: typed.batch_schedule.unwrap_or(base.batch_schedule),
         micro_batch: typed.micro_batch.or(base.micro_batch),
         ghost_batch: typed.ghost_batch.or(base.ghost_batch),
@@ -116,6 +119,14 @@ pub(super) fn record(settings: &Settings, run: &Run, device: &Device, started: I
             split: "train".into(),
             samples: run.samples as u64,
             blake3: Some(run.fingerprint.clone()),
+        }),
+        inputs: Some(evaluation::recorded_inputs(&settings.inputs)),
+        evaluation: run.history.epochs.last().filter(|_| run.diverged.is_none()).map(|last| {
+            basin_records::Evaluation {
+                loss: last.train_loss,
+                accuracy: last.train_accuracy,
+                samples: run.samples as u64,
+            }
         }),
         model: Some(settings.model.clone()),
         loss: Some(run.loss.to_string()),

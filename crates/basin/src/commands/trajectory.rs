@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use basin_landscape::{Projection, project};
-use basin_objective::data::{Dataset, Split};
+use basin_objective::data::Split;
 use basin_objective::{Error, Result};
 use basin_records::trajectory::Iterate;
 use basin_records::{Outcome, Record, Trajectory as TrajectoryRecord, file};
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Trajectory) -> anyhow::Result<Ended> {
     let Some(last) = iterates.subjects.last() else {
         return Err(Error::input("there is no checkpoint", "name the directory of a run").into());
     };
-    let test = Dataset::load_if_any(&last.data.spec, Split::Test)?;
+    let test = last.data.other_if_any(Split::Test)?;
     let networks = |subject| Networks::new(subject, test.as_ref(), arguments.batch_norm_statistics);
     let at_last = networks(last)?;
     deterministic_gradient(&at_last.train, &last.theta)?;

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use rand::Rng as _;
 
-use super::{DataSpec, Split, read};
+use super::{DataSpec, Preprocessing, Split, read};
 use crate::stored::bytes_of;
 use crate::{Error, Result, random};
 
@@ -47,6 +47,8 @@ pub struct Dataset {
     pub spec: DataSpec,
     /// Which part of it.
     pub split: Split,
+    /// What was done to the inputs.
+    pub preprocessing: Preprocessing,
     /// `(N, …)`, on the CPU: `F32` for what ships with basin and for images, for arrays as stored (`F32`, `F64`, `U8`,
     /// `U32` or `I64`).
     pub inputs: Tensor,
@@ -65,20 +67,59 @@ impl Dataset {
     /// # Ok::<(), basin_objective::Error>(())
     /// ```
     pub fn load(spec: &DataSpec, split: Split) -> Result<Self> {
-        let (inputs, targets) = read(spec, split)?;
-        Self::new(spec.clone(), split, inputs, targets)
+        Self::load_with(spec, split, &Preprocessing::default())
     }
 
-    /// As [`load`](Self::load), or `None` where the data has no such split, such as a file without `x_test`.
+    /// As [`load`](Self::load), with the inputs resized, cut and standardized.
     ///
     /// ```
     /// use basin_objective::data::{Dataset, Split};
     ///
-    /// assert!(Dataset::load_if_any(&"digits".parse()?, Split::Test)?.is_some());
+    /// let data = Dataset::load_with(&"digits".parse()?, Split::Test, &"standardize=0.3:0.4".parse()?)?;
+    /// assert_eq!(data.preprocessing.to_string(), "standardize=0.3:0.4");
     /// # Ok::<(), basin_objective::Error>(())
     /// ```
-    pub fn load_if_any(spec: &DataSpec, split: Split) -> Result<Option<Self>> {
-        match Self::load(spec, split) {
+    ///
+    /// # Errors
+    /// When the data cannot be read, or these inputs cannot be treated so.
+    pub fn load_with(spec: &DataSpec, split: Split, preprocessing: &Preprocessing) -> Result<Self> {
+        let (inputs, targets) = read(spec, split, preprocessing, None)?;
+        Self::new(spec.clone(), split, preprocessing.clone(), inputs, targets)
+    }
+
+    /// As [`load_with`](Self::load_with), the first `count` samples alone: of images the others are not decoded.
+    ///
+    /// ```
+    /// use basin_objective::data::{Dataset, Preprocessing, Split};
+    ///
+    /// let data = Dataset::load_first(&"digits".parse()?, Split::Train, &Preprocessing::default(), 100)?;
+    /// assert_eq!(data.samples(), 100);
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`load_with`](Self::load_with), and when there are not as many samples.
+    pub fn load_first(spec: &DataSpec, split: Split, preprocessing: &Preprocessing, count: usize) -> Result<Self> {
+        // At least one is read, so that a count of 0 is refused as any other.
+        let (inputs, targets) = read(spec, split, preprocessing, Some(count.max(1)))?;
+        Self::new(spec.clone(), split, preprocessing.clone(), inputs, targets)?.take(count)
+    }
+
+    /// The other split of the same data, with its inputs treated alike, or `None` where there is none, such as of a file without
+    /// `x_test`.
+    ///
+    /// ```
+    /// use basin_objective::data::{Dataset, Split};
+    ///
+    /// let train = Dataset::load(&"digits".parse()?, Split::Train)?;
+    /// assert_eq!(train.other_if_any(Split::Test)?.map(|test| test.samples()), Some(360));
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is one that cannot be read.
+    pub fn other_if_any(&self, split: Split) -> Result<Option<Self>> {
+        match Self::load_with(&self.spec, split, &self.preprocessing) {
             Err(Error::NoSplit { .. }) => Ok(None),
             loaded => loaded.map(Some),
         }
@@ -97,13 +138,20 @@ impl Dataset {
     /// # Ok::<(), basin_objective::Error>(())
     /// ```
     pub fn from_tensors(name: &str, inputs: Tensor, targets: Targets) -> Result<Self> {
-        Self::new(DataSpec::Memory(name.to_owned()), Split::Train, inputs, targets)
+        let spec = DataSpec::Memory(name.to_owned());
+        Self::new(spec, Split::Train, Preprocessing::default(), inputs, targets)
     }
 
-    fn new(spec: DataSpec, split: Split, inputs: Tensor, targets: Targets) -> Result<Self> {
+    fn new(
+        spec: DataSpec,
+        split: Split,
+        preprocessing: Preprocessing,
+        inputs: Tensor,
+        targets: Targets,
+    ) -> Result<Self> {
         let inputs = inputs.to_device(&Device::Cpu)?;
         let targets = targets.with_tensor(targets.tensor().to_device(&Device::Cpu)?);
-        let data = Self { spec, split, inputs, targets };
+        let data = Self { spec, split, preprocessing, inputs, targets };
         data.check().map_err(|(fault, hint)| {
             Error::input(format!("data `{}`, {} split: {fault}", data.spec, data.split), hint)
         })?;
@@ -248,6 +296,7 @@ impl Dataset {
         Ok(Self {
             spec: self.spec.clone(),
             split: self.split,
+            preprocessing: self.preprocessing.clone(),
             inputs: change(&self.inputs)?,
             targets: self.targets.with_tensor(change(self.targets.tensor())?),
         })

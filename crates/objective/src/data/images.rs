@@ -7,6 +7,15 @@ use candle_core::{Device, Tensor};
 use super::{Samples, Targets};
 use crate::{Error, Result};
 
+/// One image: numbers from 0 to 1, channel by channel, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Image {
+    pub(super) channels: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) pixels: Vec<f32>,
+}
+
 /// Images with their labels. Bytes from 0 to 255 become numbers from 0 to 1.
 pub(super) fn samples(pixels: &[u8], shape: &[usize], labels: &[u8], classes: usize) -> Result<Samples> {
     let pixels: Vec<f32> = pixels.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();

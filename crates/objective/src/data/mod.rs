@@ -14,23 +14,37 @@
 //! ```
 
 mod arrays;
+mod center_crop;
 mod cifar;
+mod csv;
 mod dataset;
+mod decoding;
 mod digits;
+mod hugging_face;
 mod idx;
+mod image_folder;
 mod images;
 mod npy;
 mod npz;
+mod preprocessing;
+mod resizing;
 mod spec;
 mod split;
+mod standardization;
 mod synthetic;
+mod tokens;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub use center_crop::CenterCrop;
 pub use dataset::{Dataset, IGNORED, Targets};
-pub use spec::DataSpec;
+pub use preprocessing::Preprocessing;
+pub use resizing::Resize;
+pub use spec::{Color, DataSpec};
+pub use standardization::Standardization;
 pub use synthetic::Synthetic;
+pub use tokens::{TokenFormat, Tokens};
 
 use crate::{Error, Result, suggestion};
 
@@ -75,8 +89,23 @@ impl FromStr for Split {
 /// Inputs and targets as a reader delivers them.
 type Samples = (candle_core::Tensor, Targets);
 
-/// Reads the data that a spec names.
-fn read(spec: &DataSpec, split: Split) -> Result<Samples> {
+/// Reads the data that a spec names, with the inputs as a model is to see them.
+/// Of images that are decoded no more than `first` are.
+fn read(spec: &DataSpec, split: Split, preprocessing: &Preprocessing, first: Option<usize>) -> Result<Samples> {
+    let (inputs, targets) = match spec {
+        // Images of different sizes are brought to one while they are read.
+        DataSpec::Images { folder, color } => image_folder::read(folder, *color, split, preprocessing, first)?,
+        DataSpec::Parquet { path, color } => hugging_face::read(path, *color, split, preprocessing, first)?,
+        _ => {
+            let (inputs, targets) = read_arrays(spec, split)?;
+            (preprocessing.fit_all(inputs)?, targets)
+        }
+    };
+    Ok((preprocessing.standardized(inputs)?, targets))
+}
+
+/// Reads data whose inputs have one shape.
+fn read_arrays(spec: &DataSpec, split: Split) -> Result<Samples> {
     match spec {
         DataSpec::Digits => digits::read(split),
         DataSpec::DigitImages => digits::read_images(split),
@@ -85,7 +114,13 @@ fn read(spec: &DataSpec, split: Split) -> Result<Samples> {
         DataSpec::Cifar100(folder) => cifar::read(cifar::Kind::Cifar100, folder, split),
         DataSpec::Safetensors(path) => arrays::read(arrays::Format::Safetensors, path, split),
         DataSpec::Npz(path) => arrays::read(arrays::Format::Npz, path, split),
+        DataSpec::Csv { file, target } => csv::read(file, target.as_deref(), split),
+        DataSpec::Tokens(tokens) => tokens.read(split),
         DataSpec::Synthetic(synthetic) => synthetic.draw(split),
+        DataSpec::Images { .. } | DataSpec::Parquet { .. } => Err(Error::input(
+            format!("the images of `{spec}` may differ in size"),
+            "read them with what brings them to one",
+        )),
         DataSpec::Memory(name) => Err(Error::input(
             format!("the data `memory:{name}` existed only inside the program that used it"),
             "name data that can be read, with `--data`",

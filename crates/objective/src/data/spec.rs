@@ -4,10 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::Synthetic;
+use super::{Synthetic, Tokens};
 use crate::{Error, Result, suggestion};
-
-const NAMES: [&str; 7] = ["digits", "mnist", "cifar10", "cifar100", "safetensors", "npz", "synthetic"];
 
 /// Which data: a name, and where it needs one, a folder, a file or settings behind a colon.
 ///
@@ -17,6 +15,10 @@ const NAMES: [&str; 7] = ["digits", "mnist", "cifar10", "cifar100", "safetensors
 /// | `digits:images` | the same as images of shape (1, 8, 8), for convolutions and augmentation |
 /// | `mnist:DIR` | the IDX files of MNIST or Fashion-MNIST, plain or `.gz` |
 /// | `cifar10:DIR`, `cifar100:DIR` | the binary versions of CIFAR |
+/// | `images:DIR[:gray]` | a folder of PNG, JPEG and WebP images for each class, or such folders below `train` and `test` or `val`; in colour, or in grey |
+/// | `parquet:FILE[:gray]`, `parquet:DIR[:gray]` | images and labels as Hugging Face keeps them: a file, or all `train` and `test` files of a folder |
+/// | `csv:FILE[:target=NAME]` | numbers; the target is the column named, else `label`, `target` or `y`, else the last one |
+/// | `tokens:FILE[:SETTINGS]` | text or tokens, see [`Tokens`] |
 /// | `safetensors:FILE`, `npz:FILE` | arrays `x` and `y`, and `x_test` and `y_test` for the test split |
 /// | `synthetic:KIND[:SETTINGS]` | data drawn from a seed, see [`Synthetic`] |
 ///
@@ -47,10 +49,87 @@ pub enum DataSpec {
     Safetensors(PathBuf),
     /// A NumPy archive with `x` and `y`.
     Npz(PathBuf),
+    /// A folder of images for each class.
+    Images {
+        /// The folder.
+        folder: PathBuf,
+        /// What its images are read as.
+        color: Color,
+    },
+    /// Parquet files in the layout of Hugging Face.
+    Parquet {
+        /// A file, or a folder of them.
+        path: PathBuf,
+        /// What their images are read as.
+        color: Color,
+    },
+    /// A table of numbers as text.
+    Csv {
+        /// The file.
+        file: PathBuf,
+        /// The column that is the target, where it is named.
+        target: Option<String>,
+    },
+    /// Text as tokens.
+    Tokens(Tokens),
     /// Data drawn from a seed.
     Synthetic(Synthetic),
     /// Tensors that a program made itself, under a name for its records; they cannot be loaded again.
     Memory(String),
+}
+
+/// What images are read as: three channels or one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Color {
+    /// Red, green and blue.
+    #[default]
+    Rgb,
+    /// Lightness.
+    Gray,
+}
+
+impl Color {
+    /// The number of channels.
+    pub fn channels(self) -> usize {
+        match self {
+            Self::Rgb => 3,
+            Self::Gray => 1,
+        }
+    }
+
+    /// What is behind a path that may end in `:gray` or `:rgb`, and which of them.
+    fn behind(path: PathBuf) -> (PathBuf, Self) {
+        let text = path.to_str().unwrap_or_default();
+        match (text.strip_suffix(":gray"), text.strip_suffix(":rgb")) {
+            (Some(path), _) => (path.into(), Self::Gray),
+            (_, Some(path)) => (path.into(), Self::Rgb),
+            _ => (path, Self::Rgb),
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Rgb => "",
+            Self::Gray => ":gray",
+        }
+    }
+}
+
+impl DataSpec {
+    /// The names that a spec begins with.
+    pub const NAMES: [&str; 11] = [
+        "digits",
+        "mnist",
+        "cifar10",
+        "cifar100",
+        "images",
+        "parquet",
+        "csv",
+        "tokens",
+        "safetensors",
+        "npz",
+        "synthetic",
+    ];
 }
 
 impl FromStr for DataSpec {
@@ -73,6 +152,25 @@ impl FromStr for DataSpec {
             "mnist" => path(name, rest, "DIR").map(Self::Mnist),
             "cifar10" => path(name, rest, "DIR").map(Self::Cifar10),
             "cifar100" => path(name, rest, "DIR").map(Self::Cifar100),
+            "images" => path(name, rest, "DIR").map(|path| {
+                let (folder, color) = Color::behind(path);
+                Self::Images { folder, color }
+            }),
+            "parquet" => path(name, rest, "FILE").map(|path| {
+                let (path, color) = Color::behind(path);
+                Self::Parquet { path, color }
+            }),
+            "csv" => path(name, rest, "FILE").map(|file| {
+                let text = file.to_str().and_then(|text| text.rsplit_once(":target="));
+                match text {
+                    Some((file, target)) => Self::Csv { file: file.into(), target: Some(target.to_owned()) },
+                    None => Self::Csv { file, target: None },
+                }
+            }),
+            "tokens" => {
+                path(name, rest, "FILE")?;
+                rest.unwrap_or_default().parse().map(Self::Tokens)
+            }
             "safetensors" => path(name, rest, "FILE").map(Self::Safetensors),
             "npz" => path(name, rest, "FILE").map(Self::Npz),
             "synthetic" => rest.unwrap_or_default().parse().map(Self::Synthetic),
@@ -93,10 +191,10 @@ fn path(name: &str, rest: Option<&str>, what: &str) -> Result<PathBuf> {
 /// A bare file name is the likeliest slip, a misspelled name the next.
 fn unknown_hint(text: &str, name: &str) -> String {
     match Path::new(text).extension().and_then(|extension| extension.to_str()) {
-        Some(format @ ("npz" | "safetensors")) => {
-            format!("for a file of arrays write `{format}:{text}`")
-        }
-        _ => suggestion::hint(name, &NAMES),
+        Some(format @ ("npz" | "safetensors")) => format!("for a file of arrays write `{format}:{text}`"),
+        Some(format @ ("csv" | "parquet")) => format!("for such a file write `{format}:{text}`"),
+        Some("txt") => format!("for a text write `tokens:{text}`"),
+        _ => suggestion::hint(name, &DataSpec::NAMES),
     }
 }
 
@@ -110,6 +208,11 @@ impl fmt::Display for DataSpec {
             Self::Cifar100(folder) => write!(f, "cifar100:{}", folder.display()),
             Self::Safetensors(file) => write!(f, "safetensors:{}", file.display()),
             Self::Npz(file) => write!(f, "npz:{}", file.display()),
+            Self::Images { folder, color } => write!(f, "images:{}{}", folder.display(), color.suffix()),
+            Self::Parquet { path, color } => write!(f, "parquet:{}{}", path.display(), color.suffix()),
+            Self::Csv { file, target: None } => write!(f, "csv:{}", file.display()),
+            Self::Csv { file, target: Some(target) } => write!(f, "csv:{}:target={target}", file.display()),
+            Self::Tokens(tokens) => write!(f, "tokens:{tokens}"),
             Self::Synthetic(synthetic) => write!(f, "synthetic:{synthetic}"),
             Self::Memory(name) => write!(f, "memory:{name}"),
         }
@@ -131,6 +234,11 @@ mod tests {
             "cifar100:d",
             "safetensors:f.safetensors",
             "npz:f.npz",
+            "images:d",
+            "images:d:e:gray",
+            "parquet:f.parquet:gray",
+            "csv:f.csv:target=a b",
+            "tokens:d:e/f.bin:u16,context=3",
         ] {
             assert_eq!(text.parse::<DataSpec>().unwrap().to_string(), text);
         }

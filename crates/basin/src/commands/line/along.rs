@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use basin_landscape::{Direction, Position, curvatures, evaluate, second_difference};
-use basin_objective::data::{Dataset, Split};
+use basin_objective::data::Split;
 use basin_objective::{Error, Result};
 use basin_records::profile::{Along, Spread};
 use basin_records::{Outcome, Profile, Record};
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Line, coordinates: &[f64]) -> anyhow::Result<Ended
     require_plain(common, "a line")?;
     let subject = Subject::load(&arguments.a, common)?;
     let started = Instant::now();
-    let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
+    let test = subject.data.other_if_any(Split::Test)?;
     let networks = Networks::new(&subject, test.as_ref(), None)?;
     deterministic_gradient(&networks.train, &subject.theta)?;
     let scaling = Scaling::new(&arguments.scaling, &subject)?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use basin_landscape::{Position, evaluate};
 use basin_objective::Error;
-use basin_objective::data::{Dataset, Split};
+use basin_objective::data::{Preprocessing, Split};
 use basin_records::line::{Barrier, Endpoint, Path};
 use basin_records::{Alignment, Line as LineRecord, Outcome, Provenance, Record};
 use basin_tape::vector;
@@ -78,7 +78,7 @@ fn gathered(
 ) -> anyhow::Result<(Record, Gathering<Point>)> {
     let started = Instant::now();
     a.require_same_model(b)?;
-    let test = Dataset::load_if_any(&a.data.spec, Split::Test)?;
+    let test = a.data.other_if_any(Split::Test)?;
     require_one_subject(a, b)?;
     let networks = Networks::new(a, test.as_ref(), None)?;
     let what = measurement(a, b, path, alphas)?;
@@ -131,6 +131,20 @@ fn measurement(a: &Subject, b: &Subject, path: Path, alphas: &[f64]) -> Result<S
 pub(super) fn require_one_subject(a: &Subject, b: &Subject) -> Result<(), Error> {
     let differing =
         [("data", a.data.spec.to_string(), b.data.spec.to_string()), ("loss", a.loss.to_string(), b.loss.to_string())];
+    let [of_a, of_b] = [a, b].map(|subject| &subject.data.preprocessing);
+    if of_a != of_b {
+        let named = |inputs: &Preprocessing| if inputs.is_none() { "as stored".into() } else { inputs.to_string() };
+        return Err(Error::input(
+            format!(
+                "`{}` was trained on inputs {}, `{}` on inputs {}",
+                a.path.display(),
+                named(of_a),
+                b.path.display(),
+                named(of_b)
+            ),
+            "give one for both with `--standardize`, `--resize` and `--center-crop`, each of which may be `none`",
+        ));
+    }
     match differing.into_iter().find(|(_, a, b)| a != b) {
         None => Ok(()),
         Some((what, of_a, of_b)) => Err(Error::input(

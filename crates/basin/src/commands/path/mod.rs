@@ -7,7 +7,7 @@ mod unfinished;
 use std::time::{Duration, Instant};
 
 use basin_landscape::{Curve, CurveState, CurveTraining, Position, evaluate};
-use basin_objective::data::{Dataset, Split};
+use basin_objective::data::Split;
 use basin_objective::models::BatchNorm;
 use basin_objective::{Error, NetworkOptions, SampledNetwork};
 use basin_records::connection::{Profile, Shape, Training};
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Path) -> anyhow::Result<Ended> {
     let (a, b) = ends(arguments)?;
     let started = Instant::now();
     let training = training(arguments, &a)?;
-    let test = Dataset::load_if_any(&a.data.spec, Split::Test)?;
+    let test = a.data.other_if_any(Split::Test)?;
     let networks = Networks::new(&a, test.as_ref(), None)?;
     deterministic_gradient(&networks.train, &a.theta)?;
     let what = measurement(arguments, &training, &a, &b)?;

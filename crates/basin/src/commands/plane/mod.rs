@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use basin_landscape::{Lines, Plane as LandscapePlane, Position, curvatures, evaluate};
-use basin_objective::data::{Dataset, Split};
+use basin_objective::data::Split;
 use basin_records::surface::Axis;
 use basin_records::{Outcome, Record, Surface};
 use basin_sharpness::deterministic_gradient;
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Plane) -> anyhow::Result<Ended> {
     let region = region.part(arguments.shard)?.refinable(arguments.refine.unwrap_or(0))?;
     let subject = Subject::load(checkpoint, common)?;
     let started = Instant::now();
-    let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
+    let test = subject.data.other_if_any(Split::Test)?;
     let networks = Networks::new(&subject, test.as_ref(), arguments.batch_norm_statistics)?;
     deterministic_gradient(&networks.train, &subject.theta)?;
     let axes = Axes::new(asked, common, &subject, &networks.train)?;

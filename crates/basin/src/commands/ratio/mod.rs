@@ -5,7 +5,7 @@ mod neighbours;
 use std::time::Instant;
 
 use basin_landscape::{Lines, Plane, Position, curvatures};
-use basin_objective::data::{Dataset, Split};
+use basin_objective::data::Split;
 use basin_objective::{Error, Result};
 use basin_records::surface::Axis;
 use basin_records::{Outcome, RatioMap, Record, Surface, float};
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Ratio) -> anyhow::Result<Ended> {
     let region = Region::new(&arguments.ranges, arguments.points, usual_ranges(asked))?.part(arguments.shard)?;
     let subject = Subject::load(checkpoint, common)?;
     let started = Instant::now();
-    let test = Dataset::load_if_any(&subject.data.spec, Split::Test)?;
+    let test = subject.data.other_if_any(Split::Test)?;
     let networks = Networks::new(&subject, test.as_ref(), arguments.batch_norm_statistics)?;
     deterministic_gradient(&networks.train, &subject.theta)?;
     let axes = Axes::new(asked, common, &subject, &networks.train)?;

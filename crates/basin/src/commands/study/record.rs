@@ -20,6 +20,10 @@ pub(super) fn write(settings: &StudySettings, directory: &Path, units: &Units) -
     let described: Vec<Vec<Setting>> = variants.iter().map(|variant| described(settings, variant)).collect();
     let mut held_equal = vec![
         setting("data", settings.training.data.clone()),
+        setting(
+            "inputs",
+            if settings.training.inputs.is_none() { "as stored".into() } else { settings.training.inputs.to_string() },
+        ),
         setting("training samples", units.samples().to_string()),
         setting("loss", units.loss().to_string()),
         setting("seeds", (0..settings.seeds).map(|seed| seed.to_string()).collect::<Vec<_>>().join(", ")),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use basin_objective::Error;
+use basin_objective::data::Preprocessing;
 use basin_objective::models::Dropout;
 use basin_records::keskar::{Columns, Subspace};
 use basin_sharpness::KeskarOptions;
@@ -77,6 +78,7 @@ pub(super) struct TrainingSection {
     pub(super) data: String,
     pub(super) loss: Option<String>,
     pub(super) samples: Option<usize>,
+    pub(super) inputs: Preprocessing,
     pub(super) augmentation: Augmentation,
     pub(super) discard: Discard,
     pub(super) label_noise: f64,
@@ -107,6 +109,7 @@ impl From<Settings> for TrainingSection {
             data: settings.data,
             loss: settings.loss,
             samples: settings.samples,
+            inputs: settings.inputs,
             augmentation: settings.augmentation,
             discard: settings.discard,
             label_noise: settings.label_noise,
@@ -134,6 +137,7 @@ impl TrainingSection {
             data: section.data,
             loss: section.loss,
             samples: section.samples,
+            inputs: section.inputs,
             augmentation: section.augmentation,
             discard: section.discard,
             label_noise: section.label_noise,

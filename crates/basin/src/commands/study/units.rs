@@ -22,7 +22,9 @@ use super::advance::{Advance, UNIT};
 use super::runs::{self, TrainingRun};
 use super::settings::StudySettings;
 use super::side_by_side;
-use crate::arguments::{BatchNormArgument, Common, DtypeArgument, Machine, SplitArgument, Study};
+use crate::arguments::{
+    BatchNormArgument, Common, DtypeArgument, Expected, InputArguments, Machine, SplitArgument, Study,
+};
 use crate::commands::{compare, keskar, line, spectrum, train};
 use crate::exit::{self, Ended};
 use crate::subject::{self, Subject, load_data};
@@ -60,7 +62,8 @@ struct Minimum {
 
 impl<'a> Units<'a> {
     pub(super) fn new(settings: &'a StudySettings, arguments: &'a Study, device: Device) -> anyhow::Result<Self> {
-        let data = load_data(&settings.training.data, SplitArgument::Train, settings.training.samples)?;
+        let section = &settings.training;
+        let data = load_data(&section.data.parse()?, SplitArgument::Train, section.samples, &section.inputs)?;
         let directory = arguments.out.as_path();
         let runs = runs::all(settings, directory)?;
         Ok(Self { settings, directory, machine: &arguments.machine, device, data, runs, shard: arguments.shard })
@@ -326,6 +329,8 @@ impl<'a> Units<'a> {
         Common {
             model: None,
             data: None,
+            inputs: InputArguments::default(),
+            expected: Expected::default(),
             split: SplitArgument::Train,
             loss: None,
             samples: self.settings.training.samples,

@@ -133,12 +133,14 @@ fn check_names(variants: &[Variant]) -> Result<(), Error> {
             ));
         }
     }
-    let data =
-        |variant: &Variant| (variant.training.data.clone(), variant.training.samples, variant.training.loss.clone());
+    let data = |variant: &Variant| {
+        let TrainingSection { data, inputs, samples, loss, .. } = variant.training.clone();
+        (data, inputs, samples, loss)
+    };
     match variants.iter().find(|variant| data(variant) != data(&variants[0])) {
         Some(variant) => Err(Error::input(
             format!(
-                "the variant `{}` has data, samples or loss of its own",
+                "the variant `{}` has data, inputs, samples or loss of its own",
                 variant.name.as_deref().unwrap_or_default()
             ),
             "minima on other data are no others of the same objective: make a study of each",

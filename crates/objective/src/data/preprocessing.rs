@@ -1,0 +1,122 @@
+//! What is done to inputs before the model sees them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::images::Image;
+use super::{CenterCrop, Resize, Standardization};
+use crate::{Error, Result, suggestion};
+
+const STEPS: [&str; 3] = ["resize", "center-crop", "standardize"];
+
+/// What is done to inputs before the model sees them, in torchvision's order: images are resized, their middle is cut out, and
+/// numbers are standardized. Pixels are between 0 and 1 throughout.
+///
+/// As text, it is the steps as the command line names them.
+///
+/// ```
+/// use basin_objective::data::{DataSpec, Dataset, Preprocessing, Split};
+///
+/// let inputs: Preprocessing = "resize=16;center-crop=12;standardize=0.5:0.5".parse()?;
+/// let data = Dataset::load_with(&"digits:images".parse()?, Split::Test, &inputs)?;
+/// assert_eq!(data.sample_shape(), [1, 12, 12]);
+/// assert_eq!(inputs.to_string(), "resize=16;center-crop=12;standardize=0.5:0.5");
+/// # Ok::<(), basin_objective::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Preprocessing {
+    /// The size that images are brought to.
+    pub resize: Option<Resize>,
+    /// The middle of them.
+    pub center_crop: Option<CenterCrop>,
+    /// Mean and standard deviation.
+    pub standardize: Option<Standardization>,
+}
+
+impl Preprocessing {
+    /// Whether inputs are left as they are.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// An image resized and cut.
+    pub(super) fn fit(&self, image: Image) -> Result<Image> {
+        let image = match self.resize {
+            Some(resize) => resize.apply(image)?,
+            None => image,
+        };
+        Ok(match self.center_crop {
+            Some(crop) => crop.apply(image),
+            None => image,
+        })
+    }
+
+    /// Images of shape (N, C, H, W) resized and cut.
+    pub(super) fn fit_all(&self, inputs: Tensor) -> Result<Tensor> {
+        let name = match (self.resize, self.center_crop) {
+            (Some(resize), _) => format!("--resize {resize}"),
+            (None, Some(crop)) => format!("--center-crop {crop}"),
+            (None, None) => return Ok(inputs),
+        };
+        let (&[samples, channels, height, width], DType::F32) = (inputs.dims(), inputs.dtype()) else {
+            let (dtype, shape) = (inputs.dtype().as_str(), inputs.dims().get(1..).unwrap_or_default());
+            return Err(Error::input(
+                format!("`{name}` needs images: f32 of shape (C, H, W), found {dtype} of shape {shape:?}"),
+                "leave it out, or store the inputs as f32 of shape (N, C, H, W), pixels between 0 and 1",
+            ));
+        };
+        let pixels = inputs.flatten_all()?.to_vec1::<f32>()?;
+        let fitted = pixels
+            .par_chunks_exact(channels * height * width)
+            .map(|pixels| self.fit(Image { channels, height, width, pixels: pixels.to_vec() }))
+            .collect::<Result<Vec<Image>>>()?;
+        let (height, width) = fitted.first().map_or((height, width), |image| (image.height, image.width));
+        let pixels: Vec<f32> = fitted.into_iter().flat_map(|image| image.pixels).collect();
+        Ok(Tensor::from_vec(pixels, (samples, channels, height, width), &Device::Cpu)?)
+    }
+
+    /// Inputs standardized.
+    pub(super) fn standardized(&self, inputs: Tensor) -> Result<Tensor> {
+        match &self.standardize {
+            Some(standardization) => standardization.apply(&inputs),
+            None => Ok(inputs),
+        }
+    }
+}
+
+impl FromStr for Preprocessing {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut inputs = Self::default();
+        for step in text.split(';').filter(|step| !step.is_empty()) {
+            match step.split_once('=') {
+                Some(("resize", value)) => inputs.resize = Some(value.parse()?),
+                Some(("center-crop", value)) => inputs.center_crop = Some(value.parse()?),
+                Some(("standardize", value)) => inputs.standardize = Some(value.parse()?),
+                _ => {
+                    let name = step.split('=').next().unwrap_or_default();
+                    let hint = suggestion::hint(name, &STEPS);
+                    return Err(Error::input(format!("`{step}` is nothing that is done to inputs"), hint));
+                }
+            }
+        }
+        Ok(inputs)
+    }
+}
+
+impl fmt::Display for Preprocessing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps = [
+            self.resize.map(|resize| format!("resize={resize}")),
+            self.center_crop.map(|crop| format!("center-crop={crop}")),
+            self.standardize.as_ref().map(|standardization| format!("standardize={standardization}")),
+        ];
+        f.write_str(&steps.into_iter().flatten().collect::<Vec<_>>().join(";"))
+    }
+}
