@@ -51,7 +51,8 @@ fn a_checkpoint_that_says_nothing_is_warned_of_and_refused() {
     let named = ["keskar", foreign, "--model", MODEL, "--data", "digits"];
     let warned = basin.done(&[&named[..], &KESKAR, &["-q"]].concat());
     assert!(
-        warned.stderr.contains("warning: foreign.safetensors: ") && warned.stderr.contains("guessing"),
+        warned.stderr.contains("warning: foreign.safetensors: ")
+            && warned.stderr.contains("inputs or architecture are not those of the training"),
         "{warned:?}"
     );
     assert!(warned.stderr.contains("hint: ") && warned.stderr.contains("--standardize"), "{warned:?}");
