@@ -7,6 +7,7 @@ mod device;
 mod exit;
 mod interruption;
 mod memory;
+mod misfit;
 mod output;
 mod progress;
 mod subject;

@@ -16,6 +16,7 @@ use crate::arguments::{BatchNormArgument, Common, DtypeArgument, Machine, SplitA
 use crate::device;
 use crate::exit::tell;
 use crate::interruption;
+use crate::misfit;
 
 /// A checkpoint with everything its figures depend on.
 pub(crate) struct Subject {
@@ -38,7 +39,7 @@ pub(crate) struct Subject {
 impl Subject {
     /// Reads a checkpoint; what the command line does not name is taken from its metadata.
     pub(crate) fn load(path: &Path, common: &Common) -> Result<Self> {
-        let weights = Weights::read(path)?;
+        let weights = Weights::read(path)?.renamed(&common.rename)?;
         let metadata = CheckpointMetadata::read(&weights);
         named("model", &common.model, &metadata.model, path)?;
         // A checkpoint that was trained on the first samples only is analysed on these.
@@ -50,7 +51,7 @@ impl Subject {
 
     /// Another checkpoint on the same data, which is not read again.
     pub(crate) fn beside(&self, path: &Path, common: &Common) -> Result<Self> {
-        let weights = Weights::read(path)?;
+        let weights = Weights::read(path)?.renamed(&common.rename)?;
         let own = CheckpointMetadata::read(&weights).data.filter(|_| common.data.is_none());
         if own.as_ref().is_some_and(|own| Some(own) != self.metadata.data.as_ref()) {
             // With data of its own it is one of those that cannot be compared.
@@ -72,7 +73,7 @@ impl Subject {
         let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
         let options =
             NetworkOptions { batch_norm: common.batch_norm.into(), ..options(&common.machine, common.micro_batch)? };
-        let gathered = model.gather(&weights, options.dtype)?;
+        let gathered = misfit::gather(&model, &weights, &data, loss, options.dtype)?;
         if !common.machine.quiet {
             gathered.notes.iter().for_each(|note| tell(&format!("note: {}: {note}", path.display())));
         }
@@ -159,7 +160,8 @@ impl Subject {
     /// The same checkpoint read again, of which all has been said.
     fn again(&self, data: Dataset, common: &Common) -> Result<Self> {
         let machine = Machine { quiet: true, verbose: false, ..common.machine.clone() };
-        let again = Self::on(Weights::read(&self.path)?, data, &Common { machine, ..common.clone() })?;
+        let again =
+            Self::on(Weights::read(&self.path)?.renamed(&common.rename)?, data, &Common { machine, ..common.clone() })?;
         if self.normalizes_outputs { again.with_normalized_outputs() } else { Ok(again) }
     }
 

@@ -2,5 +2,6 @@
 //! tensors.
 
 mod error;
+pub mod pickle;
 
 pub use error::{Error, Result};

@@ -12,6 +12,7 @@ use candle_core::{DType, Tensor};
 
 use crate::arguments::{Inspect, Machine};
 use crate::exit::Ended;
+use crate::misfit;
 use crate::output::print;
 use crate::subject;
 use crate::table::{number, table};
@@ -20,16 +21,12 @@ pub(crate) fn run(arguments: &Inspect) -> anyhow::Result<Ended> {
     let path = Path::new(&arguments.subject);
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     let text = match extension.as_deref() {
-        Some("json") if !arguments.subject.ends_with(".safetensors.index.json") => records(&[Record::read(path)?]),
+        Some("json") if !arguments.subject.ends_with(".index.json") => records(&[Record::read(path)?]),
         Some("jsonl") => records(&Record::read_lines(path)?),
         _ if is_data(&arguments.subject) => data(&arguments.subject.parse()?)?,
+        // What a file holds its bytes say; a name behind `#` is that of a state_dict in it.
         Some("safetensors" | "json") => checkpoint(path, arguments)?,
-        _ if path.exists() => {
-            let message = format!("`{}` is neither a checkpoint nor a record nor a data spec", arguments.subject);
-            return Err(
-                Error::input(message, "give a .safetensors, .json or .jsonl file, or a spec like mnist:DIR").into()
-            );
-        }
+        _ if path.exists() || arguments.subject.contains('#') => checkpoint(path, arguments)?,
         _ => data(&arguments.subject.parse()?)?,
     };
     print(&text)?;
@@ -86,7 +83,7 @@ fn data(spec: &DataSpec) -> anyhow::Result<String> {
 }
 
 fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
-    let weights = Weights::read(path)?;
+    let weights = Weights::read(path)?.renamed(&arguments.rename)?;
     let metadata = CheckpointMetadata::read(&weights);
     let rows = weights.tensors.iter().map(|(name, tensor)| {
         Ok(vec![
@@ -101,6 +98,9 @@ fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
     let total: usize = weights.tensors.values().map(Tensor::elem_count).sum();
     let mut text = table(&["tensor", "shape", "dtype", "norm", "not finite"], rows);
     text += &format!("\n{total} numbers in {} tensors, blake3 {}", weights.tensors.len(), weights.fingerprint);
+    for note in &weights.notes {
+        text += &format!("\nnote: {note}");
+    }
     for (name, dtype) in &weights.skipped {
         text += &format!("\nset aside: {name} ({dtype})");
     }
@@ -113,10 +113,15 @@ fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
         // What the file holds is told whether or not it fits.
         text += &match against_model(&weights, model, data, metadata.loss.as_deref(), &arguments.machine) {
             Ok(text) => text,
-            Err(error) => format!("\nnot analysed: {error}"),
+            Err(error) => not_analysed(&error),
         };
     }
     Ok(text)
+}
+
+fn not_analysed(error: &anyhow::Error) -> String {
+    let hint = error.downcast_ref::<Error>().and_then(Error::hint);
+    format!("\nnot analysed: {error}{}", hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default())
 }
 
 /// Whether a checkpoint fits a model, and what analysing it takes.
@@ -132,7 +137,7 @@ fn against_model(
     let loss: LossSpec = loss.map(str::parse).transpose()?.unwrap_or_else(|| LossSpec::default_for(&data));
     let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
     let options = subject::options(machine, None)?;
-    let gathered = model.gather(weights, options.dtype)?;
+    let gathered = misfit::gather(&model, weights, &data, loss, options.dtype)?;
     let network = Network::new(&model, &gathered.buffers, loss, &data, options)?;
     let theta = gathered.parameters.to_device(network.device())?;
     let (cost, memory) = (network.cost(&theta)?, network.memory());
@@ -147,7 +152,7 @@ fn against_model(
         number(memory.peak() as f64 / 1e6),
         number(memory.kept as f64 / 1e6),
     );
-    for note in gathered.notes {
+    for note in gathered.notes.iter().filter(|note| !weights.notes.contains(note)) {
         text += &format!("\nnote: {note}");
     }
     Ok(text)

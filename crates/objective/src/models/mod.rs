@@ -4,6 +4,7 @@ mod alexnet;
 mod attention;
 mod convolutional;
 mod dropout;
+mod fitting;
 mod fully_connected;
 mod gpt;
 mod hidden_units;
@@ -243,11 +244,12 @@ impl Model {
     /// # Errors
     /// When tensors are missing, unexpected, misshapen or not finite; one error lists them all.
     pub fn gather(&self, weights: &Weights, dtype: DType) -> Result<Gathered> {
-        let named = |layout: &Layout| {
-            let entries = layout.entries().iter();
-            entries.map(|entry| (entry.name.clone(), entry.shape.clone())).collect::<Vec<_>>()
-        };
         weights.gather_foreign(&named(self.parameters()), &named(self.buffers()), &self.foreign, dtype)
+    }
+
+    /// Whether a checkpoint has the model's names and shapes, whatever its values.
+    pub fn fits(&self, weights: &Weights) -> bool {
+        weights.fits(&named(self.parameters()), &named(self.buffers()), &self.foreign)
     }
 
     /// Inputs as the programs take them: tokens as integers, all others in `dtype`.
@@ -291,6 +293,10 @@ impl Model {
     pub fn initial_buffers(&self, dtype: DType) -> Result<Tensor> {
         draw(self.buffers(), &self.initial_buffers, 0, dtype)
     }
+}
+
+fn named(layout: &Layout) -> Vec<(String, Vec<usize>)> {
+    layout.entries().iter().map(|entry| (entry.name.clone(), entry.shape.clone())).collect()
 }
 
 /// A model as its layers are written for one kind of batch norm and dropout.

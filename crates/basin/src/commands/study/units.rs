@@ -324,6 +324,7 @@ impl<'a> Units<'a> {
     /// What the analysing commands would be told; the study has its own progress.
     fn common(&self) -> Common {
         Common {
+            rename: vec![],
             model: None,
             data: None,
             split: SplitArgument::Train,
