@@ -82,7 +82,9 @@ pub(super) fn refused(module: &str, name: &str, place: &str) -> Error {
 
 /// What a name makes of its arguments.
 pub(super) fn construct(global: Global, heap: &mut Heap, arguments: Value) -> Result<Value, String> {
+    heap.charge(heap.extent(arguments))?;
     let given = heap.sequence(arguments).ok_or("the arguments of a constructor are no tuple")?.to_vec();
+    heap.charge(given.iter().map(|&value| heap.extent(value)).sum())?;
     let first = given.first().copied().unwrap_or(Value::None);
     let made = match global {
         Global::Dict => Object::Dict(pairs(heap, first)),
@@ -164,7 +166,9 @@ fn view(heap: &Heap, given: &[Value], element: Option<ElementType>) -> Result<Te
 }
 
 /// The storage of a persistent id: `("storage", class, key, location, elements)`.
-pub(super) fn storage(heap: &Heap, id: Value) -> Result<StorageId, String> {
+pub(super) fn storage(heap: &mut Heap, id: Value) -> Result<StorageId, String> {
+    let key_length = heap.sequence(id).and_then(|id| id.get(2)).map_or(0, |&key| heap.extent(key));
+    heap.charge(key_length)?;
     let id = heap.sequence(id).ok_or("a persistent id is no tuple")?;
     let [kind, class, key, _, elements, rest @ ..] = id else { return Err("a persistent id is too short".into()) };
     let Some(Object::Global(Global::Storage(element))) = heap.get(*class) else {

@@ -35,16 +35,46 @@ pub(super) enum Object {
     Opaque,
 }
 
+/// The most instructions of a file; each makes at most one value. State_dicts have some thousands.
+const MOST_STEPS: usize = 1 << 24;
+
+/// The most values and letters that constructors copy. Arguments can be recalled again and again, so that a short file could
+/// ask for copies without end.
+const MOST_COPIED: usize = 1 << 24;
+
 /// All objects of a file.
 #[derive(Debug, Default)]
 pub(super) struct Heap {
     objects: Vec<Object>,
+    steps: usize,
+    copied: usize,
 }
 
 impl Heap {
     pub(super) fn add(&mut self, object: Object) -> Value {
         self.objects.push(object);
         Value::Object(self.objects.len() - 1)
+    }
+
+    /// Counts values or letters that are about to be copied.
+    pub(super) fn charge(&mut self, count: usize) -> Result<(), String> {
+        self.copied = self.copied.saturating_add(count);
+        match self.copied <= MOST_COPIED {
+            true => Ok(()),
+            false => Err("its constructors are given more than a state_dict needs".into()),
+        }
+    }
+
+    /// How much a constructor that is given this value copies.
+    pub(super) fn extent(&self, value: Value) -> usize {
+        match self.get(value) {
+            Some(Object::Text(text) | Object::NumpyType(text)) => text.len(),
+            Some(Object::Bytes(bytes)) => bytes.len(),
+            Some(Object::List(items) | Object::Tuple(items)) => items.len(),
+            Some(Object::Dict(items)) => items.len(),
+            Some(Object::Storage(storage)) => storage.key.len(),
+            _ => 0,
+        }
     }
 
     pub(super) fn objects(&self) -> &[Object] {
@@ -104,6 +134,10 @@ pub(super) fn run(bytes: &[u8], heap: &mut Heap, place: &str) -> Result<(Value, 
     let (reader, stack, marks) = (Reader::new(bytes), Vec::new(), Vec::new());
     let mut machine = Machine { reader, heap, stack, marks, memo: HashMap::new(), place };
     loop {
+        machine.heap.steps += 1;
+        if machine.heap.steps > MOST_STEPS {
+            return Err(machine.fault("it has more instructions than a state_dict needs"));
+        }
         let opcode = machine.reader.next().map_err(|what| machine.fault(what))?;
         if let Opcode::Stop = opcode {
             let value = machine.pop()?;

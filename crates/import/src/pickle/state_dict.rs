@@ -25,6 +25,9 @@ const USUAL: [&str; 14] = [
     "ema",
 ];
 
+/// The longest key of a state_dict or of a number beside it.
+const LONGEST_KEY: usize = 200;
+
 /// State_dicts lie no deeper than this.
 const DEEPEST: usize = 4;
 
@@ -67,11 +70,15 @@ pub(super) fn read(
         }
     }
     for &(key, value) in heap.dict(root).unwrap_or_default() {
-        if let (Some(name), Some(text)) = (heap.text(key), scalar(heap, value)) {
+        if let (Some(name), Some(text)) = (key_text(heap, key), scalar(heap, value)) {
             pickled.metadata.push((name.to_owned(), text));
         }
     }
     Ok(pickled)
+}
+
+fn key_text(heap: &Heap, key: Value) -> Option<&str> {
+    heap.text(key).filter(|text| text.len() <= LONGEST_KEY)
 }
 
 /// A number or a short text.
@@ -81,7 +88,7 @@ fn scalar(heap: &Heap, value: Value) -> Option<String> {
         Value::Int(value) => Some(value.to_string()),
         Value::Float(value) => Some(value.to_string()),
         Value::None => None,
-        Value::Object(_) => heap.text(value).filter(|text| text.len() <= 200).map(str::to_owned),
+        Value::Object(_) => heap.text(value).filter(|text| text.len() <= LONGEST_KEY).map(str::to_owned),
     }
 }
 
@@ -92,17 +99,18 @@ fn candidates(heap: &Heap, root: Value) -> Vec<Candidate> {
     for _ in 0..DEEPEST {
         let mut below = Vec::new();
         for (path, dict) in level {
-            let (Value::Object(at), Some(items)) = (dict, heap.dict(dict)) else { continue };
-            if !seen.insert(at) {
-                continue;
+            let items = heap.dict(dict).unwrap_or_default();
+            for &(key, value) in items {
+                let (Some(key), Value::Object(at), Some(_)) = (key_text(heap, key), value, heap.dict(value)) else {
+                    continue;
+                };
+                if seen.insert(at) {
+                    below.push((if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }, value));
+                }
             }
             let is_tensor = |&(key, value): &(Value, Value)| {
                 heap.text(key).is_some() && matches!(heap.get(value), Some(Object::Tensor(_)))
             };
-            below.extend(items.iter().filter(|(_, value)| heap.dict(*value).is_some()).filter_map(|&(key, value)| {
-                let key = heap.text(key)?;
-                Some((if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }, value))
-            }));
             if items.iter().any(is_tensor) {
                 found.push(Candidate { path, dict });
             }
