@@ -57,7 +57,7 @@ impl Heap {
     }
 
     /// Counts values or letters that are about to be copied.
-    pub(super) fn charge(&mut self, count: usize) -> Result<(), String> {
+    pub(super) fn charge(&mut self, count: usize) -> std::result::Result<(), String> {
         self.copied = self.copied.saturating_add(count);
         match self.copied <= MOST_COPIED {
             true => Ok(()),
