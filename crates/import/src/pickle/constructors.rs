@@ -73,6 +73,12 @@ pub(super) fn refused(module: &str, name: &str, place: &str) -> Error {
              `torch.export.save(torch.export.export(model, …), \"net.pt2\")`",
         );
     }
+    if (module, name) == ("torch.storage", "_load_from_bytes") {
+        return Error::new(
+            format!("`{place}` was written by `pickle.dump`, not by `torch.save`: it names `{named}`"),
+            "load it in Python and save the weights with `torch.save(…)`",
+        );
+    }
     Error::new(
         format!("`{place}` names `{named}`, which no state_dict needs; nothing of the file was run"),
         "save the weights alone with `torch.save(model.state_dict(), …)`; if you did not expect this name in the \
