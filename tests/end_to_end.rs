@@ -32,6 +32,8 @@ mod observables;
 mod optimizers;
 #[path = "end_to_end/plane.rs"]
 mod plane;
+#[path = "end_to_end/pytorch_files.rs"]
+mod pytorch_files;
 #[path = "end_to_end/ratio.rs"]
 mod ratio;
 #[path = "end_to_end/schedules.rs"]

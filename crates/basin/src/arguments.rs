@@ -15,6 +15,7 @@ mod trajectory;
 use std::path::PathBuf;
 
 use basin_objective::Error;
+use basin_objective::weights::Rename;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use batch_hessian::{BatchHessian, BatchMatrixArgument};
@@ -36,7 +37,8 @@ pub(crate) use trajectory::Trajectory;
 
 /// Sharpness and loss landscapes of saved checkpoints.
 ///
-/// basin reads safetensors checkpoints (basin's own need no option, others need --model and --data) and says how sharp
+/// basin reads checkpoints in safetensors files and in those of torch.save (basin's own need no option, others need
+/// --model and --data) and says how sharp
 /// the minimum is, how sure that figure is, and how it compares with minima found at other batch sizes.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
@@ -133,6 +135,10 @@ pub(crate) struct Common {
     /// The statistics that batch norm uses. With those of the batch, all samples analysed are one batch.
     #[arg(long, value_enum, default_value_t = BatchNormArgument::Stored)]
     pub(crate) batch_norm: BatchNormArgument,
+    /// Rename tensors of the checkpoint, such as net.0=fc1: FROM is the beginning of a name in whole dotted parts, * any one
+    /// part (net.*.weight=fc*.weight). Repeat for more rules; the first that matches counts.
+    #[arg(long, value_name = "FROM=TO")]
+    pub(crate) rename: Vec<Rename>,
     #[command(flatten)]
     pub(crate) machine: Machine,
     /// Seed of everything drawn.
@@ -417,6 +423,9 @@ pub(crate) struct Inspect {
     /// The data that sizes the model, and that a checkpoint is evaluated on.
     #[arg(long)]
     pub(crate) data: Option<String>,
+    /// Rename tensors of the checkpoint, as other commands do, such as net.0=fc1.
+    #[arg(long, value_name = "FROM=TO")]
+    pub(crate) rename: Vec<Rename>,
     #[command(flatten)]
     pub(crate) inputs: InputArguments,
     #[command(flatten)]

@@ -8,6 +8,7 @@ mod evaluation;
 mod exit;
 mod interruption;
 mod memory;
+mod misfit;
 mod output;
 mod progress;
 mod subject;

@@ -18,6 +18,7 @@ use crate::device;
 use crate::evaluation::{self, Evaluated};
 use crate::exit::tell;
 use crate::interruption;
+use crate::misfit;
 
 /// A checkpoint with everything its figures depend on.
 pub(crate) struct Subject {
@@ -46,7 +47,7 @@ pub(crate) struct Subject {
 impl Subject {
     /// Reads a checkpoint; what the command line does not name is taken from its metadata.
     pub(crate) fn load(path: &Path, common: &Common) -> Result<Self> {
-        let weights = Weights::read(path)?;
+        let weights = Weights::read(path)?.renamed(&common.rename)?;
         let metadata = CheckpointMetadata::read(&weights);
         named("model", &common.model, &metadata.model, path)?;
         // A checkpoint that was trained on the first samples only is analysed on these.
@@ -60,7 +61,7 @@ impl Subject {
 
     /// Another checkpoint on the same data, which is not read again.
     pub(crate) fn beside(&self, path: &Path, common: &Common) -> Result<Self> {
-        let weights = Weights::read(path)?;
+        let weights = Weights::read(path)?.renamed(&common.rename)?;
         let metadata = CheckpointMetadata::read(&weights);
         let own = metadata.data.as_ref().filter(|_| common.data.is_none());
         if own.is_some_and(|own| Some(own) != self.metadata.data.as_ref())
@@ -85,7 +86,7 @@ impl Subject {
         let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
         let options =
             NetworkOptions { batch_norm: common.batch_norm.into(), ..options(&common.machine, common.micro_batch)? };
-        let gathered = model.gather(&weights, options.dtype)?;
+        let gathered = misfit::gather(&model, &weights, &data, loss, options.dtype)?;
         if !common.machine.quiet {
             model
                 .notes()
@@ -206,7 +207,8 @@ impl Subject {
     /// The same checkpoint read again, of which all has been said.
     fn again(&self, data: Dataset, common: &Common) -> Result<Self> {
         let machine = Machine { quiet: true, verbose: false, ..common.machine.clone() };
-        let again = Self::on(Weights::read(&self.path)?, data, &Common { machine, ..common.clone() })?;
+        let again =
+            Self::on(Weights::read(&self.path)?.renamed(&common.rename)?, data, &Common { machine, ..common.clone() })?;
         if self.normalizes_outputs { again.with_normalized_outputs() } else { Ok(again) }
     }
 

@@ -5,6 +5,7 @@ mod aten;
 mod error;
 pub mod exported_program;
 mod graph;
+pub mod pickle;
 
 pub use error::{Error, Result};
 pub use exported_program::ExportedProgram;

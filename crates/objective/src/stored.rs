@@ -169,6 +169,8 @@ fn values<const SIZE: usize, T>(bytes: &[u8], from_bytes: impl Fn([u8; SIZE]) ->
 pub(crate) struct SafetensorsFile<'a> {
     /// The arrays of numbers, by name.
     pub(crate) arrays: BTreeMap<String, Stored<'a>>,
+    /// The names of all tensors, in the order in which their numbers lie in the file.
+    pub(crate) order: Vec<String>,
     /// The names and types of the other tensors (8-bit and smaller floats, complex numbers).
     pub(crate) others: BTreeMap<String, String>,
     pub(crate) metadata: BTreeMap<String, String>,
@@ -196,7 +198,9 @@ pub(crate) fn parse_safetensors<'a>(bytes: &'a [u8], path: &Path) -> Result<Safe
         }
     }
     let metadata = header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
-    Ok(SafetensorsFile { arrays, others, metadata })
+    // The crate keeps tensors in the order of their offsets.
+    let order = header.offset_keys();
+    Ok(SafetensorsFile { arrays, order, others, metadata })
 }
 
 /// No tensor may reach past the end of the file. The safetensors crate adds offsets up before it looks at the length of

@@ -1,4 +1,5 @@
-//! Weights in safetensors files, under the names and in the layouts of a PyTorch `state_dict`.
+//! Weights in safetensors files and in those of `torch.save`, under the names and in the layouts of a PyTorch
+//! `state_dict`.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -19,6 +20,8 @@
 //! ```
 
 mod gather;
+mod pytorch;
+mod rename;
 mod sharded;
 mod var_map;
 mod writer;
@@ -26,14 +29,15 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use basin_import::ExportedProgram;
+use basin_import::{ExportedProgram, pickle};
 use candle_core::Tensor;
 
 pub use gather::{ForeignNames, Gathered};
+pub use rename::Rename;
 pub use writer::write;
 
-use crate::stored::parse_safetensors;
-use crate::{Result, file};
+use crate::stored::{Number, Stored, parse_safetensors};
+use crate::{Error, Result, file};
 
 /// The tensors of a checkpoint, by the names in its file.
 #[derive(Debug, Clone)]
@@ -48,10 +52,16 @@ pub struct Weights {
     pub fingerprint: String,
     /// Where it was read.
     pub path: PathBuf,
+    /// The names of `tensors` in the order of the file, where it has one.
+    pub order: Vec<String>,
+    /// What a reader of the results should know, such as tensors that were widened.
+    pub notes: Vec<String>,
 }
 
 impl Weights {
-    /// Reads a `.safetensors` file, the weights in a `.pt2` file of `torch.export.save`, or a checkpoint in several files by its `.safetensors.index.json`.
+    /// Reads a safetensors file, a file of `torch.save` or `torch.export.save`, a checkpoint in several files by its index, or a directory of
+    /// Hugging Face with one of these. What kind it is, its bytes say. Of several state_dicts in one file,
+    /// `FILE#state_dict_ema` names one by its keys.
     ///
     /// ```
     /// use basin_objective::weights::Weights;
@@ -59,46 +69,118 @@ impl Weights {
     /// let error = Weights::read("no/such.safetensors").unwrap_err();
     /// assert!(error.is_bad_input());
     /// ```
+    ///
+    /// # Errors
+    /// When the file is missing, damaged or of another kind.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        if path.to_string_lossy().ends_with(".safetensors.index.json") {
+        if path.is_dir() {
+            return Self::read(in_directory(path)?);
+        }
+        if path.to_string_lossy().ends_with(".index.json") {
             return sharded::read(path);
         }
         if path.extension().is_some_and(|extension| extension == "pt2") {
             let fingerprint = file::fingerprint(path)?;
             return Ok(Self { fingerprint, ..Self::of_exported(&ExportedProgram::open(path)?)? });
         }
-        Self::parse(&file::read(path)?, path)
+        match chosen(path) {
+            Some((file, choice)) => Self::parse(&file::read(&file)?, path, Some(&choice)),
+            None => Self::parse(&file::read(path)?, path, None),
+        }
     }
 
     /// The weights in the file of an exported network.
     pub(crate) fn of_exported(file: &ExportedProgram) -> Result<Self> {
-        let (mut tensors, mut skipped) = (BTreeMap::new(), BTreeMap::new());
+        let mut weights = Self::empty(file.path());
         for (name, tensor) in file.weights()? {
             if tensor.dtype().is_float() {
-                tensors.insert(name, tensor);
+                weights.order.push(name.clone());
+                weights.tensors.insert(name, tensor);
             } else {
-                skipped.insert(name, tensor.dtype().as_str().to_owned());
+                weights.skipped.insert(name, tensor.dtype().as_str().to_owned());
             }
         }
-        let path = file.path().to_owned();
-        Ok(Self { tensors, skipped, metadata: BTreeMap::new(), fingerprint: String::new(), path })
+        Ok(weights)
     }
 
-    fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let file = parse_safetensors(bytes, path)?;
-        let mut tensors = BTreeMap::new();
-        let mut skipped = file.others;
-        for (name, array) in file.arrays {
-            if array.number().is_float() {
-                tensors.insert(name, array.to_tensor()?);
-            } else {
-                skipped.insert(name, array.number().to_string());
-            }
+    fn parse(bytes: &[u8], path: &Path, choice: Option<&str>) -> Result<Self> {
+        if pickle::is_zip(bytes) || pickle::is_pickle(bytes) {
+            return pytorch::parse(bytes, path, choice);
         }
-        let fingerprint = blake3::hash(bytes).to_hex().to_string();
-        Ok(Self { tensors, skipped, metadata: file.metadata, fingerprint, path: path.to_owned() })
+        if choice.is_some() {
+            return Err(Error::input(
+                format!("`{}` is a safetensors file, which holds a single state_dict", path.display()),
+                "leave out what is behind the `#`",
+            ));
+        }
+        let mut file = parse_safetensors(bytes, path)?;
+        let mut weights = Self::empty(path);
+        weights.skipped = file.others;
+        weights.metadata = file.metadata;
+        let in_order = file.order.into_iter().filter_map(|name| file.arrays.remove_entry(&name));
+        weights.add(in_order)?;
+        weights.fingerprint = blake3::hash(bytes).to_hex().to_string();
+        Ok(weights)
     }
+
+    fn empty(path: &Path) -> Self {
+        Self {
+            tensors: BTreeMap::new(),
+            skipped: BTreeMap::new(),
+            metadata: BTreeMap::new(),
+            fingerprint: String::new(),
+            path: path.to_owned(),
+            order: vec![],
+            notes: vec![],
+        }
+    }
+
+    /// Adds the tensors of a file in its order; what is not computed with is set aside, what is of half precision widened.
+    fn add<'a>(&mut self, arrays: impl Iterator<Item = (String, Stored<'a>)>) -> Result<()> {
+        let mut halves = Vec::new();
+        for (name, array) in arrays {
+            let number = array.number();
+            if !number.is_float() {
+                self.skipped.insert(name, number.to_string());
+                continue;
+            }
+            if number.size() < 4 {
+                halves.push(number);
+            }
+            self.order.push(name.clone());
+            self.tensors.insert(name, array.to_tensor()?);
+        }
+        self.note_widened(&halves);
+        Ok(())
+    }
+
+    fn note_widened(&mut self, halves: &[Number]) {
+        let mut widened = BTreeMap::<String, usize>::new();
+        halves.iter().for_each(|number| *widened.entry(number.to_string()).or_default() += 1);
+        let note = |(number, count): (String, usize)| {
+            format!("widened {count} tensor{} from {number} to f32", if count == 1 { "" } else { "s" })
+        };
+        self.notes.extend(widened.into_iter().map(note));
+    }
+}
+
+/// The checkpoint in a directory as Hugging Face lays it out.
+fn in_directory(path: &Path) -> Result<PathBuf> {
+    const NAMES: [&str; 4] =
+        ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+    NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file()).ok_or_else(|| {
+        Error::input(
+            format!("the directory `{}` holds no checkpoint: there is none of {}", path.display(), NAMES.join(", ")),
+            "name the file inside the directory",
+        )
+    })
+}
+
+/// A file and what `#` names inside it, unless a file has that very name.
+fn chosen(path: &Path) -> Option<(PathBuf, String)> {
+    let (file, choice) = path.to_str()?.rsplit_once('#')?;
+    (!path.exists()).then(|| (PathBuf::from(file), choice.to_owned()))
 }
 
 #[cfg(test)]
@@ -128,7 +210,7 @@ mod tests {
     #[test]
     fn reads_every_float_and_keeps_the_rest_aside() {
         let bytes = bytes();
-        let weights = Weights::parse(&bytes, Path::new("a")).unwrap();
+        let weights = Weights::parse(&bytes, Path::new("a"), None).unwrap();
         let value = |name: &str| weights.tensors[name].to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap()[0];
         assert_eq!(["half", "brain", "single", "double"].map(value), [0.5, 0.25, 3.0, 0.1]);
         assert_eq!(weights.tensors["double"].dtype(), DType::F64);
@@ -142,7 +224,7 @@ mod tests {
     fn other_files_are_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
-        std::fs::write(&path, b"PK\x03\x04 a pickle in a zip archive").unwrap();
+        std::fs::write(&path, b"\x7fELF a program").unwrap();
         let error = Weights::read(&path).unwrap_err();
         assert!(error.is_bad_input());
         assert!(error.to_string().contains("model.safetensors` is not a whole safetensors file"), "{error}");
@@ -157,7 +239,7 @@ mod tests {
             for (at, value) in damage {
                 bytes[at % length] = value;
             }
-            let _ = Weights::parse(&bytes, Path::new("a"));
+            let _ = Weights::parse(&bytes, Path::new("a"), None);
         }
     }
 }

@@ -15,6 +15,7 @@ use candle_core::{DType, Tensor};
 use crate::arguments::{Inspect, SplitArgument};
 use crate::evaluation::Evaluated;
 use crate::exit::Ended;
+use crate::misfit;
 use crate::output::print;
 use crate::subject::{self, load_data};
 use crate::table::{number, table};
@@ -23,17 +24,13 @@ pub(crate) fn run(arguments: &Inspect) -> anyhow::Result<Ended> {
     let path = Path::new(&arguments.subject);
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     let text = match extension.as_deref() {
-        Some("json") if !arguments.subject.ends_with(".safetensors.index.json") => records(&[Record::read(path)?]),
+        Some("json") if !arguments.subject.ends_with(".index.json") => records(&[Record::read(path)?]),
         Some("jsonl") => records(&Record::read_lines(path)?),
         _ if is_data(&arguments.subject) => data(arguments)?,
-        Some("safetensors" | "json") => checkpoint(path, arguments)?,
         Some("pt2") => exported::network(path)? + &checkpoint(path, arguments)?,
-        _ if path.exists() => {
-            let message = format!("`{}` is neither a checkpoint nor a record nor a data spec", arguments.subject);
-            return Err(
-                Error::input(message, "give a .safetensors, .json or .jsonl file, or a spec like mnist:DIR").into()
-            );
-        }
+        // What a file holds its bytes say; a name behind `#` is that of a state_dict in it.
+        Some("safetensors" | "json") => checkpoint(path, arguments)?,
+        _ if path.exists() || arguments.subject.contains('#') => checkpoint(path, arguments)?,
         _ => data(arguments)?,
     };
     print(&text)?;
@@ -90,7 +87,7 @@ fn data(arguments: &Inspect) -> anyhow::Result<String> {
 }
 
 fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
-    let weights = Weights::read(path)?;
+    let weights = Weights::read(path)?.renamed(&arguments.rename)?;
     let metadata = CheckpointMetadata::read(&weights);
     let rows = weights.tensors.iter().map(|(name, tensor)| {
         Ok(vec![
@@ -105,6 +102,9 @@ fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
     let total: usize = weights.tensors.values().map(Tensor::elem_count).sum();
     let mut text = table(&["tensor", "shape", "dtype", "norm", "not finite"], rows);
     text += &format!("\n{total} numbers in {} tensors, blake3 {}", weights.tensors.len(), weights.fingerprint);
+    for note in &weights.notes {
+        text += &format!("\nnote: {note}");
+    }
     for (name, dtype) in &weights.skipped {
         text += &format!("\nset aside: {name} ({dtype})");
     }
@@ -126,10 +126,15 @@ fn checkpoint(path: &Path, arguments: &Inspect) -> anyhow::Result<String> {
                 format!("\n{}{}", evaluated.line(), fitted.text)
             }
             Err(error) if arguments.expected.is_any() => return Err(error),
-            Err(error) => format!("\nnot analysed: {error}"),
+            Err(error) => not_analysed(&error),
         };
     }
     Ok(text)
+}
+
+fn not_analysed(error: &anyhow::Error) -> String {
+    let hint = error.downcast_ref::<Error>().and_then(Error::hint);
+    format!("\nnot analysed: {error}{}", hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default())
 }
 
 /// A checkpoint that fits a model, on data.
@@ -158,7 +163,7 @@ impl Fitted {
         let loss: LossSpec = loss.unwrap_or_else(|| LossSpec::default_for(&data));
         let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
         let options = subject::options(&arguments.machine, None)?;
-        let gathered = model.gather(weights, options.dtype)?;
+        let gathered = misfit::gather(&model, weights, &data, loss, options.dtype)?;
         let network = Network::new(&model, &gathered.buffers, loss, &data, options)?;
         let theta = gathered.parameters.to_device(network.device())?;
         let found = network.evaluate(&theta)?;
@@ -174,7 +179,7 @@ impl Fitted {
             number(memory.peak() as f64 / 1e6),
             number(memory.kept as f64 / 1e6),
         );
-        for note in gathered.notes {
+        for note in gathered.notes.iter().filter(|note| !weights.notes.contains(note)) {
             text += &format!("\nnote: {note}");
         }
         drop(network);

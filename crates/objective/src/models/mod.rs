@@ -5,6 +5,7 @@ mod attention;
 mod convolutional;
 mod dropout;
 mod exported;
+mod fitting;
 mod fully_connected;
 mod gpt;
 mod hidden_units;
@@ -275,11 +276,12 @@ impl Model {
     /// # Errors
     /// When tensors are missing, unexpected, misshapen or not finite; one error lists them all.
     pub fn gather(&self, weights: &Weights, dtype: DType) -> Result<Gathered> {
-        let named = |layout: &Layout| {
-            let entries = layout.entries().iter();
-            entries.map(|entry| (entry.name.clone(), entry.shape.clone())).collect::<Vec<_>>()
-        };
         weights.gather_foreign(&named(self.parameters()), &named(self.buffers()), &self.foreign, dtype)
+    }
+
+    /// Whether a checkpoint has the model's names and shapes, whatever its values.
+    pub fn fits(&self, weights: &Weights) -> bool {
+        weights.fits(&named(self.parameters()), &named(self.buffers()), &self.foreign)
     }
 
     /// Inputs as the programs take them: tokens as integers, all others in `dtype`.
@@ -335,6 +337,10 @@ impl Model {
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
+}
+
+fn named(layout: &Layout) -> Vec<(String, Vec<usize>)> {
+    layout.entries().iter().map(|entry| (entry.name.clone(), entry.shape.clone())).collect()
 }
 
 /// A model as its layers are written for one kind of batch norm and dropout.

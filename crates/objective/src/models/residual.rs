@@ -207,6 +207,8 @@ mod tests {
                 metadata: Default::default(),
                 fingerprint: String::new(),
                 path: "other.safetensors".into(),
+                order: Default::default(),
+                notes: Default::default(),
             };
             let gathered = model.gather(&weights, DType::F32).unwrap();
             assert_eq!(gathered.parameters.to_vec1::<f32>().unwrap(), theta.to_vec1::<f32>().unwrap(), "{spec}");

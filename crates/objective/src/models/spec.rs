@@ -99,7 +99,7 @@ pub enum ModelSpec {
 }
 
 /// Names to suggest; families of many names stand with their best known members.
-const NAMES: [&str; 28] = [
+pub(super) const NAMES: [&str; 28] = [
     "f1",
     "f2",
     "c1",

@@ -7,8 +7,9 @@ use candle_core::{DType, Device, Tensor};
 use super::Weights;
 use crate::{Error, Result, suggestion};
 
-/// What training wrappers put before the names of the model they wrap: DataParallel, torch.compile, Lightning.
-const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
+/// What training wrappers put before the names of the model they wrap: DataParallel, torch.compile, DeepSpeed, Lightning.
+const WRAPPERS: [&str; 8] =
+    ["module.", "_orig_mod.", "_forward_module.", "_fsdp_wrapped_module.", "model.", "net.", "network.", "backbone."];
 
 /// What the files of others may hold under names that are not a model's own.
 #[derive(Clone, Debug, Default)]
@@ -53,13 +54,41 @@ impl Weights {
         foreign: &ForeignNames,
         dtype: DType,
     ) -> Result<Gathered> {
+        let (found, prefix) = self.found(parameters, buffers, foreign)?;
+        let parameters = flat(parameters, &found)?;
+        let buffers = flat(buffers, &found)?;
+        self.check_finite(parameters.iter().chain(&buffers), dtype)?;
+        let mut notes = self.notes.clone();
+        if !prefix.is_empty() {
+            notes.push(format!("left out `{prefix}`, the prefix of every name in `{}`", self.path.display()));
+        }
+        Ok(Gathered { parameters: joined(&parameters, dtype)?, buffers: joined(&buffers, dtype)?, notes })
+    }
+
+    /// Whether names and shapes are those that a model expects, whatever the values.
+    pub(crate) fn fits(
+        &self,
+        parameters: &[(String, Vec<usize>)],
+        buffers: &[(String, Vec<usize>)],
+        foreign: &ForeignNames,
+    ) -> bool {
+        self.found(parameters, buffers, foreign).is_ok()
+    }
+
+    /// The tensors by the model's names, all of the right shape, and the prefix that was left out.
+    fn found<'a>(
+        &'a self,
+        parameters: &'a [(String, Vec<usize>)],
+        buffers: &'a [(String, Vec<usize>)],
+        foreign: &'a ForeignNames,
+    ) -> Result<(BTreeMap<&'a str, &'a Tensor>, String)> {
         let expected: BTreeSet<&str> = parameters.iter().chain(buffers).map(|(name, _)| name.as_str()).collect();
         let aliases: BTreeSet<&str> = foreign.aliases.iter().map(|(alias, _)| alias.as_str()).collect();
         let prefix = self.prefix(&expected.union(&aliases).copied().collect());
         let mut found: BTreeMap<&str, &Tensor> = self
             .tensors
             .iter()
-            .map(|(name, tensor)| (name.strip_prefix(&prefix).unwrap_or(name), tensor))
+            .map(|(name, tensor)| (name.strip_prefix(prefix.as_str()).unwrap_or(name), tensor))
             .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
             .filter(|(name, _)| !foreign.constants.iter().any(|constant| constant == name))
             .collect();
@@ -70,14 +99,7 @@ impl Weights {
             }
         }
         self.check_names_and_shapes(parameters.iter().chain(buffers), &expected, &found)?;
-        let parameters = flat(parameters, &found)?;
-        let buffers = flat(buffers, &found)?;
-        self.check_finite(parameters.iter().chain(&buffers), dtype)?;
-        let notes = match prefix.as_str() {
-            "" => vec![],
-            prefix => vec![format!("left out `{prefix}`, the prefix of every name in `{}`", self.path.display())],
-        };
-        Ok(Gathered { parameters: joined(&parameters, dtype)?, buffers: joined(&buffers, dtype)?, notes })
+        Ok((found, prefix))
     }
 
     /// Tied weights are one tensor: where a file holds both, they must not differ.
@@ -217,6 +239,8 @@ mod tests {
             metadata: BTreeMap::new(),
             fingerprint: String::new(),
             path: "model.safetensors".into(),
+            order: vec![],
+            notes: vec![],
         }
     }
 

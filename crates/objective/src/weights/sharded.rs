@@ -1,4 +1,5 @@
-//! Checkpoints in several files, listed by an index: `{"weight_map": {"fc1.weight": "model-00001-of-00002.safetensors"}}`.
+//! Checkpoints in several files, listed by an index: `{"weight_map": {"fc1.weight": "model-00001-of-00002.safetensors"}}`,
+//! or of `pytorch_model-….bin` files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
@@ -21,7 +22,7 @@ pub(super) fn read(path: &Path) -> Result<Weights> {
     if length > LONGEST_INDEX {
         return Err(Error::input(
             format!("the index `{}` has {length} bytes, expected at most {LONGEST_INDEX}", path.display()),
-            "name the `.safetensors.index.json` file of the checkpoint",
+            "name the `.index.json` file of the checkpoint",
         ));
     }
     let bytes = file::read(path)?;
@@ -29,19 +30,16 @@ pub(super) fn read(path: &Path) -> Result<Weights> {
     let shards: BTreeSet<&String> = index.weight_map.values().collect();
     let mut hasher = blake3::Hasher::new();
     hasher.update(&bytes);
-    let mut whole = Weights {
-        tensors: BTreeMap::new(),
-        skipped: BTreeMap::new(),
-        metadata: BTreeMap::new(),
-        fingerprint: String::new(),
-        path: path.to_owned(),
-    };
+    let mut whole = Weights::empty(path);
     for shard in shards {
         let shard_path = path.with_file_name(shard);
-        let part = Weights::parse(&file::read(&shard_path)?, &shard_path)?;
+        let part = Weights::parse(&file::read(&shard_path)?, &shard_path, None)?;
         hasher.update(part.fingerprint.as_bytes());
         whole.metadata.extend(part.metadata);
         let listed_here = |name: &String| index.weight_map.get(name) == Some(shard);
+        let noted = |note: String| format!("{note} in `{shard}`");
+        whole.notes.extend(part.notes.into_iter().map(noted));
+        whole.order.extend(part.order.into_iter().filter(|name| listed_here(name)));
         whole.tensors.extend(part.tensors.into_iter().filter(|(name, _)| listed_here(name)));
         whole.skipped.extend(part.skipped.into_iter().filter(|(name, _)| listed_here(name)));
     }

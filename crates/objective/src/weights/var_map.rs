@@ -49,6 +49,8 @@ impl Weights {
             metadata: Default::default(),
             fingerprint: hash.finalize().to_hex().to_string(),
             path: PathBuf::from("memory"),
+            order: Default::default(),
+            notes: Default::default(),
         })
     }
 }
