@@ -18,6 +18,8 @@ mod batch_hessian;
 mod connection;
 #[path = "end_to_end/damaged_files.rs"]
 mod damaged_files;
+#[path = "end_to_end/exported.rs"]
+mod exported;
 #[path = "end_to_end/inputs.rs"]
 mod inputs;
 #[path = "end_to_end/interruption.rs"]

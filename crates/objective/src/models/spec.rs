@@ -1,7 +1,7 @@
 //! Which model, by the names of the command line.
 
 use std::fmt::{self, Display};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::alexnet::AlexNet;
@@ -130,6 +130,14 @@ pub(super) const NAMES: [&str; 28] = [
     "gpt",
 ];
 
+/// Of a file of weights given as a model.
+const WEIGHTS_ALONE: &str = "weights do not say what is computed with them: name a model of the zoo, or a network that \
+     `torch.export.save` wrote, like `--model net.pt2`";
+
+/// Of an ONNX file given as a model.
+const NOT_ONNX: &str = "ONNX files are not read: export the network with `torch.export.save`, which keeps all names, and give \
+     `--model net.pt2`";
+
 /// Reads a name and what stands behind its colon; absent where the name is another family's.
 type Parse = fn(&str, Option<&str>) -> Option<Result<ModelSpec>>;
 
@@ -157,7 +165,11 @@ impl FromStr for ModelSpec {
             None => (text, None),
         };
         FAMILIES.iter().find_map(|parse| parse(name, option)).unwrap_or_else(|| {
-            let hint = suggestion::hint(name, &NAMES);
+            let hint = match Path::new(text).extension().and_then(|extension| extension.to_str()) {
+                Some("pt" | "pth" | "ckpt" | "bin" | "safetensors") => WEIGHTS_ALONE.to_owned(),
+                Some("onnx") => NOT_ONNX.to_owned(),
+                _ => suggestion::hint(name, &NAMES),
+            };
             Err(Error::input(
                 format!("unknown model `{text}`"),
                 match suggestion::nearest(name, &NAMES) {

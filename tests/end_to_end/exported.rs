@@ -1,0 +1,123 @@
+//! Networks that PyTorch exported and trained, measured from their files alone.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::basin::{Basin, Ended};
+
+/// What PyTorch standardized the digits with.
+const STANDARDIZE: [&str; 2] = ["--standardize", "0.3053:0.3760"];
+
+/// A directory with the networks and samples that `tests/torch/digits.py` made.
+fn with_goldens() -> Basin {
+    let basin = Basin::new();
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens");
+    for name in ["digits.npz", "small-batch.pt2", "large-batch.pt2", "large-batch.pt"] {
+        basin.write(name, std::fs::read(goldens.join("digits").join(name)).unwrap());
+    }
+    basin.write("cnn.pt2", std::fs::read(goldens.join("exported/small-cnn.pt2")).unwrap());
+    basin
+}
+
+/// What PyTorch found.
+fn pytorch() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/digits/digits.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn assert_near(found: &Value, expected: &Value, tolerance: f64) {
+    let (found, expected) = (found.as_f64().unwrap(), expected.as_f64().unwrap());
+    assert!((found / expected - 1.0).abs() < tolerance, "{found} for {expected}");
+}
+
+fn refusal(ended: &Ended) -> &str {
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("hint: "), "{ended:?}");
+    &ended.stderr
+}
+
+#[test]
+fn curvature_of_exported_networks_is_pytorchs() {
+    let (basin, expected) = (with_goldens(), pytorch());
+    for (file, name) in [("small-batch.pt2", "small-batch"), ("large-batch.pt2", "large-batch")] {
+        let command =
+            ["spectrum", file, "--data", "npz:digits.npz", "--top", "1", "--bottom", "0", "--dtype", "f64", "--json"];
+        let record: Value = serde_json::from_str(&basin.done(&[&command[..], &STANDARDIZE].concat()).stdout).unwrap();
+        assert_near(&record["evaluation"]["loss"], &expected[name]["loss"], 1e-6);
+        assert_near(&record["evaluation"]["accuracy"], &expected[name]["accuracy"], 1e-12);
+        assert_near(&record["result"]["eigenvalues"][0]["value"], &expected[name]["lambda_max"], 1e-4);
+        assert_eq!(record["model"], file);
+    }
+}
+
+#[test]
+fn the_flattest_minimum_is_the_one_that_pytorch_says() {
+    let (basin, expected) = (with_goldens(), pytorch());
+    // The large batch's weights come from their own file, in the architecture of the other.
+    let command = ["compare", "large-batch.pt", "small-batch.pt2", "--model", "small-batch.pt2", "--data", "npz:digits.npz"];
+    let more = ["--draws", "2", "--dimension", "5", "--dtype", "f64"];
+    let table = basin.done(&[&command[..], &more, &STANDARDIZE].concat()).stdout;
+    let row = table.lines().find(|line| line.contains("λ max of the Hessian")).unwrap();
+    let numbers: Vec<f64> = row.split("  ").filter_map(|cell| cell.split('±').next()?.trim().parse().ok()).collect();
+    for (found, name) in numbers.iter().zip(["large-batch", "small-batch"]) {
+        assert_near(&(*found).into(), &expected[name]["lambda_max"], 1e-3);
+    }
+    assert!(numbers[1] < numbers[0], "{table}");
+}
+
+#[test]
+fn inputs_that_were_not_standardized_are_warned_of_and_refused_where_asked() {
+    let basin = with_goldens();
+    let command = ["spectrum", "large-batch.pt2", "--data", "npz:digits.npz", "--top", "1", "--bottom", "0"];
+    let ended = basin.run(&[&command[..], &["--expect-accuracy", "96.75%"]].concat());
+    assert!(refusal(&ended).contains("accuracy"), "{ended:?}");
+    basin.done(&[&command[..], &["--expect-accuracy", "96.75%"], &STANDARDIZE].concat());
+}
+
+#[test]
+fn every_command_takes_an_exported_network() {
+    let basin = with_goldens();
+    let on_data = ["--data", "npz:digits.npz", "--samples", "60", STANDARDIZE[0], STANDARDIZE[1]];
+    for command in [
+        &["keskar", "small-batch.pt2", "--dimension", "5", "--draws", "1"][..],
+        &["sharpness", "small-batch.pt2", "--measure", "gradient-norm,sam"],
+        &["batch-hessian", "small-batch.pt2", "--batch-sizes", "20", "--draws", "2"],
+        &["landscape", "line", "small-batch.pt2", "large-batch.pt", "--model", "small-batch.pt2", "--points", "3"],
+        &["landscape", "plane", "small-batch.pt2", "--points", "3"],
+    ] {
+        basin.done(&[command, &on_data].concat());
+    }
+    let train = ["train", "--model", "small-batch.pt2", "--epochs", "1", "--batch-size", "20", "-q", "--out", "run"];
+    basin.done(&[&train[..], &["--data", "npz:digits.npz"], &STANDARDIZE].concat());
+    // What was trained on is measured on the same inputs without being told.
+    let again = basin.done(&["spectrum", "run/checkpoints/last.safetensors", "--top", "1", "--bottom", "0", "--json"]);
+    let record: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(record["inputs"]["mean"][0], 0.3053);
+}
+
+#[test]
+fn an_exported_network_is_inspected() {
+    let basin = with_goldens();
+    let text = basin.done(&["inspect", "cnn.pt2"]).stdout;
+    for expected in ["PyTorch 2.15", "[N, 1, 8, 8]", "aten.conv2d.default", "bn1.running_mean", "operators are known"] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_an_exported_network_is_refused_as_a_newcomer_would_try_it() {
+    let basin = with_goldens();
+    let spectrum = |more: &[&str]| basin.run(&[&["spectrum"], more].concat());
+    let ended = spectrum(&["cnn.pt2", "--data", "digits"]);
+    assert!(refusal(&ended).contains("samples of shape [1, 8, 8] as `x`, the data has [64]"), "{ended:?}");
+    let ended = spectrum(&["large-batch.pt", "--model", "cnn.pt2", "--data", "digits:images"]);
+    assert!(refusal(&ended).contains("do not fit the model"), "{ended:?}");
+    basin.write("text.pt2", "this is no network");
+    let ended = spectrum(&["text.pt2", "--data", "digits:images"]);
+    assert!(refusal(&ended).contains("is not a whole zip archive"), "{ended:?}");
+    let ended = spectrum(&["large-batch.pt2", "--model", "large-batch.pt", "--data", "digits:images"]);
+    assert!(refusal(&ended).contains("unknown model"), "{ended:?}");
+    let ended = spectrum(&["large-batch.pt", "--data", "digits:images"]);
+    assert!(refusal(&ended).contains("does not name its model"), "{ended:?}");
+}
