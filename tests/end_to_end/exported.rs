@@ -55,7 +55,8 @@ fn curvature_of_exported_networks_is_pytorchs() {
 fn the_flattest_minimum_is_the_one_that_pytorch_says() {
     let (basin, expected) = (with_goldens(), pytorch());
     // The large batch's weights come from their own file, in the architecture of the other.
-    let command = ["compare", "large-batch.pt", "small-batch.pt2", "--model", "small-batch.pt2", "--data", "npz:digits.npz"];
+    let command =
+        ["compare", "large-batch.pt", "small-batch.pt2", "--model", "small-batch.pt2", "--data", "npz:digits.npz"];
     let more = ["--draws", "2", "--dimension", "5", "--dtype", "f64"];
     let table = basin.done(&[&command[..], &more, &STANDARDIZE].concat()).stdout;
     let row = table.lines().find(|line| line.contains("λ max of the Hessian")).unwrap();
@@ -120,4 +121,33 @@ fn what_does_not_fit_an_exported_network_is_refused_as_a_newcomer_would_try_it()
     assert!(refusal(&ended).contains("unknown model"), "{ended:?}");
     let ended = spectrum(&["large-batch.pt", "--data", "digits:images"]);
     assert!(refusal(&ended).contains("does not name its model"), "{ended:?}");
+}
+
+#[test]
+fn every_measure_takes_some_of_the_parameters() {
+    let basin = with_goldens();
+    let on_data = ["--data", "npz:digits.npz", "--samples", "60", "--parameters", "net.7.*", "--json", "-q"];
+    let record = |command: &[&str]| -> Value {
+        serde_json::from_str(&basin.done(&[command, &on_data, &STANDARDIZE].concat()).stdout).unwrap()
+    };
+    for command in [
+        &["keskar", "small-batch.pt2", "--dimension", "5", "--draws", "1"][..],
+        &["sharpness", "small-batch.pt2", "--measure", "gradient-norm"],
+        &["spectrum", "small-batch.pt2", "--top", "1", "--bottom", "0"],
+        &["landscape", "line", "small-batch.pt2", "--along", "random", "--points", "3"],
+    ] {
+        let record = record(command);
+        assert_eq!(
+            (&record["parameters"], &record["checkpoint"]["parameters"]),
+            (&"net.7.*".into(), &170.into()),
+            "{command:?}"
+        );
+    }
+    // In the last layer of a linear model the Hessian is the Gauss-Newton matrix.
+    let largest = |matrix: &str| {
+        let command =
+            ["spectrum", "small-batch.pt2", "--top", "1", "--bottom", "0", "--dtype", "f64", "--matrix", matrix];
+        record(&command)["result"]["eigenvalues"][0]["value"].clone()
+    };
+    assert_near(&largest("hessian"), &largest("ggn"), 1e-6);
 }

@@ -126,6 +126,9 @@ pub(crate) struct Common {
     /// Loss: cross-entropy (default for classes), mse (default for numbers) or bce.
     #[arg(long)]
     pub(crate) loss: Option<String>,
+    /// Measure in the parameters whose names match alone, like layer4.* or *.bias; the others stay fixed.
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub(crate) parameters: Vec<String>,
     /// Analyse the first N samples only.
     #[arg(long, value_name = "N")]
     pub(crate) samples: Option<usize>,

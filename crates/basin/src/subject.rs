@@ -1,5 +1,6 @@
 //! What an analysing command looks at: a checkpoint with its model, data and loss, ready to be evaluated.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -10,6 +11,7 @@ use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::weights::Weights;
 use basin_objective::{Error, Evaluation, LossSpec, Network, NetworkOptions, Objective, Result, SampledNetwork};
 use basin_records::{Alignment, Checkpoint, Data, Provenance};
+use basin_sharpness::ParameterGroup;
 use basin_training::CheckpointMetadata;
 use candle_core::{DType, Tensor};
 
@@ -42,6 +44,8 @@ pub(crate) struct Subject {
     options: NetworkOptions,
     seed: u64,
     normalizes_outputs: bool,
+    /// The patterns of the parameters that are measured; all where there are none.
+    parameters: Vec<String>,
 }
 
 impl Subject {
@@ -84,6 +88,7 @@ impl Subject {
         let loss: Option<LossSpec> = loss.map(|loss| loss.parse()).transpose()?;
         let loss = loss.unwrap_or_else(|| LossSpec::default_for(&data));
         let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
+        let model = measured(model, &common.parameters)?;
         let options =
             NetworkOptions { batch_norm: common.batch_norm.into(), ..options(&common.machine, common.micro_batch)? };
         let gathered = misfit::gather(&model, &weights, &data, loss, options.dtype)?;
@@ -127,6 +132,7 @@ impl Subject {
             options,
             seed: common.seed,
             normalizes_outputs: false,
+            parameters: common.parameters.clone(),
         })
     }
 
@@ -239,8 +245,12 @@ impl Subject {
 
     /// What tells values at this checkpoint from others: the checkpoint, the data, the loss and the numbers computed in.
     pub(crate) fn measured_on(&self) -> Result<String> {
+        let of = match self.parameters.as_slice() {
+            [] => String::new(),
+            patterns => format!("{} of ", patterns.join(",")),
+        };
         Ok(format!(
-            "the checkpoint {:.8} on the data {:.8}, {}, {} on {}",
+            "{of}the checkpoint {:.8} on the data {:.8}, {}, {} on {}",
             self.fingerprint,
             self.data.fingerprint()?,
             self.loss,
@@ -262,6 +272,7 @@ impl Subject {
             inputs: Some(evaluation::recorded_inputs(&self.data.preprocessing)),
             evaluation: Some(evaluation::recorded(self.evaluation()?, &self.data)),
             model: self.metadata.model.clone(),
+            parameters: (!self.parameters.is_empty()).then(|| self.parameters.join(",")),
             loss: self.metadata.loss.clone(),
             batch_size: self.metadata.batch_size,
             epoch: self.metadata.epoch,
@@ -276,6 +287,19 @@ impl Subject {
             ..Provenance::now()
         })
     }
+}
+
+/// The model in the parameters whose names match alone.
+fn measured(model: Model, patterns: &[String]) -> Result<Model> {
+    if patterns.is_empty() {
+        return Ok(model);
+    }
+    let layout = model.parameters().clone();
+    let group = ParameterGroup::matching(&layout, patterns)?;
+    let inside = |offset: usize| group.ranges.iter().any(|range| range.contains(&offset));
+    let chosen: HashSet<&str> =
+        layout.entries().iter().filter(|entry| inside(entry.offset)).map(|entry| entry.name.as_str()).collect();
+    model.with_parameters(|name| chosen.contains(name))
 }
 
 /// What the option or else the checkpoint names.

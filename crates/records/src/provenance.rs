@@ -16,6 +16,9 @@ pub struct Provenance {
     /// The parameters θ that were analysed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
+    /// The patterns of the names of the parameters that were measured in; all of them when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<String>,
     /// The samples that the objective is the mean over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Data>,

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::constants::Constants;
-use crate::layout::Layout;
+use crate::layout::{Entry, Layout};
 use crate::op::{Op, hollow};
 use crate::ops::{
     Add, Affine, AveragePool2d, BatchNorm, BilinearRules, Concatenate, Conv2d, Convolution, Div, Elementwise,
@@ -111,6 +111,37 @@ impl Program {
         let Self { sources, parameters, buffers, constants, output, statistics, inputs, .. } = self;
         let constants = constants.into_given();
         (ProgramBuilder { sources, parameters, buffers, constants, statistics, inputs }, output)
+    }
+
+    /// The same program with the parameters of some names fixed: they are buffers, behind those that were there.
+    ///
+    /// ```
+    /// use basin_tape::ProgramBuilder;
+    ///
+    /// let mut b = ProgramBuilder::default();
+    /// let (x, first, second) = (b.input(), b.parameter("first", &[2, 3]), b.parameter("second", &[4, 2]));
+    /// let h = b.linear(x, first, None);
+    /// let y = b.linear(h, second, None);
+    /// let program = b.finish(y)?.with_frozen(|name| name == "first")?;
+    /// assert_eq!((program.parameters().len(), program.buffers().len()), (8, 6));
+    /// # Ok::<(), basin_tape::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None where the program was finished before.
+    pub fn with_frozen(self, frozen: impl Fn(&str) -> bool) -> Result<Self> {
+        let (mut builder, output) = self.continued();
+        let entries = std::mem::take(&mut builder.parameters);
+        for source in &mut builder.sources {
+            if let Source::Parameter(index) = source {
+                let Entry { name, shape, .. } = &entries.entries()[*index];
+                *source = match frozen(name) {
+                    true => Source::Buffer(builder.buffers.push(name, shape)),
+                    false => Source::Parameter(builder.parameters.push(name, shape)),
+                };
+            }
+        }
+        builder.finish(output)
     }
 
     /// The input x and the position of the parameter W of a last operation x Wᵀ + b, where the program ends with one.

@@ -53,10 +53,7 @@ pub(crate) struct MatrixSettings {
     /// Add the curvature of weight decay, C times the identity.
     #[arg(long, value_name = "C", default_value_t = 0.0, allow_hyphen_values = true)]
     pub(crate) weight_decay: f64,
-    /// Only the block of the parameters whose names match, like conv1.* or *.bias; the others stay fixed.
-    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
-    pub(crate) parameters: Vec<String>,
-    /// The same for the block of each layer.
+    /// The same for the diagonal block of each layer.
     #[arg(long, conflicts_with = "parameters")]
     pub(crate) per_layer: bool,
 }

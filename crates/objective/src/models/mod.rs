@@ -215,6 +215,45 @@ impl Model {
         })
     }
 
+    /// The same model as a function of some of its parameters: those whose names are `measured`. The others are constants, as
+    /// buffers are.
+    ///
+    /// ```
+    /// use basin_objective::models::Model;
+    ///
+    /// let model = Model::new(&"mlp:64-100-10:relu".parse()?, &[64], 10)?.with_parameters(|name| name.starts_with("fc2."))?;
+    /// assert_eq!(model.parameters().len(), 100 * 10 + 10);
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When no parameter is left.
+    pub fn with_parameters(self, measured: impl Fn(&str) -> bool) -> Result<Self> {
+        if !self.parameters().entries().iter().any(|entry| measured(&entry.name)) {
+            return Err(Error::input(
+                format!("no parameter of model `{}` is measured", self.name),
+                "measure one at least",
+            ));
+        }
+        let initial = match self.initial {
+            InitialValues::Drawn { parameters, mut buffers } => {
+                let named = self.stored.parameters().entries().iter().zip(parameters);
+                let (kept, frozen): (Vec<_>, Vec<_>) = named.partition(|(entry, _)| measured(&entry.name));
+                buffers.extend(frozen.into_iter().map(|(_, initial)| initial));
+                InitialValues::Drawn { parameters: kept.into_iter().map(|(_, initial)| initial).collect(), buffers }
+            }
+            exported => exported,
+        };
+        let restricted = |program: Program| program.with_frozen(|name| !measured(name));
+        Ok(Self {
+            stored: restricted(self.stored)?,
+            batch: self.batch.map(restricted).transpose()?,
+            initial,
+            exchangeable: None,
+            ..self
+        })
+    }
+
     /// The name it was built from.
     pub fn name(&self) -> &str {
         &self.name

@@ -9,7 +9,6 @@ use basin_sharpness::Diagonal;
 use basin_sharpness::lanczos::Extremes;
 use candle_core::Tensor;
 
-use super::request::Request;
 use crate::arguments::Spectrum;
 use crate::subject::Subject;
 
@@ -50,27 +49,18 @@ fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// A vector in all parameters, 0 outside the block that it is of, as tensors under the parameters' names.
-fn named(
-    vector: &Tensor,
-    subject: &Subject,
-    request: &Request,
-    name: impl Fn(&str) -> String,
-) -> Result<Vec<(String, Tensor)>> {
+/// A vector in the measured parameters, as tensors under their names.
+fn named(vector: &Tensor, subject: &Subject, name: impl Fn(&str) -> String) -> Result<Vec<(String, Tensor)>> {
     let layout = subject.model.parameters();
-    let vector = match request.group(layout)? {
-        Some(group) => group.scatter(vector, layout.len())?,
-        None => vector.clone(),
-    };
-    Ok(layout.entries().iter().map(|entry| name(&entry.name)).zip(layout.views(&vector)?).collect())
+    Ok(layout.entries().iter().map(|entry| name(&entry.name)).zip(layout.views(vector)?).collect())
 }
 
 /// `top1.fc1.weight`, …, counted from each end inwards.
-pub(super) fn write_eigenvectors(path: &Path, subject: &Subject, request: &Request, extremes: &Extremes) -> Result<()> {
+pub(super) fn write_eigenvectors(path: &Path, subject: &Subject, extremes: &Extremes) -> Result<()> {
     let (mut tensors, mut metadata) = (Vec::new(), BTreeMap::new());
     for (index, eigenvalue) in extremes.eigenvalues.iter().enumerate() {
         let rank = rank(&extremes.eigenvalues, index);
-        tensors.extend(named(&extremes.eigenvectors.get(index)?, subject, request, |name| format!("{rank}.{name}"))?);
+        tensors.extend(named(&extremes.eigenvectors.get(index)?, subject, |name| format!("{rank}.{name}"))?);
         metadata.insert(format!("{rank}.eigenvalue"), eigenvalue.value.to_string());
         metadata.insert(format!("{rank}.residual"), eigenvalue.residual.to_string());
     }
@@ -78,14 +68,9 @@ pub(super) fn write_eigenvectors(path: &Path, subject: &Subject, request: &Reque
 }
 
 /// `fc1.weight` with `fc1.weight.stderr` beside it, ….
-pub(super) fn write_diagonal(
-    path: &Path,
-    subject: &Subject,
-    request: &Request,
-    found: &Diagonal,
-) -> Result<DiagonalRecord> {
-    let mut tensors = named(&found.value, subject, request, str::to_owned)?;
-    tensors.extend(named(&found.stderr, subject, request, |name| format!("{name}.stderr"))?);
+pub(super) fn write_diagonal(path: &Path, subject: &Subject, found: &Diagonal) -> Result<DiagonalRecord> {
+    let mut tensors = named(&found.value, subject, str::to_owned)?;
+    tensors.extend(named(&found.stderr, subject, |name| format!("{name}.stderr"))?);
     let metadata = BTreeMap::from([("relative_error".to_owned(), found.relative_error.to_string())]);
     weights::write(path, &tensors, &metadata)?;
     Ok(DiagonalRecord {

@@ -65,7 +65,7 @@ fn measure_once(subject: &Subject, request: &Request, machine: &Machine) -> anyh
     let layout = subject.model.parameters();
     let work = Work { request, subject, quiet: machine.quiet };
     let layers = if request.per_layer { ParameterGroup::layers(layout) } else { Vec::new() };
-    let (found, blocks) = request.with_operator(&curvature, layout, |operator| {
+    let (found, blocks) = request.with_operator(&curvature, |operator| {
         let found = work.on(operator, None)?;
         let blocks = layers.iter().map(|layer| {
             let request = Request { diagonal: false, ..request.clone() };

@@ -26,8 +26,6 @@ pub(crate) fn run(arguments: &Spectrum) -> anyhow::Result<Ended> {
     let mut ended = Ended::Done;
     for path in &arguments.checkpoints {
         let subject = Subject::load(path, &arguments.common)?;
-        // What cannot be done is said before what the rest would cost.
-        request.group(subject.model.parameters())?;
         if let Some(count) = arguments.subsets {
             disjoint_subsets(subject.data.samples(), count, arguments.common.seed)?;
         }
@@ -73,13 +71,13 @@ fn measure_all(arguments: &Spectrum, request: &Request, subject: &Subject) -> an
     if let Some(file) = &arguments.eigenvalues.eigenvectors
         && let Some(extremes) = &extremes
     {
-        files::write_eigenvectors(file, subject, request, extremes)?;
+        files::write_eigenvectors(file, subject, extremes)?;
     }
     if let Outcome::Spectrum(spectrum) = &mut record.outcome {
         spectrum.verification = verification.map(Box::new);
         spectrum.subsets = subsets.map(Box::new);
         if let (Some(file), Some(diagonal)) = (&arguments.estimates.diagonal, &diagonal) {
-            spectrum.diagonal = Some(Box::new(files::write_diagonal(file, subject, request, diagonal)?));
+            spectrum.diagonal = Some(Box::new(files::write_diagonal(file, subject, diagonal)?));
         }
     }
     Ok((record, extremes.map(|extremes| extremes.reason)))

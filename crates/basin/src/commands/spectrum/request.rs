@@ -2,9 +2,8 @@
 
 use basin_objective::{Cost, DrawnLabels, Error, Result};
 use basin_sharpness::lanczos::Lanczos;
-use basin_sharpness::{Block, Curvature, CurvatureMatrix, DensityOptions, ParameterGroup, Precision, Shifted};
+use basin_sharpness::{Curvature, CurvatureMatrix, DensityOptions, Precision, Shifted};
 use basin_sharpness::{SymmetricOperator, TraceMethod};
-use basin_tape::Layout;
 use indicatif::HumanDuration;
 
 use crate::arguments::{EigenvalueSettings, EstimateSettings, MatrixArgument, MatrixSettings, Spectrum, TraceArgument};
@@ -16,7 +15,7 @@ pub(super) struct Request {
     pub(super) matrix: CurvatureMatrix,
     /// c of the c I that is added.
     pub(super) weight_decay: f64,
-    /// Patterns of the names of the parameters that stay; all where there are none.
+    /// Patterns of the names of the parameters that are measured; all where there are none.
     pub(super) parameters: Vec<String>,
     pub(super) per_layer: bool,
     /// Absent where no eigenvalue is sought.
@@ -60,14 +59,14 @@ impl Request {
         if !none {
             lanczos.check()?;
         }
-        let MatrixSettings { weight_decay, parameters, per_layer, .. } = &arguments.matrix;
+        let MatrixSettings { weight_decay, per_layer, .. } = &arguments.matrix;
         if !weight_decay.is_finite() {
             return Err(Error::input(format!("the weight decay is {weight_decay}"), "give a number such as 5e-4"));
         }
         Ok(Self {
             matrix: matrix(&arguments.matrix, seed)?,
             weight_decay: *weight_decay,
-            parameters: parameters.clone(),
+            parameters: arguments.common.parameters.clone(),
             per_layer: *per_layer,
             lanczos: (!none).then_some(lanczos),
             trace: trace.map(TraceMethod::from),
@@ -94,27 +93,14 @@ impl Request {
         }
     }
 
-    /// The parameters that the matrix is of; none where it is of all.
-    pub(super) fn group(&self, layout: &Layout) -> Result<Option<ParameterGroup>> {
-        match self.parameters.is_empty() {
-            true => Ok(None),
-            false => ParameterGroup::matching(layout, &self.parameters).map(Some),
-        }
-    }
-
-    /// Hands `curvature` on with weight decay added and cut down to the parameters asked for.
+    /// Hands `curvature` on with weight decay added.
     pub(super) fn with_operator<T>(
         &self,
         curvature: &Curvature,
-        layout: &Layout,
         then: impl FnOnce(&dyn SymmetricOperator) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let shifted = Shifted { operator: curvature, shift: self.weight_decay };
-        let whole: &dyn SymmetricOperator = if self.weight_decay == 0.0 { curvature } else { &shifted };
-        match self.group(layout)? {
-            None => then(whole),
-            Some(group) => then(&Block::new(whole, &group)?),
-        }
+        then(if self.weight_decay == 0.0 { curvature } else { &shifted })
     }
 
     /// A line on what the work will cost at most, of a model of so many parameters.

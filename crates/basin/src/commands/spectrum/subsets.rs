@@ -22,7 +22,7 @@ pub(super) fn measure(subject: &Subject, common: &Common, request: &Request, cou
         let data = subject.data.select(positions)?;
         let network = subject.network_on(&data)?;
         let curvature = Curvature::new(&network as &dyn Objective, &subject.theta, request.matrix)?;
-        request.with_operator(&curvature, subject.model.parameters(), |operator| {
+        request.with_operator(&curvature, |operator| {
             let found = lanczos.extremes(operator, |_| interruption::check())?;
             converged &= found.eigenvalues.iter().all(|eigenvalue| eigenvalue.converged);
             largest.extend(found.eigenvalues.iter().map(|eigenvalue| eigenvalue.value));

@@ -43,7 +43,7 @@ fn on<T>(
 ) -> anyhow::Result<T> {
     let network = subject.network()?;
     let curvature = Curvature::new(&network as &dyn Objective, &subject.theta, request.matrix)?;
-    request.with_operator(&curvature, subject.model.parameters(), then)
+    request.with_operator(&curvature, then)
 }
 
 /// xᵀAx and ‖A x − λ x‖ of the first eigenpair found.

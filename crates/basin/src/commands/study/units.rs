@@ -327,6 +327,7 @@ impl<'a> Units<'a> {
     /// What the analysing commands would be told; the study has its own progress.
     fn common(&self) -> Common {
         Common {
+            parameters: Vec::new(),
             rename: vec![],
             model: None,
             data: None,
