@@ -100,7 +100,7 @@ fn compare(path: &Path) -> Vec<String> {
     let (theta, buffers) = weights(&file, &network);
     let mut faults = Vec::new();
     let mut check = |what: &str, found: f64, tolerance: f64| {
-        if !(found <= tolerance) {
+        if found > tolerance || found.is_nan() {
             faults.push(format!("{what} is off by {found:.1e}"));
         }
     };

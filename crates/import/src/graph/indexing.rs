@@ -105,10 +105,8 @@ impl Graph {
         if !rest.windows(2).all(|pair| pair[1] == pair[0] + 1) {
             return Err("indices of axes that do not lie beside each other".into());
         }
-        let own: Vec<Extent> = known.iter().fold(Ok(vec![]), |shape: Read<Vec<Extent>>, index| {
-            let shape = shape?;
-            self.broadcast_shape(&[&shape, &index.shape])
-        })?;
+        let shapes: Vec<&[Extent]> = known.iter().map(|index| index.shape.as_slice()).collect();
+        let own = self.broadcast_shape(&shapes)?;
         let own_fixed = own.iter().map(|extent| extent.fixed()).collect::<Option<Vec<usize>>>();
         let Some(own_fixed) = own_fixed else { return Err("indices that depend on the samples".into()) };
         // The axes that are indexed become one, of which the positions are taken.

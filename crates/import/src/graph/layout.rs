@@ -37,10 +37,9 @@ impl Graph {
             Size::Extent(extent) => Some(Some(*extent)),
         });
         let known = known.collect::<Option<Vec<_>>>().ok_or_else(text)?;
-        if all.depends_on_samples() && !known.iter().any(|extent| extent.depends_on_samples()) {
-            if let Some(traced) = self.traced_samples {
-                return resolve_traced(shape, sizes, traced).ok_or_else(|| text().into());
-            }
+        let symbolic = known.iter().any(|extent| extent.depends_on_samples());
+        if let Some(traced) = self.traced_samples.filter(|_| all.depends_on_samples() && !symbolic) {
+            return resolve_traced(shape, sizes, traced).ok_or_else(|| text().into());
         }
         let product = elements(&known)?;
         let missing = sizes.len() - known.len();

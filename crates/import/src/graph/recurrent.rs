@@ -36,7 +36,7 @@ impl Graph {
         self.freed_of_tracing(&mut given)?;
         let states = &given[1..];
         let (directions, each) = (1 + usize::from(bidirectional), if biased { 4 } else { 2 });
-        if weights.is_empty() || weights.len() % (directions * each) != 0 {
+        if weights.is_empty() || !weights.len().is_multiple_of(directions * each) {
             return Err(format!("{} weights of a recurrent layer", weights.len()).into());
         }
         let (mut hidden, mut cells) = (Vec::new(), Vec::new());

@@ -24,7 +24,7 @@ pub(super) fn model(path: &Path, input_shape: &[usize], outputs: Outputs) -> Res
         batch: has_batch_norm.then_some(with_batch_statistics),
         outputs: output.last().copied().unwrap_or(1),
         positions: (output.len() > 1).then(|| output[0]),
-        initial: InitialValues::Exported(file),
+        initial: InitialValues::Exported(Box::new(file)),
         foreign: ForeignNames { aliases, constants: unused },
         numbers: match inputs.first() {
             Some(Input { numbers: Numbers::Float, .. }) | None => SampleNumbers::Float,

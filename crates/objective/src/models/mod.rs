@@ -76,7 +76,7 @@ enum InitialValues {
     /// Drawn tensor by tensor.
     Drawn { parameters: Vec<Initial>, buffers: Vec<Initial> },
     /// Those in the file of an exported network.
-    Exported(ExportedProgram),
+    Exported(Box<ExportedProgram>),
 }
 
 /// What kind of numbers a model's samples are.
