@@ -176,6 +176,14 @@ pub(crate) struct SafetensorsFile<'a> {
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
+/// Whether bytes begin as a safetensors file does: with the length of a header that is there and opens a JSON object.
+pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
+    bytes.split_first_chunk().is_some_and(|(length, rest)| {
+        let fits = usize::try_from(u64::from_le_bytes(*length)).is_ok_and(|length| length <= rest.len());
+        fits && rest.first() == Some(&b'{')
+    })
+}
+
 /// Reads the bytes of a safetensors file; `path` serves the messages.
 pub(crate) fn parse_safetensors<'a>(bytes: &'a [u8], path: &Path) -> Result<SafetensorsFile<'a>> {
     let invalid = |reason: String| {

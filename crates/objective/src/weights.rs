@@ -36,7 +36,7 @@ pub use gather::{ForeignNames, Gathered};
 pub use rename::Rename;
 pub use writer::write;
 
-use crate::stored::{Number, Stored, parse_safetensors};
+use crate::stored::{Number, Stored, is_safetensors, parse_safetensors};
 use crate::{Error, Result, file};
 
 /// The tensors of a checkpoint, by the names in its file.
@@ -105,7 +105,8 @@ impl Weights {
     }
 
     fn parse(bytes: &[u8], path: &Path, choice: Option<&str>) -> Result<Self> {
-        if pickle::is_zip(bytes) || pickle::is_pickle(bytes) {
+        // The length of a safetensors header may begin with the two bytes of a pickle.
+        if !is_safetensors(bytes) && (pickle::is_zip(bytes) || pickle::is_pickle(bytes)) {
             return pytorch::parse(bytes, path, choice);
         }
         if choice.is_some() {
@@ -218,6 +219,18 @@ mod tests {
         let skipped: Vec<_> = weights.skipped.iter().map(|(name, dtype)| (name.as_str(), dtype.as_str())).collect();
         assert_eq!(skipped, [("bn.num_batches_tracked", "i64"), ("mask", "bool"), ("tiny", "F8_E4M3")]);
         assert_eq!(weights.fingerprint, blake3::hash(&bytes).to_hex().as_str());
+    }
+
+    #[test]
+    fn a_safetensors_header_of_640_bytes_is_no_pickle() {
+        // 640 is 0x280: the file begins with 80 02, as a pickle of protocol 2 does.
+        let header = |padding: usize| {
+            let view = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
+            let metadata = [("note".to_owned(), "x".repeat(padding))].into();
+            safetensors::serialize([("w", view)], Some(metadata)).unwrap()
+        };
+        let bytes = (0..640).map(header).find(|bytes| bytes.starts_with(&640_u64.to_le_bytes())).unwrap();
+        assert!(Weights::parse(&bytes, Path::new("a"), None).unwrap().tensors.contains_key("w"));
     }
 
     #[test]

@@ -147,17 +147,21 @@ pub(super) fn sliced(c: &Call, x: &Array, axis: usize) -> Read<Vec<usize>> {
 fn slice(c: &mut Call) -> Read<Outputs> {
     let x = c.array("self")?;
     let axis = x.axis(c.integer("dim", 0)?)?;
-    let (start, step) = (c.integer("start", 0)?, c.integer("step", 1)?);
-    // All samples, by their number or to the end.
-    let end = match c.size("end") {
-        Ok(Size::Extent(end)) if end == x.shape[axis] => i64::MAX,
-        _ => c.integer("end", i64::MAX)?,
-    };
-    let y = c.graph.slice(&x, axis, start, end, step)?;
-    if y.shape == x.shape && step == 1 {
-        return Ok((y, View::Same).into());
+    if let Extent::Samples(_) = x.shape[axis] {
+        // Samples are taken all, by their number or to the end.
+        let traced = c.graph.traced_samples.and_then(|n| i64::try_from(n).ok());
+        let to_the_end = match c.size("end") {
+            Ok(Size::Extent(end)) => end == x.shape[axis],
+            Ok(Size::Number(end)) => end == i64::MAX || traced.is_some_and(|traced| end >= traced),
+            Err(_) => true,
+        };
+        return match (to_the_end, c.integer("start", 0)?, c.integer("step", 1)?) {
+            (true, 0, 1) => Ok((x, View::Same).into()),
+            _ => Err("it takes some of the samples".into()),
+        };
     }
     let positions = sliced(c, &x, axis)?;
+    let y = c.graph.slice(&x, axis, &positions)?;
     Ok((y, View::Positions { axis, positions, selected: false }).into())
 }
 

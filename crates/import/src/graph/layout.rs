@@ -197,33 +197,15 @@ impl Graph {
         self.expand(x, &sizes)
     }
 
-    /// The positions start, start + step, … below end along an axis, counted as Python does.
-    pub(crate) fn slice(&mut self, x: &Array, axis: usize, start: i64, end: i64, step: i64) -> Read<Array> {
-        if step < 1 {
-            return Err(format!("a slice has the step {step}").into());
-        }
-        let whole = start == 0 && step == 1;
-        let extent = match x.shape[axis] {
-            Extent::Samples(times)
-                if whole && (end == i64::MAX || self.traced_samples.is_some_and(|n| n * times <= end as usize)) =>
-            {
-                return Ok(x.clone());
+    /// The positions from a first one in even steps along an axis.
+    pub(crate) fn slice(&mut self, x: &Array, axis: usize, positions: &[usize]) -> Read<Array> {
+        match positions {
+            [] => self.narrow(x, axis, 0, 0),
+            [first, second, ..] if second - first > 1 => {
+                self.select_positions(x, axis, positions.iter().map(|&position| position as i64).collect())
             }
-            _ => x.fixed(axis)?,
-        };
-        let length = i64::try_from(extent).map_err(|_| "an axis is too long")?;
-        let clamp = |position: i64| {
-            let position = if position < 0 { position.saturating_add(length) } else { position };
-            position.clamp(0, length) as usize
-        };
-        let (start, end) = (clamp(start), clamp(end));
-        let end = end.max(start);
-        if step == 1 {
-            return self.narrow(x, axis, start, end - start);
+            [first, ..] => self.narrow(x, axis, *first, positions.len()),
         }
-        let step = usize::try_from(step).map_err(|_| "a slice's step is too long")?;
-        let positions: Vec<i64> = (start..end).step_by(step).map(|position| position as i64).collect();
-        self.select_positions(x, axis, positions)
     }
 
     /// So many positions from a first one along an axis.
