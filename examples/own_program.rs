@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = Dataset::load(&DataSpec::Digits, Split::Train)?;
     let buffers = model.initial_buffers(DType::F64)?;
     let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
-    let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, options)?;
+    let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, options)?;
     let theta = model.initial_parameters(0, DType::F64)?;
     let evaluation = network.evaluate(&theta)?;
     println!("loss {:.4} with {} weights on {} samples", evaluation.loss, network.dimension(), network.samples());

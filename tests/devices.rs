@@ -28,7 +28,7 @@ impl Case {
         let inputs = Tensor::from_vec(inputs, [&[samples], shape].concat(), &Device::Cpu).unwrap();
         let labels: Vec<i64> = (0..samples as i64).map(|i| i * 7 % 3).collect();
         let labels = Tensor::new(labels, &Device::Cpu).unwrap();
-        let data = Dataset::from_tensors("test", inputs, Targets::Classes { labels, classes: 3 }).unwrap();
+        let data = Dataset::from_tensors("test", inputs, Targets::classes(labels, 3)).unwrap();
         Self::new(spec, data, 3)
     }
 
@@ -47,7 +47,7 @@ impl Case {
         let buffers = self.model.initial_buffers(dtype).unwrap();
         let micro_batch = Some(self.data.samples().div_ceil(2) + 1);
         let options = NetworkOptions { device: device.clone(), dtype, micro_batch, ..NetworkOptions::default() };
-        let network = Network::new(&self.model, &buffers, LossSpec::CrossEntropy, &self.data, options).unwrap();
+        let network = Network::new(&self.model, &buffers, LossSpec::cross_entropy(), &self.data, options).unwrap();
         let theta = self.model.initial_parameters(1, DType::F64).unwrap();
         let on_device = |x: &Tensor| x.to_dtype(dtype).unwrap().to_device(device).unwrap();
         let theta = on_device(&theta);

@@ -25,7 +25,7 @@ fn are_resized_cut_and_standardized_as_torchvision_does() {
         assert_eq!(preprocessing.to_string(), *name);
         let spec = DataSpec::Safetensors(path.clone());
         let found = Dataset::load_with(&spec, Split::Train, &preprocessing).unwrap().inputs;
-        let difference = largest_difference(&found, expected);
+        let difference = largest_difference(&found.tensor().unwrap(), expected);
         assert!(difference <= 2e-6, "{name}: {difference:e}");
         cases += 1;
     }
@@ -39,7 +39,7 @@ fn images(color: &str) -> Dataset {
 
 fn labels(data: &Dataset) -> Vec<i64> {
     match &data.targets {
-        Targets::Classes { labels, .. } => labels.to_vec1().unwrap(),
+        Targets::Classes { labels, .. } => labels.tensor().unwrap().to_vec1().unwrap(),
         Targets::Real(_) => Vec::new(),
     }
 }
@@ -56,11 +56,17 @@ fn of_folders_are_those_of_image_folder() {
         assert_eq!(labels(&found), classes.iter().map(|&class| class as i64).collect::<Vec<_>>());
         let expected = &golden.tensors[key];
         for (i, name) in names["names"].as_array().unwrap().iter().enumerate() {
-            let difference = largest_difference(&found.inputs.get(i).unwrap(), &expected.get(i).unwrap());
+            let difference = largest_difference(&found.inputs.tensor().unwrap().get(i).unwrap(), &expected.get(i).unwrap());
             let allowed = if name.as_str().unwrap().ends_with("JPG") { 1.1 / 255.0 } else { 0.0 };
             assert!(difference <= allowed, "{key} {name}: {}", difference * 255.0);
         }
     }
+    let spec = format!("images:{}", beside("images").display()).parse().unwrap();
+    let read_each_time =
+        Dataset::load_within(&spec, Split::Train, &"standardize=0.5:0.5".parse().unwrap(), None, 0).unwrap();
+    let held = Dataset::load_with(&spec, Split::Train, &"standardize=0.5:0.5".parse().unwrap()).unwrap();
+    assert!(!read_each_time.inputs.are_held() && held.inputs.are_held());
+    assert_eq!(read_each_time.fingerprint().unwrap(), held.fingerprint().unwrap());
     let test = images("").other_if_any(Split::Test).unwrap().unwrap();
     assert_eq!((test.samples(), labels(&test)), (1, vec![2]), "`val` holds one image of the last class");
 }
@@ -79,11 +85,16 @@ fn of_parquet_files_are_those_that_pyarrow_wrote() {
     let test = train.other_if_any(Split::Test).unwrap().unwrap();
     assert_eq!((test.samples(), labels(&test)), (3, vec![0, 1, 0]));
     let sum = |data: &Dataset| {
-        (data.inputs.to_dtype(DType::F64).unwrap() * 255.0).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap()
+        let pixels = data.inputs.tensor().unwrap().to_dtype(DType::F64).unwrap();
+        (pixels * 255.0).unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap()
     };
     let golden = Weights::read(beside("preprocessing.safetensors")).unwrap();
     let expected: Vec<f64> = serde_json::from_str(&golden.metadata["parquet"]).unwrap();
     assert!((sum(&train) - expected[0]).abs() < 0.1 && (sum(&test) - expected[1]).abs() < 0.1);
+    let none = Preprocessing::default();
+    let read_each_time = Dataset::load_within(&spec, Split::Train, &none, None, 0).unwrap();
+    assert!(!read_each_time.inputs.are_held());
+    assert_eq!(read_each_time.fingerprint().unwrap(), train.fingerprint().unwrap());
     let file: DataSpec = format!("parquet:{}", beside("images-test.parquet").display()).parse().unwrap();
     assert_eq!(Dataset::load(&file, Split::Train).unwrap().inputs.dims(), test.inputs.dims());
 }

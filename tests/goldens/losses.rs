@@ -25,7 +25,7 @@ struct Case {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "loss", rename_all = "kebab-case")]
 enum Kind {
-    CrossEntropy { label_smoothing: f64, ignored_class: i64, classes: Classes },
+    CrossEntropy { label_smoothing: f64, ignored_class: i64, class_weights: Option<Vec<f64>>, classes: Classes },
     Mse { hard: bool },
     Bce { hard: bool },
 }
@@ -40,9 +40,9 @@ enum Classes {
 
 impl Case {
     fn loss(&self) -> Box<dyn Loss> {
-        match self.kind {
-            Kind::CrossEntropy { label_smoothing, ignored_class, .. } => {
-                Box::new(CrossEntropy { label_smoothing, ignored_class })
+        match &self.kind {
+            &Kind::CrossEntropy { label_smoothing, ignored_class, ref class_weights, .. } => {
+                Box::new(CrossEntropy { label_smoothing, ignored_class, class_weights: class_weights.clone() })
             }
             Kind::Mse { .. } => Box::new(SquaredError),
             Kind::Bce { .. } => Box::new(BinaryCrossEntropy),

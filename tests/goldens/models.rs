@@ -78,11 +78,11 @@ impl Case {
             let labels: Vec<i64> = (0..self.samples).map(|sample| (sample * 2 % self.classes) as i64).collect();
             (inputs(self.samples, &self.shape), Tensor::new(labels, &Device::Cpu).unwrap())
         };
-        Dataset::from_tensors("golden", x, Targets::Classes { labels, classes: self.classes }).unwrap()
+        Dataset::from_tensors("golden", x, Targets::classes(labels, self.classes)).unwrap()
     }
 
     /// As many outputs as the targets ask for, and no more.
-    fn outputs(&self, loss: LossSpec, data: &Dataset) -> Outputs {
+    fn outputs(&self, loss: &LossSpec, data: &Dataset) -> Outputs {
         match loss.outputs(data).unwrap() {
             Outputs::AtLeast(_) => Outputs::Exactly(self.classes),
             outputs => outputs,
@@ -124,7 +124,7 @@ fn agree_with_pytorch(file: &str) {
     let notes: Notes = golden.notes();
     for (i, case) in notes.cases.iter().enumerate() {
         let (data, loss) = (case.data(), case.loss.parse::<LossSpec>().unwrap());
-        let model = Model::new(&case.model.parse().unwrap(), &case.shape, case.outputs(loss, &data)).unwrap();
+        let model = Model::new(&case.model.parse().unwrap(), &case.shape, case.outputs(&loss, &data)).unwrap();
         assert_eq!(names_and_shapes(model.parameters()), case.parameters);
         assert_eq!(names_and_shapes(model.buffers()), case.buffers);
 
@@ -146,12 +146,12 @@ fn agree_with_pytorch(file: &str) {
             };
 
             let program = model.program(batch_norm);
-            let inputs = model.inputs(&data.inputs, dtype, &Device::Cpu).unwrap();
+            let inputs = model.inputs(&data, dtype, &Device::Cpu).unwrap().remove(0);
             let logits = program.evaluate(&program.at(&theta, &cast(&buffers)).unwrap(), &[&inputs]);
             assert_close(&name("logits"), &logits.unwrap(), expected("logits"), tolerance);
 
             let options = NetworkOptions { dtype, batch_norm, ..NetworkOptions::default() };
-            let network = Network::new(&model, &buffers, loss, &data, options).unwrap();
+            let network = Network::new(&model, &buffers, loss.clone(), &data, options).unwrap();
             let mean = Tensor::new(network.evaluate(&theta).unwrap().loss, &Device::Cpu).unwrap();
             assert_close(&name("loss"), &mean, expected("loss"), tolerance);
             let each = Tensor::new(network.sample_losses(&theta).unwrap(), &Device::Cpu).unwrap();
@@ -234,8 +234,10 @@ fn a_gpt_saved_by_pytorch_is_loaded() {
     let gathered = model.gather(&weights, DType::F64).unwrap();
     let program = model.program(BatchNorm::Stored);
     let point = program.at(&gathered.parameters, &gathered.buffers).unwrap();
-    let inputs = model.inputs(&tokens(0, 3, 6, 7), DType::F64, &Device::Cpu).unwrap();
-    let logits = program.evaluate(&point, &[&inputs]).unwrap();
+    let labels = Targets::classes(Tensor::zeros((3, 6), DType::I64, &Device::Cpu).unwrap(), 7);
+    let data = Dataset::from_tensors("tokens", tokens(0, 3, 6, 7), labels).unwrap();
+    let inputs = model.inputs(&data, DType::F64, &Device::Cpu).unwrap();
+    let logits = program.evaluate(&point, &[&inputs[0]]).unwrap();
     assert_close("logits", &logits, Golden::read("zoo.safetensors").tensor("gpt.logits"), TOLERANCES[0].1);
 }
 

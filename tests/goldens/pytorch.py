@@ -198,9 +198,10 @@ def operations():
 
 
 def loss_cases():
-    def cross_entropy(shape, classes, scale=1.0, label_smoothing=0.0, ignored_class=-100):
+    def cross_entropy(shape, classes, scale=1.0, label_smoothing=0.0, ignored_class=-100, class_weights=None):
         smoothing = {"label_smoothing": label_smoothing, "ignored_class": ignored_class}
-        return {"loss": "cross-entropy", "shape": shape, "scale": scale, "classes": classes, **smoothing}
+        weights = {"class_weights": class_weights}
+        return {"loss": "cross-entropy", "shape": shape, "scale": scale, "classes": classes, **smoothing, **weights}
 
     for label_smoothing in (0.0, 0.1):
         yield cross_entropy([4, 5], [0, 4, 2, 1], label_smoothing=label_smoothing)
@@ -212,6 +213,10 @@ def loss_cases():
         yield {"loss": loss, "shape": [2, 3, 2], "scale": 1.0, "hard": True}
     yield {"loss": "bce", "shape": [3, 4], "scale": 10.0, "hard": True}
     yield {"loss": "bce", "shape": [3, 4], "scale": 300.0, "hard": True}
+    for label_smoothing in (0.0, 0.1):
+        weights = {"label_smoothing": label_smoothing, "class_weights": [0.5, 2.0, 1.0, 0.25]}
+        yield cross_entropy([4, 4], [0, 3, -100, 1], **weights)
+        yield cross_entropy([2, 3, 4], [[0, 3, 1], [1, 0, 2]], ignored_class=1, **weights)
 
 
 def losses():
@@ -224,6 +229,7 @@ def losses():
         if case["loss"] == "cross-entropy":
             classes = torch.tensor(case["classes"])
             more = {"label_smoothing": case["label_smoothing"], "ignore_index": case["ignored_class"]}
+            more["weight"] = case["class_weights"] and torch.tensor(case["class_weights"])
             mean = F.cross_entropy(z.movedim(-1, 1), classes, **more)
             each = F.cross_entropy(z.movedim(-1, 1), classes, **more, reduction="none").reshape(len(z), -1).sum(1)
         else:

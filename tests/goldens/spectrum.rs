@@ -30,12 +30,12 @@ fn lanczos_finds_the_eigenvalues_of_pytorchs_dense_matrices() {
     let notes: Notes = golden.notes();
     let inputs = (numbers(400, &[&[notes.samples], notes.shape.as_slice()].concat()) * 1.5).unwrap();
     let labels: Vec<i64> = (0..notes.samples).map(|sample| (sample * 2 % notes.classes) as i64).collect();
-    let targets = Targets::Classes { labels: Tensor::new(labels, &Device::Cpu).unwrap(), classes: notes.classes };
+    let targets = Targets::classes(Tensor::new(labels, &Device::Cpu).unwrap(), notes.classes);
     let data = Dataset::from_tensors("golden", inputs, targets).unwrap();
     let model = Model::new(&notes.model.parse().unwrap(), &notes.shape, notes.classes).unwrap();
     let buffers = model.initial_buffers(DType::F64).unwrap();
     let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
-    let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, options).unwrap();
+    let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, options).unwrap();
 
     for (name, matrix) in [
         ("hessian", CurvatureMatrix::Hessian),

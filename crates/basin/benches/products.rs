@@ -57,12 +57,12 @@ fn median(times: &mut [Duration]) -> f64 {
 
 fn measure(case: &Case) -> Result<()> {
     let labels = Tensor::zeros(case.batch[0], DType::I64, &Device::Cpu)?;
-    let targets = Targets::Classes { labels, classes: 10 };
+    let targets = Targets::classes(labels, 10);
     let data = Dataset::from_tensors(case.name, random(&case.batch, 1.0)?, targets)?;
     let buffers = case.model.initial_buffers(DType::F32)?;
     let network = |memory| {
         let options = NetworkOptions { memory, ..NetworkOptions::default() };
-        Network::new(&case.model, &buffers, LossSpec::CrossEntropy, &data, options)
+        Network::new(&case.model, &buffers, LossSpec::cross_entropy(), &data, options)
     };
     let (theta, v) = (&case.parameters, random(case.parameters.dims(), 1.0)?);
     let several = random(&[VECTORS, v.elem_count()], 1.0)?;

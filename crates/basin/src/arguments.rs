@@ -124,7 +124,8 @@ pub(crate) struct Common {
     /// The part of the data that is analysed.
     #[arg(long, value_enum, default_value_t = SplitArgument::Train)]
     pub(crate) split: SplitArgument,
-    /// Loss: cross-entropy (default for classes), mse (default for numbers) or bce.
+    /// Loss: cross-entropy (default for classes), next-token (labels shifted by one), mse (default for numbers) or bce; with
+    /// settings like cross-entropy:label-smoothing=0.1,class-weights=1/2/0.5.
     #[arg(long)]
     pub(crate) loss: Option<String>,
     /// Measure in the parameters whose names match alone, like layer4.* or *.bias; the others stay fixed.
@@ -176,7 +177,8 @@ pub(crate) struct Machine {
     /// Threads on the CPU; the results' bits do not depend on them.
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
-    /// Memory for linearizations and the sweeps over them, like 2GiB or 500MB; 4GiB when absent.
+    /// Memory for linearizations and the sweeps over them, like 2GiB or 500MB, and as much for the data, which is read anew for
+    /// each sweep where it takes more; 4GiB when absent.
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub(crate) memory: Option<u64>,
     /// Say more.

@@ -27,7 +27,7 @@ pub(crate) struct Evaluated<'a> {
     pub(crate) path: &'a Path,
     pub(crate) metadata: &'a CheckpointMetadata,
     pub(crate) data: &'a Dataset,
-    pub(crate) loss: LossSpec,
+    pub(crate) loss: &'a LossSpec,
     /// How many of the first samples these are, where they are not all.
     pub(crate) first: Option<usize>,
     /// Whether batch norm used the statistics of the samples, as it does not when a run notes its loss.
@@ -127,7 +127,7 @@ impl Evaluated<'_> {
         let classes = classes as f64;
         let mut warnings = Vec::new();
         let (loss, guessing) = (self.found.loss, classes.ln());
-        if self.loss == LossSpec::CrossEntropy && (loss > guessing || loss.is_nan()) {
+        if self.loss.is_cross_entropy() && (loss > guessing || loss.is_nan()) {
             warnings.push(format!(
                 "loss {} is above that of guessing, log({classes}) = {}: inputs or architecture are not those of the training",
                 number(loss),
@@ -157,7 +157,7 @@ impl Evaluated<'_> {
     /// Whether the outputs are far less sure than they are right, as on inputs of another scale. On the test split a network
     /// may be surer than it is right, which costs as much.
     fn is_doubtful(&self, accuracy: f64, classes: f64) -> bool {
-        self.loss == LossSpec::CrossEntropy
+        *self.loss == LossSpec::cross_entropy()
             && self.data.split == Split::Train
             && self.found.loss > largest_loss(accuracy, classes) + DOUBT * classes.ln()
     }

@@ -14,7 +14,7 @@ pub(crate) fn gather(
     model: &Model,
     weights: &Weights,
     data: &Dataset,
-    loss: LossSpec,
+    loss: &LossSpec,
     dtype: DType,
 ) -> Result<Gathered> {
     model.gather(weights, dtype).map_err(|error| match hint(model, weights, data, loss) {
@@ -23,7 +23,7 @@ pub(crate) fn gather(
     })
 }
 
-fn hint(model: &Model, weights: &Weights, data: &Dataset, loss: LossSpec) -> Option<String> {
+fn hint(model: &Model, weights: &Weights, data: &Dataset, loss: &LossSpec) -> Option<String> {
     if model.fits(weights) {
         return None;
     }

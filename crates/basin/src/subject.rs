@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use basin_landscape::align;
-use basin_objective::data::{DataSpec, Dataset, Preprocessing, Split};
+use basin_objective::data::{DataSpec, Dataset, HELD, Preprocessing, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::weights::Weights;
 use basin_objective::{Error, Evaluation, LossSpec, Network, NetworkOptions, Objective, Result, SampledNetwork};
@@ -59,7 +59,7 @@ impl Subject {
         let samples = common.samples.or(metadata.samples.filter(|_| own).map(|samples| samples as usize));
         let inputs = inputs(common, &metadata)?;
         let spec = common.inputs.spec(named("data", &common.data, &metadata.data, path)?)?;
-        let data = load_data(&spec, common.split, samples, &inputs)?;
+        let data = load_data(&spec, common.split, samples, &inputs, common.machine.memory)?;
         Self { first: samples, ..Self::on(weights, data, common)? }.evaluated(common)
     }
 
@@ -87,11 +87,11 @@ impl Subject {
         let spec: ModelSpec = spec.parse()?;
         let loss: Option<LossSpec> = loss.map(|loss| loss.parse()).transpose()?;
         let loss = loss.unwrap_or_else(|| LossSpec::default_for(&data));
-        let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
+        let model = Model::new(&spec, data.input_shapes(), loss.outputs(&data)?)?;
         let model = measured(model, &common.parameters)?;
         let options =
             NetworkOptions { batch_norm: common.batch_norm.into(), ..options(&common.machine, common.micro_batch)? };
-        let gathered = misfit::gather(&model, &weights, &data, loss, options.dtype)?;
+        let gathered = misfit::gather(&model, &weights, &data, &loss, options.dtype)?;
         if !common.machine.quiet {
             model
                 .notes()
@@ -142,7 +142,7 @@ impl Subject {
             path: &self.path,
             metadata: &self.noted,
             data: &self.data,
-            loss: self.loss,
+            loss: &self.loss,
             first: self.first,
             batch_statistics: self.uses_batch_statistics(),
             found: self.evaluation()?,
@@ -225,13 +225,13 @@ impl Subject {
 
     /// The checkpoint's network on other data, such as the test split.
     pub(crate) fn network_on(&self, data: &Dataset) -> Result<Network<'_>> {
-        Network::new(&self.model, &self.buffers, self.loss, data, self.options.clone())
+        Network::new(&self.model, &self.buffers, self.loss.clone(), data, self.options.clone())
     }
 
     /// The checkpoint's network on any of its samples.
     pub(crate) fn batches(&self) -> SampledNetwork<'_> {
         let Self { model, buffers, loss, data, options, .. } = self;
-        SampledNetwork { model, buffers, loss: *loss, data, options: options.clone() }
+        SampledNetwork { model, buffers, loss: loss.clone(), data, options: options.clone() }
     }
 
     /// The checkpoint in a record.
@@ -317,17 +317,15 @@ fn inputs(common: &Common, metadata: &CheckpointMetadata) -> Result<Preprocessin
     common.inputs.over(metadata.inputs.as_deref().unwrap_or_default().parse()?)
 }
 
-/// One split of the data, or its first samples.
+/// One split of the data, or its first samples; inputs that take more than the memory stay in their files where they can.
 pub(crate) fn load_data(
     spec: &DataSpec,
     split: SplitArgument,
     samples: Option<usize>,
     inputs: &Preprocessing,
+    memory: Option<u64>,
 ) -> Result<Dataset> {
-    match samples {
-        Some(samples) => Dataset::load_first(spec, split.into(), inputs, samples),
-        None => Dataset::load_with(spec, split.into(), inputs),
-    }
+    Dataset::load_within(spec, split.into(), inputs, samples, memory.unwrap_or(HELD))
 }
 
 /// How networks are evaluated on this machine.

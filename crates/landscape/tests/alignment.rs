@@ -72,7 +72,7 @@ fn another_order_is_the_same_function() {
         let moved = order.parameters(&model, &theta).unwrap();
         assert_ne!(values(&moved), values(&theta), "{spec}");
         let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
-        let mut network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, options).unwrap();
+        let mut network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, options).unwrap();
         let losses = |network: &Network<'_>, theta: &Tensor| {
             (network.sample_losses(theta).unwrap(), network.evaluate(theta).unwrap())
         };

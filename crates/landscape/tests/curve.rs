@@ -232,7 +232,7 @@ fn the_gradient_in_each_bend_is_that_of_differences() {
     let model = Model::new(&"mlp:64-4-10:tanh".parse().unwrap(), &[64], 10).unwrap();
     let none = model.initial_buffers(DType::F64).unwrap();
     let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
-    let network = Network::new(&model, &none, LossSpec::CrossEntropy, &data, options).unwrap();
+    let network = Network::new(&model, &none, LossSpec::cross_entropy(), &data, options).unwrap();
     let point = |seed| model.initial_parameters(seed, DType::F64).unwrap();
     let (positions, decay, h) = ([0.15, 0.5, 0.8], 0.1, 1e-5);
     for shape in SHAPES {
@@ -267,7 +267,7 @@ fn trained_on_digits(stops: &[u64]) -> (Vec<Vec<f64>>, Vec<f64>) {
     let buffers = model.initial_buffers(DType::F64).unwrap();
     let options = NetworkOptions { dtype: DType::F64, batch_norm: BatchNorm::Batch, ..NetworkOptions::default() };
     let batches =
-        SampledNetwork { model: &model, buffers: &buffers, loss: LossSpec::CrossEntropy, data: &data, options };
+        SampledNetwork { model: &model, buffers: &buffers, loss: LossSpec::cross_entropy(), data: &data, options };
     let point = |seed| model.initial_parameters(seed, DType::F64).unwrap();
     let start = Curve::straight(Shape::Bezier, &point(0), &point(1), 2).unwrap();
     let mut state = CurveState::new(start).unwrap();

@@ -192,7 +192,7 @@ impl Digits {
     fn network(&self) -> Network<'_> {
         let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
         let buffers = self.model.initial_buffers(DType::F64).unwrap();
-        Network::new(&self.model, &buffers, LossSpec::CrossEntropy, &self.data, options).unwrap()
+        Network::new(&self.model, &buffers, LossSpec::cross_entropy(), &self.data, options).unwrap()
     }
 
     fn theta(&self) -> Tensor {

@@ -1,35 +1,122 @@
 //! Whole files: read, and replaced in one step.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::{Error, Result};
 
 /// Deflate never shrinks more than this: what claims to hold more is not what it says.
 const DEFLATE_LIMIT: u64 = 1032;
 
+/// Bytes that are read at a time where all are looked at.
+const AT_A_TIME: u64 = 1 << 20;
+
+/// Bytes of which parts are read when they are asked for.
+pub(crate) trait ReadAt: std::fmt::Debug + Send + Sync {
+    /// How many there are.
+    fn length(&self) -> u64;
+
+    /// So many from a position on; it is an error, before anything is allocated, when there are not as many.
+    fn read_at(&self, start: u64, length: u64) -> Result<Vec<u8>>;
+}
+
+impl dyn ReadAt + '_ {
+    /// All of them.
+    pub(crate) fn all(&self) -> Result<Vec<u8>> {
+        self.read_at(0, self.length())
+    }
+
+    /// Hands on all of them in order, some at a time.
+    pub(crate) fn each_part(&self, mut take: impl FnMut(&[u8])) -> Result<()> {
+        for start in (0..self.length()).step_by(AT_A_TIME as usize) {
+            take(&self.read_at(start, AT_A_TIME.min(self.length() - start))?);
+        }
+        Ok(())
+    }
+
+    /// Their blake3 hash, in hexadecimal.
+    pub(crate) fn fingerprint(&self) -> Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        self.each_part(|part| {
+            hasher.update(part);
+        })?;
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+}
+
+/// Whether a part lies within so many bytes.
+fn within(start: u64, length: u64, of: u64) -> bool {
+    start.checked_add(length).is_some_and(|end| end <= of)
+}
+
+impl ReadAt for &[u8] {
+    fn length(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, start: u64, length: u64) -> Result<Vec<u8>> {
+        match within(start, length, self.length()) {
+            true => Ok(self[start as usize..(start + length) as usize].to_vec()),
+            false => Err(Error::input("the bytes end too early", "give all of them")),
+        }
+    }
+}
+
+/// An open file. A file that is read by several is opened once.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    path: PathBuf,
+    file: Mutex<File>,
+    length: u64,
+}
+
+impl OpenFile {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let length = length(path)?;
+        let file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file), length })
+    }
+
+    fn cut(&self) -> Error {
+        Error::input(
+            format!("`{}` ends before all that it says it holds", self.path.display()),
+            "check that the file was copied completely",
+        )
+    }
+}
+
+impl ReadAt for OpenFile {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, start: u64, length: u64) -> Result<Vec<u8>> {
+        let failed = |cause: io::ErrorKind| Error::io("read", &self.path, cause.into());
+        if !within(start, length, self.length) {
+            return Err(self.cut());
+        }
+        let mut bytes = Vec::new();
+        let wanted = usize::try_from(length).map_err(|_| failed(io::ErrorKind::OutOfMemory))?;
+        bytes.try_reserve_exact(wanted).map_err(|_| failed(io::ErrorKind::OutOfMemory))?;
+        // The place in the file is set before each reading: a thread that panicked left nothing undone.
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = file.seek(SeekFrom::Start(start)).and_then(|_| Read::take(&mut *file, length).read_to_end(&mut bytes));
+        read.map_err(|cause| Error::io("read", &self.path, cause))?;
+        // The file may have been cut since it was opened.
+        if bytes.len() == wanted { Ok(bytes) } else { Err(self.cut()) }
+    }
+}
+
 /// The bytes of a file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    let length = length(path)?;
-    let mut bytes = Vec::new();
-    usize::try_from(length)
-        .ok()
-        .and_then(|length| bytes.try_reserve_exact(length).ok())
-        .ok_or_else(|| Error::io("read", path, io::ErrorKind::OutOfMemory.into()))?;
-    File::open(path)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(|cause| Error::io("read", path, cause))?;
-    Ok(bytes)
+    (&OpenFile::open(path)? as &dyn ReadAt).all()
 }
 
 /// The blake3 hash of a file's bytes, in hexadecimal, which are not held.
 pub(crate) fn fingerprint(path: &Path) -> Result<String> {
-    length(path)?;
-    let mut hasher = blake3::Hasher::new();
-    let hashed = File::open(path).and_then(|file| io::copy(&mut io::BufReader::new(file), &mut hasher));
-    hashed.map_err(|cause| Error::io("read", path, cause))?;
-    Ok(hasher.finalize().to_hex().to_string())
+    (&OpenFile::open(path)? as &dyn ReadAt).fingerprint()
 }
 
 /// The length of a regular file in bytes; a directory or a device is an error.
@@ -122,6 +209,23 @@ mod tests {
         }
         assert!(replace(folder.path(), |_| Ok(())).unwrap_err().is_bad_input());
         assert!(replace(&folder.path().join("missing/a"), |_| Ok(())).unwrap_err().is_bad_input());
+    }
+
+    #[test]
+    fn parts_beyond_the_end_are_refused_before_memory_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, b"0123456789").unwrap();
+        let (file, bytes) = (OpenFile::open(&path).unwrap(), &b"0123456789"[..]);
+        for all in [&file as &dyn ReadAt, &bytes] {
+            assert_eq!(all.read_at(3, 4).unwrap(), b"3456");
+            assert_eq!(all.read_at(10, 0).unwrap(), b"");
+            for (start, length) in [(7, 4), (11, 0), (u64::MAX, 1), (1, u64::MAX)] {
+                assert!(all.read_at(start, length).unwrap_err().is_bad_input());
+            }
+        }
+        fs::write(&path, b"012").unwrap();
+        assert!(file.read_at(0, 10).unwrap_err().is_bad_input());
     }
 
     #[test]

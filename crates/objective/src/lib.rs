@@ -18,7 +18,7 @@ pub mod weights;
 
 pub use batch_statistics::batch_statistics;
 pub use error::{Error, Result};
-pub use loss_spec::{LossSpec, Outputs};
+pub use loss_spec::{CrossEntropy, LossSpec, Outputs};
 pub use network::{Cost, LastLayer, Memory, Network, NetworkOptions, Samples};
 pub use objective::{DrawnLabels, Evaluation, Linearized, Objective};
 pub use quadratic::Quadratic;

@@ -7,9 +7,14 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 
+use crate::file::ReadAt;
 use crate::{Error, Result};
+
+/// The longest header of a safetensors file, as the crate of that name has it.
+const LONGEST_HEADER: u64 = 100_000_000;
 
 /// The kinds of number that files hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,11 +169,49 @@ fn values<const SIZE: usize, T>(bytes: &[u8], from_bytes: impl Fn([u8; SIZE]) ->
     elements.iter().map(|&element| from_bytes(element)).collect()
 }
 
+/// Where an array lies in a file: little-endian, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Located {
+    pub(crate) number: Number,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) start: u64,
+}
+
+impl Located {
+    /// Bytes that it takes; `None` when no memory could hold it.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        byte_length(&self.shape, self.number).map(|bytes| bytes as u64)
+    }
+
+    /// The array.
+    pub(crate) fn read(&self, file: &dyn ReadAt) -> Result<Stored<'static>> {
+        let bytes = file.read_at(self.start, self.bytes().ok_or_else(too_large)?)?;
+        Stored::new(self.number, self.shape.clone(), Cow::Owned(bytes)).ok_or_else(too_large)
+    }
+
+    /// The rows at some positions.
+    pub(crate) fn rows(&self, file: &dyn ReadAt, positions: &[usize]) -> Result<Stored<'static>> {
+        let row = byte_length(self.shape.get(1..).unwrap_or_default(), self.number).ok_or_else(too_large)? as u64;
+        let mut bytes = Vec::new();
+        // Rows that lie one behind the other are read at once.
+        for run in positions.chunk_by(|a, b| a + 1 == *b) {
+            let first = (run[0] as u64).checked_mul(row).and_then(|offset| offset.checked_add(self.start));
+            bytes.extend(file.read_at(first.ok_or_else(too_large)?, run.len() as u64 * row)?);
+        }
+        let shape = [&[positions.len()], self.shape.get(1..).unwrap_or_default()].concat();
+        Stored::new(self.number, shape, Cow::Owned(bytes)).ok_or_else(too_large)
+    }
+}
+
+fn too_large() -> Error {
+    Error::input("an array is larger than any memory", "check that the file was copied completely")
+}
+
 /// What a safetensors file holds.
 #[derive(Debug)]
-pub(crate) struct SafetensorsFile<'a> {
+pub(crate) struct SafetensorsFile {
     /// The arrays of numbers, by name.
-    pub(crate) arrays: BTreeMap<String, Stored<'a>>,
+    pub(crate) arrays: BTreeMap<String, Located>,
     /// The names of all tensors, in the order in which their numbers lie in the file.
     pub(crate) order: Vec<String>,
     /// The names and types of the other tensors (8-bit and smaller floats, complex numbers).
@@ -176,33 +219,41 @@ pub(crate) struct SafetensorsFile<'a> {
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
-/// Whether bytes begin as a safetensors file does: with the length of a header that is there and opens a JSON object.
-pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
-    bytes.split_first_chunk().is_some_and(|(length, rest)| {
-        let fits = usize::try_from(u64::from_le_bytes(*length)).is_ok_and(|length| length <= rest.len());
-        fits && rest.first() == Some(&b'{')
-    })
+/// Whether a file begins as a safetensors file does: with the length of a header that is there and opens a JSON object.
+pub(crate) fn is_safetensors(file: &dyn ReadAt) -> Result<bool> {
+    if file.length() < 9 {
+        return Ok(false);
+    }
+    let beginning = file.read_at(0, 9)?;
+    let length = beginning.first_chunk().map(|&length| u64::from_le_bytes(length));
+    Ok(length.is_some_and(|length| length <= file.length() - 8) && beginning[8] == b'{')
 }
 
-/// Reads the bytes of a safetensors file; `path` serves the messages.
-pub(crate) fn parse_safetensors<'a>(bytes: &'a [u8], path: &Path) -> Result<SafetensorsFile<'a>> {
+/// Reads the header of a safetensors file; `path` serves the messages.
+pub(crate) fn read_safetensors(file: &dyn ReadAt, path: &Path) -> Result<SafetensorsFile> {
     let invalid = |reason: String| {
         Error::input(
             format!("`{}` is not a whole safetensors file: {reason}", path.display()),
             "check that the file was copied completely and was written by `safetensors.torch.save_file` or by basin",
         )
     };
-    check_offsets(bytes).map_err(invalid)?;
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|cause| invalid(cause.to_string()))?;
-    let file = SafeTensors::deserialize(bytes).map_err(|cause| invalid(cause.to_string()))?;
-    let mut arrays = BTreeMap::new();
-    let mut others = BTreeMap::new();
-    for (name, view) in file.tensors() {
-        let array = Number::from_safetensors(view.dtype())
-            .and_then(|number| Stored::new(number, view.shape().to_vec(), Cow::Borrowed(view.data())));
-        match array {
-            Some(array) => drop(arrays.insert(name, array)),
-            None => drop(others.insert(name, view.dtype().to_string())),
+    let header = header(file)?.map_err(invalid)?;
+    let data = file.length() - 8 - header.len() as u64;
+    let header: Metadata = serde_json::from_slice(&header)
+        .map_err(|cause| invalid(format!("its header does not describe tensors one behind the other: {cause}")))?;
+    let described = header.data_len() as u64;
+    if described != data {
+        return Err(invalid(format!("its tensors end at byte {described} of the data, which has {data} bytes")));
+    }
+    let start = file.length() - data;
+    let (mut arrays, mut others) = (BTreeMap::new(), BTreeMap::new());
+    for (name, info) in header.tensors() {
+        match Number::from_safetensors(info.dtype) {
+            Some(number) => {
+                let start = start + info.data_offsets.0 as u64;
+                arrays.insert(name, Located { number, shape: info.shape.clone(), start });
+            }
+            None => drop(others.insert(name, info.dtype.to_string())),
         }
     }
     let metadata = header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -211,28 +262,14 @@ pub(crate) fn parse_safetensors<'a>(bytes: &'a [u8], path: &Path) -> Result<Safe
     Ok(SafetensorsFile { arrays, order, others, metadata })
 }
 
-/// No tensor may reach past the end of the file. The safetensors crate adds offsets up before it looks at the length of
-/// the file, and the sum can overflow.
-fn check_offsets(bytes: &[u8]) -> Result<(), String> {
-    let (length, rest) = bytes.split_first_chunk().ok_or("it has fewer than 8 bytes")?;
-    let length = u64::from_le_bytes(*length);
-    let header = usize::try_from(length)
-        .ok()
-        .and_then(|length| rest.get(..length))
-        .ok_or_else(|| format!("its first 8 bytes promise a header of {length} bytes, {} follow", rest.len()))?;
-    let data = (rest.len() - header.len()) as u64;
-    let header: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(header).map_err(|cause| format!("its header is not a JSON object: {cause}"))?;
-    for (name, tensor) in header {
-        let end = tensor.get("data_offsets").and_then(|offsets| offsets.get(1)).and_then(|end| end.as_u64());
-        match end {
-            Some(end) if end > data => {
-                return Err(format!("tensor `{name}` ends at byte {end} of the data, which has {data} bytes"));
-            }
-            _ => {}
-        }
+/// The text of a header; what is wrong is said as the end of a sentence.
+fn header(file: &dyn ReadAt) -> Result<Result<Vec<u8>, String>> {
+    let Some(rest) = file.length().checked_sub(8) else { return Ok(Err("it has fewer than 8 bytes".into())) };
+    let length = file.read_at(0, 8)?.first_chunk().map_or(0, |&length| u64::from_le_bytes(length));
+    match length <= rest.min(LONGEST_HEADER) {
+        true => Ok(Ok(file.read_at(8, length)?)),
+        false => Ok(Err(format!("its first 8 bytes promise a header of {length} bytes, {rest} follow"))),
     }
-    Ok(())
 }
 
 /// The elements of a tensor as little-endian bytes, row by row.
@@ -345,8 +382,8 @@ mod tests {
     #[test]
     fn reads_what_the_safetensors_crate_writes() {
         let bytes = valid();
-        let file = parse_safetensors(&bytes, Path::new("a")).unwrap();
-        assert_eq!(file.arrays["w"], stored(Number::F32, &[1.0_f32.to_le_bytes(), 2.0_f32.to_le_bytes()]));
+        let file = read_safetensors(&&bytes[..], Path::new("a")).unwrap();
+        assert_eq!(file.arrays["w"].read(&&bytes[..]).unwrap(), stored(Number::F32, &[1.0_f32.to_le_bytes(), 2.0_f32.to_le_bytes()]));
         assert_eq!(file.metadata["epoch"], "3");
         assert!(file.others.is_empty());
     }
@@ -363,14 +400,14 @@ mod tests {
             .collect();
         let header = format!("{{{}}}", tensors.join(","));
         let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
-        let error = parse_safetensors(&bytes, Path::new("a.safetensors")).unwrap_err();
-        assert!(error.to_string().contains("tensor `t0` ends at byte"), "{error}");
+        let error = read_safetensors(&&bytes[..], Path::new("a.safetensors")).unwrap_err();
+        assert!(error.to_string().contains("is not a whole safetensors file"), "{error}");
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-            prop_assert!(parse_safetensors(&bytes, Path::new("a")).is_err());
+            prop_assert!(read_safetensors(&&bytes[..], Path::new("a")).is_err());
         }
 
         #[test]
@@ -379,9 +416,9 @@ mod tests {
             let last = bytes.len() - 1;
             bytes[at.min(last)] = value;
             bytes.truncate(length);
-            if let Ok(file) = parse_safetensors(&bytes, Path::new("a")) {
+            if let Ok(file) = read_safetensors(&&bytes[..], Path::new("a")) {
                 for array in file.arrays.values() {
-                    prop_assert!(array.to_tensor().is_ok());
+                    prop_assert!(array.read(&&bytes[..]).unwrap().to_tensor().is_ok());
                 }
             }
         }

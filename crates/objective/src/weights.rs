@@ -36,8 +36,12 @@ pub use gather::{ForeignNames, Gathered};
 pub use rename::Rename;
 pub use writer::write;
 
-use crate::stored::{Number, Stored, is_safetensors, parse_safetensors};
+use crate::file::{OpenFile, ReadAt};
+use crate::stored::{Number, Stored, is_safetensors, read_safetensors};
 use crate::{Error, Result, file};
+
+/// Bytes at the beginning of a file that say what kind it is.
+const BEGINNING: u64 = 1024;
 
 /// The tensors of a checkpoint, by the names in its file.
 #[derive(Debug, Clone)]
@@ -85,8 +89,8 @@ impl Weights {
             return Ok(Self { fingerprint, ..Self::of_exported(&ExportedProgram::open(path)?)? });
         }
         match chosen(path) {
-            Some((file, choice)) => Self::parse(&file::read(&file)?, path, Some(&choice)),
-            None => Self::parse(&file::read(path)?, path, None),
+            Some((file, choice)) => Self::parse(&OpenFile::open(&file)?, path, Some(&choice)),
+            None => Self::parse(&OpenFile::open(path)?, path, None),
         }
     }
 
@@ -104,10 +108,11 @@ impl Weights {
         Ok(weights)
     }
 
-    fn parse(bytes: &[u8], path: &Path, choice: Option<&str>) -> Result<Self> {
+    fn parse(file: &dyn ReadAt, path: &Path, choice: Option<&str>) -> Result<Self> {
+        let beginning = file.read_at(0, file.length().min(BEGINNING))?;
         // The length of a safetensors header may begin with the two bytes of a pickle.
-        if !is_safetensors(bytes) && (pickle::is_zip(bytes) || pickle::is_pickle(bytes)) {
-            return pytorch::parse(bytes, path, choice);
+        if !is_safetensors(file)? && (pickle::is_zip(&beginning) || pickle::is_pickle(&beginning)) {
+            return pytorch::parse(&file.all()?, path, choice);
         }
         if choice.is_some() {
             return Err(Error::input(
@@ -115,13 +120,14 @@ impl Weights {
                 "leave out what is behind the `#`",
             ));
         }
-        let mut file = parse_safetensors(bytes, path)?;
+        let mut header = read_safetensors(file, path)?;
         let mut weights = Self::empty(path);
-        weights.skipped = file.others;
-        weights.metadata = file.metadata;
-        let in_order = file.order.into_iter().filter_map(|name| file.arrays.remove_entry(&name));
-        weights.add(in_order)?;
-        weights.fingerprint = blake3::hash(bytes).to_hex().to_string();
+        weights.skipped = header.others;
+        weights.metadata = header.metadata;
+        let in_order = header.order.into_iter().filter_map(|name| header.arrays.remove_entry(&name));
+        // One tensor is read at a time: the file is never held beside them.
+        weights.add(in_order.map(|(name, array)| Ok((name, array.read(file)?))))?;
+        weights.fingerprint = file.fingerprint()?;
         Ok(weights)
     }
 
@@ -138,9 +144,10 @@ impl Weights {
     }
 
     /// Adds the tensors of a file in its order; what is not computed with is set aside, what is of half precision widened.
-    fn add<'a>(&mut self, arrays: impl Iterator<Item = (String, Stored<'a>)>) -> Result<()> {
+    fn add<'a>(&mut self, arrays: impl Iterator<Item = Result<(String, Stored<'a>)>>) -> Result<()> {
         let mut halves = Vec::new();
-        for (name, array) in arrays {
+        for array in arrays {
+            let (name, array) = array?;
             let number = array.number();
             if !number.is_float() {
                 self.skipped.insert(name, number.to_string());
@@ -211,7 +218,7 @@ mod tests {
     #[test]
     fn reads_every_float_and_keeps_the_rest_aside() {
         let bytes = bytes();
-        let weights = Weights::parse(&bytes, Path::new("a"), None).unwrap();
+        let weights = Weights::parse(&&bytes[..], Path::new("a"), None).unwrap();
         let value = |name: &str| weights.tensors[name].to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap()[0];
         assert_eq!(["half", "brain", "single", "double"].map(value), [0.5, 0.25, 3.0, 0.1]);
         assert_eq!(weights.tensors["double"].dtype(), DType::F64);
@@ -230,7 +237,7 @@ mod tests {
             safetensors::serialize([("w", view)], Some(metadata)).unwrap()
         };
         let bytes = (0..640).map(header).find(|bytes| bytes.starts_with(&640_u64.to_le_bytes())).unwrap();
-        assert!(Weights::parse(&bytes, Path::new("a"), None).unwrap().tensors.contains_key("w"));
+        assert!(Weights::parse(&&bytes[..], Path::new("a"), None).unwrap().tensors.contains_key("w"));
     }
 
     #[test]
@@ -252,7 +259,7 @@ mod tests {
             for (at, value) in damage {
                 bytes[at % length] = value;
             }
-            let _ = Weights::parse(&bytes, Path::new("a"), None);
+            let _ = Weights::parse(&&bytes[..], Path::new("a"), None);
         }
     }
 }

@@ -33,7 +33,7 @@ fn dataset(samples: usize, shape: &[usize], classes: usize) -> Dataset {
     let inputs = normal(count, "inputs").reshape([&[samples], shape].concat()).unwrap();
     let labels: Vec<i64> = (0..samples).map(|i| (i * 7 % classes) as i64).collect();
     let labels = Tensor::new(labels, &Device::Cpu).unwrap();
-    Dataset::from_tensors("test", inputs, Targets::Classes { labels, classes }).unwrap()
+    Dataset::from_tensors("test", inputs, Targets::classes(labels, classes)).unwrap()
 }
 
 struct Case {
@@ -93,7 +93,7 @@ fn zoo() -> Vec<Case> {
 #[test]
 fn gradients_and_hessian_products_agree_with_differences() {
     for case in zoo() {
-        let network = case.network(LossSpec::CrossEntropy, f64_options());
+        let network = case.network(LossSpec::cross_entropy(), f64_options());
         let v = normal(network.dimension(), "v");
         let v = (&v / dot(&v, &v).sqrt()).unwrap();
         // Small enough that no relu and no maximum changes sides, large enough for the rounding of 14 million weights.
@@ -116,7 +116,7 @@ fn gradients_and_hessian_products_agree_with_differences() {
 #[test]
 fn products_are_symmetric() {
     for case in zoo() {
-        let network = case.network(LossSpec::CrossEntropy, f64_options());
+        let network = case.network(LossSpec::cross_entropy(), f64_options());
         let at = network.linearize(&case.theta).unwrap();
         let (u, v) = (normal(network.dimension(), "u"), normal(network.dimension(), "v"));
         for (name, left, right) in [
@@ -133,9 +133,9 @@ fn products_are_symmetric() {
 
 #[test]
 fn gauss_newton_is_the_hessian_of_a_linear_model() {
-    for loss in [LossSpec::CrossEntropy, LossSpec::SquaredError, LossSpec::BinaryCrossEntropy] {
+    for loss in [LossSpec::cross_entropy(), LossSpec::SquaredError, LossSpec::BinaryCrossEntropy] {
         let case = Case::new("mlp:5-3", 6, &[5], 3);
-        let network = case.network(loss, f64_options());
+        let network = case.network(loss.clone(), f64_options());
         let at = network.linearize(&case.theta).unwrap();
         let v = normal(network.dimension(), "v");
         let error = distance(&at.gauss_newton(&v).unwrap(), &at.hessian(&v).unwrap());
@@ -146,12 +146,12 @@ fn gauss_newton_is_the_hessian_of_a_linear_model() {
 #[test]
 fn empirical_fisher_is_the_second_moment_of_sample_gradients() {
     let case = Case::new("mlp:5-4-3:tanh", 6, &[5], 3);
-    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let network = case.network(LossSpec::cross_entropy(), f64_options());
     let v = normal(network.dimension(), "v");
     let mut expected = v.zeros_like().unwrap();
     for i in 0..6 {
         let single = Case { data: case.data.select(&[i]).unwrap(), ..Case::new("mlp:5-4-3:tanh", 6, &[5], 3) };
-        let gradient = single.network(LossSpec::CrossEntropy, f64_options()).gradient(&case.theta).unwrap().1;
+        let gradient = single.network(LossSpec::cross_entropy(), f64_options()).gradient(&case.theta).unwrap().1;
         expected = (expected + (&gradient * (dot(&gradient, &v) / 6.0)).unwrap()).unwrap();
     }
     let product = network.linearize(&case.theta).unwrap().empirical_fisher(&v).unwrap();
@@ -162,12 +162,12 @@ fn empirical_fisher_is_the_second_moment_of_sample_gradients() {
 #[test]
 fn the_empirical_fisher_of_sequences_counts_sequences() {
     let case = Case::gpt(4);
-    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let network = case.network(LossSpec::cross_entropy(), f64_options());
     let v = normal(network.dimension(), "v");
     let (mut fisher, mut losses) = (v.zeros_like().unwrap(), Vec::new());
     for i in 0..4 {
         let single = Case { data: case.data.select(&[i]).unwrap(), ..Case::gpt(4) };
-        let (loss, gradient) = single.network(LossSpec::CrossEntropy, f64_options()).gradient(&case.theta).unwrap();
+        let (loss, gradient) = single.network(LossSpec::cross_entropy(), f64_options()).gradient(&case.theta).unwrap();
         fisher = (fisher + (&gradient * (dot(&gradient, &v) / 4.0)).unwrap()).unwrap();
         losses.push(loss);
     }
@@ -180,9 +180,9 @@ fn the_empirical_fisher_of_sequences_counts_sequences() {
 #[test]
 fn the_fisher_of_many_drawn_labels_is_near_the_gauss_newton_matrix() {
     for (case, loss) in [
-        (Case::new("mlp:5-4-3:tanh", 6, &[5], 3), LossSpec::CrossEntropy),
+        (Case::new("mlp:5-4-3:tanh", 6, &[5], 3), LossSpec::cross_entropy()),
         (Case::new("mlp:5-4-3:tanh", 6, &[5], 3), LossSpec::SquaredError),
-        (Case::gpt(4), LossSpec::CrossEntropy),
+        (Case::gpt(4), LossSpec::cross_entropy()),
     ] {
         let network = case.network(loss, f64_options());
         let v = normal(network.dimension(), "v");
@@ -203,7 +203,7 @@ fn several_vectors_at_once_have_the_products_of_each() {
         (Case::gpt(5), Some(1 << 16)),
     ] {
         let options = NetworkOptions { micro_batch: Some(2), memory, ..f64_options() };
-        let network = case.network(LossSpec::CrossEntropy, options);
+        let network = case.network(LossSpec::cross_entropy(), options);
         let at = network.linearize(&case.theta).unwrap();
         let p = network.dimension();
         let labels = DrawnLabels { seed: 3, draws: 2 };
@@ -235,9 +235,9 @@ fn several_vectors_at_once_have_the_products_of_each() {
 #[test]
 fn the_scale_of_normalized_outputs_does_not_matter() {
     for case in [Case::new("mlp:5-4-3:tanh:bn", 7, &[5], 3), Case::gpt(4)] {
-        let plain = case.network(LossSpec::CrossEntropy, f64_options()).evaluate(&case.theta).unwrap().loss;
+        let plain = case.network(LossSpec::cross_entropy(), f64_options()).evaluate(&case.theta).unwrap().loss;
         let case = Case { model: case.model.with_normalized_outputs().unwrap(), ..case };
-        let network = case.network(LossSpec::CrossEntropy, f64_options());
+        let network = case.network(LossSpec::cross_entropy(), f64_options());
         let loss = |theta: &Tensor| network.evaluate(theta).unwrap().loss;
         assert!((loss(&case.theta) - plain).abs() > 1e-3, "it is another loss");
         // A GPT's outputs are no layer of their own: its embedding is tied.
@@ -265,7 +265,7 @@ fn the_scale_of_normalized_outputs_does_not_matter() {
 #[test]
 fn a_last_layer_is_given_where_its_samples_count_alike() {
     let case = Case::new("mlp:5-4-3:tanh", 7, &[5], 3);
-    let network = case.network(LossSpec::CrossEntropy, NetworkOptions { micro_batch: Some(2), ..f64_options() });
+    let network = case.network(LossSpec::cross_entropy(), NetworkOptions { micro_batch: Some(2), ..f64_options() });
     let last = network.last_layer(&case.theta).unwrap().unwrap();
     assert_eq!(
         (last.name.as_str(), last.features.dims(), last.weights.dims()),
@@ -276,13 +276,13 @@ fn a_last_layer_is_given_where_its_samples_count_alike() {
     let difference = (&logits - &last.logits).unwrap().flatten_all().unwrap();
     assert!(dot(&difference, &difference).sqrt() < ROUNDING_TOLERANCE);
     let gpt = Case::gpt(4);
-    assert!(gpt.network(LossSpec::CrossEntropy, f64_options()).last_layer(&gpt.theta).unwrap().is_none());
+    assert!(gpt.network(LossSpec::cross_entropy(), f64_options()).last_layer(&gpt.theta).unwrap().is_none());
 }
 
 #[test]
 fn whole_hessian_agrees_with_dense_differences() {
     let case = Case::new("mlp:3-4-2:sigmoid", 5, &[3], 2);
-    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let network = case.network(LossSpec::cross_entropy(), f64_options());
     let (p, h) = (network.dimension(), 1e-5);
     let at = network.linearize(&case.theta).unwrap();
     for j in 0..p {
@@ -301,7 +301,7 @@ fn no_figure_depends_on_the_micro_batch_or_on_the_memory_budget() {
         let v = normal(case.theta.elem_count(), "v");
         let figures = |micro_batch, memory| {
             let options = NetworkOptions { micro_batch, memory, ..f64_options() };
-            let network = case.network(LossSpec::CrossEntropy, options);
+            let network = case.network(LossSpec::cross_entropy(), options);
             let evaluation = network.evaluate(&case.theta).unwrap();
             let (loss, gradient) = network.gradient(&case.theta).unwrap();
             let at = network.linearize(&case.theta).unwrap();
@@ -335,12 +335,12 @@ fn ignored_targets_have_no_weight_in_any_micro_batch() {
     let model = Model::new(&"mlp:5-4-3:tanh".parse().unwrap(), &[5], 3).unwrap();
     let inputs = normal(35, "inputs").reshape((7, 5)).unwrap();
     let labels = Tensor::new(&[0_i64, -100, 2, 1, -100, -100, 0], &Device::Cpu).unwrap();
-    let data = Dataset::from_tensors("test", inputs, Targets::Classes { labels, classes: 3 }).unwrap();
+    let data = Dataset::from_tensors("test", inputs, Targets::classes(labels, 3)).unwrap();
     let theta = model.initial_parameters(1, DType::F64).unwrap();
     let buffers = model.initial_buffers(DType::F64).unwrap();
     let loss = |data: &Dataset, micro_batch| {
         let options = NetworkOptions { micro_batch, ..f64_options() };
-        let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, data, options).unwrap();
+        let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), data, options).unwrap();
         (network.evaluate(&theta).unwrap(), network.gradient(&theta).unwrap().1)
     };
     let expected = loss(&data.select(&[0, 2, 3, 6]).unwrap(), None);
@@ -357,7 +357,7 @@ fn batch_statistics_forbid_splitting() {
     let case = Case::new("mlp:5-4-3:tanh:bn", 7, &[5], 3);
     let options = |micro_batch| NetworkOptions { micro_batch, batch_norm: BatchNorm::Batch, ..f64_options() };
     let build = |micro_batch| {
-        Network::new(&case.model, &case.buffers, LossSpec::CrossEntropy, &case.data, options(micro_batch))
+        Network::new(&case.model, &case.buffers, LossSpec::cross_entropy(), &case.data, options(micro_batch))
     };
     let error = build(Some(3)).unwrap_err();
     assert!(error.is_bad_input() && error.to_string().contains("depends on the 6 others"), "{error}");
@@ -378,7 +378,7 @@ fn the_same_bits_on_one_and_two_threads() {
         let bits = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let network = case.network(LossSpec::CrossEntropy, NetworkOptions::default());
+                let network = case.network(LossSpec::cross_entropy(), NetworkOptions::default());
                 let at = network.linearize(&theta).unwrap();
                 let vectors = [at.gradient().unwrap(), at.hessian(&v).unwrap(), at.gauss_newton(&v).unwrap()];
                 vectors.map(|vector| vector.to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>())
@@ -397,15 +397,15 @@ fn a_candle_model_handed_over_has_candles_gradient() {
     let builder = candle_nn::VarBuilder::from_varmap(&variables, DType::F64, &Device::Cpu);
     let fc1 = candle_nn::linear(5, 4, builder.pp("fc1")).unwrap();
     let fc2 = candle_nn::linear(4, 3, builder.pp("fc2")).unwrap();
-    let output = fc2.forward(&fc1.forward(&data.inputs).unwrap().tanh().unwrap()).unwrap();
+    let output = fc2.forward(&fc1.forward(&data.inputs.tensor().unwrap()).unwrap().tanh().unwrap()).unwrap();
     let Targets::Classes { labels, .. } = &data.targets else { unreachable!() };
-    let loss = candle_nn::loss::cross_entropy(&output, labels).unwrap();
+    let loss = candle_nn::loss::cross_entropy(&output, &labels.tensor().unwrap()).unwrap();
     let gradients = loss.backward().unwrap();
 
     let model = Model::new(&"mlp:5-4-3:tanh".parse().unwrap(), &[5], 3).unwrap();
     let gathered =
         model.gather(&basin_objective::weights::Weights::from_var_map(&variables).unwrap(), DType::F64).unwrap();
-    let network = Network::new(&model, &gathered.buffers, LossSpec::CrossEntropy, &data, f64_options()).unwrap();
+    let network = Network::new(&model, &gathered.buffers, LossSpec::cross_entropy(), &data, f64_options()).unwrap();
     let (value, gradient) = network.gradient(&gathered.parameters).unwrap();
     assert!((value - loss.to_scalar::<f64>().unwrap()).abs() < ROUNDING_TOLERANCE);
     let variables = variables.data().lock().unwrap();
@@ -421,14 +421,14 @@ fn a_candle_model_handed_over_has_candles_gradient() {
 /// Pre-activations of the first layer, (N, hidden).
 fn first_layer(case: &Case, theta: &Tensor) -> Vec<Vec<f64>> {
     let views = case.model.parameters().views(theta).unwrap();
-    let layer = case.data.inputs.matmul(&views[0].t().unwrap()).unwrap().broadcast_add(&views[1]).unwrap();
+    let layer = case.data.inputs.tensor().unwrap().matmul(&views[0].t().unwrap()).unwrap().broadcast_add(&views[1]).unwrap();
     layer.to_vec2().unwrap()
 }
 
 #[test]
 fn recomputed_statistics_are_means_of_the_moments_of_batches_of_256() {
     let case = Case::new("mlp:5-4-3:tanh:bn", 600, &[5], 3);
-    let network = case.network(LossSpec::CrossEntropy, NetworkOptions { micro_batch: Some(7), ..f64_options() });
+    let network = case.network(LossSpec::cross_entropy(), NetworkOptions { micro_batch: Some(7), ..f64_options() });
     // Far outside of where the stored statistics were taken.
     let theta = (&case.theta * -3.0).unwrap();
     let rows = first_layer(&case, &theta);
@@ -454,7 +454,7 @@ fn recomputed_statistics_are_means_of_the_moments_of_batches_of_256() {
         assert!(distance(&view, &expected) < ROUNDING_TOLERANCE, "{}", entry.name);
     }
     assert!(variances.iter().all(|&variance| variance > 0.0));
-    let whole = case.network(LossSpec::CrossEntropy, f64_options()).recomputed_statistics(&theta).unwrap();
+    let whole = case.network(LossSpec::cross_entropy(), f64_options()).recomputed_statistics(&theta).unwrap();
     assert_eq!(whole.to_vec1::<f64>().unwrap(), found.to_vec1::<f64>().unwrap());
 }
 
@@ -464,7 +464,7 @@ fn recomputed_variances_stay_positive_at_an_extrapolated_point() {
     let other = case.model.initial_parameters(2, DType::F64).unwrap();
     // A point of the line through two minima, outside of them, where extrapolated variances may be negative.
     let theta = ((&case.theta * 2.5).unwrap() - (other * 1.5).unwrap()).unwrap();
-    let mut network = case.network(LossSpec::CrossEntropy, f64_options());
+    let mut network = case.network(LossSpec::cross_entropy(), f64_options());
     let statistics = network.recomputed_statistics(&theta).unwrap();
     for (entry, view) in case.model.buffers().entries().iter().zip(case.model.buffers().views(&statistics).unwrap()) {
         if entry.name.ends_with("running_var") {
@@ -478,14 +478,14 @@ fn recomputed_variances_stay_positive_at_an_extrapolated_point() {
 #[test]
 fn models_without_batch_norm_keep_their_buffers() {
     let case = Case::new("mlp:5-4-3:tanh", 7, &[5], 3);
-    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let network = case.network(LossSpec::cross_entropy(), f64_options());
     assert_eq!(network.recomputed_statistics(&case.theta).unwrap().dims(), case.buffers.dims());
 }
 
 #[test]
 fn one_sample_has_no_variance_and_leaves_the_statistics() {
     let case = Case::new("mlp:5-4-3:tanh:bn", 1, &[5], 3);
-    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let network = case.network(LossSpec::cross_entropy(), f64_options());
     let found = network.recomputed_statistics(&case.theta).unwrap();
     assert_eq!(found.to_vec1::<f64>().unwrap(), case.buffers.to_vec1::<f64>().unwrap());
 }
@@ -493,7 +493,7 @@ fn one_sample_has_no_variance_and_leaves_the_statistics() {
 #[test]
 fn where_the_loss_is_nan_the_accuracy_is_nan() {
     let case = Case::new("mlp:5-3", 6, &[5], 3);
-    let network = case.network(LossSpec::CrossEntropy, f64_options());
+    let network = case.network(LossSpec::cross_entropy(), f64_options());
     let evaluation = network.evaluate(&(&case.theta * f64::NAN).unwrap()).unwrap();
     assert!(evaluation.loss.is_nan() && evaluation.accuracy.unwrap().is_nan());
 }
@@ -503,7 +503,7 @@ fn the_kept_share_follows_the_memory_budget() {
     let case = Case::new("mlp:5-4-3:tanh", 7, &[5], 3);
     let kept_share = |memory| {
         let options = NetworkOptions { micro_batch: Some(2), memory: Some(memory), ..f64_options() };
-        case.network(LossSpec::CrossEntropy, options).linearize(&case.theta).unwrap().kept_share()
+        case.network(LossSpec::cross_entropy(), options).linearize(&case.theta).unwrap().kept_share()
     };
     assert_eq!((kept_share(0), kept_share(u64::MAX)), (0.0, 1.0));
     let shares: Vec<f64> = (0..16).map(|power| kept_share(1 << power)).collect();
@@ -515,7 +515,7 @@ fn the_kept_share_follows_the_memory_budget() {
 fn labelled(labels: &[i64], shape: &[usize], classes: usize) -> Dataset {
     let inputs = normal(shape[0] * 5, "inputs").reshape((shape[0], 5)).unwrap();
     let labels = Tensor::from_vec(labels.to_vec(), shape, &Device::Cpu).unwrap();
-    Dataset::from_tensors("test", inputs, Targets::Classes { labels, classes }).unwrap()
+    Dataset::from_tensors("test", inputs, Targets::classes(labels, classes)).unwrap()
 }
 
 fn refusal(data: &Dataset, loss: LossSpec) -> String {
@@ -529,7 +529,7 @@ fn refusal(data: &Dataset, loss: LossSpec) -> String {
 #[test]
 fn data_whose_labels_are_all_ignored_is_refused() {
     let data = labelled(&[-100, -100, 1], &[3], 3).take(2).unwrap();
-    assert!(refusal(&data, LossSpec::CrossEntropy).contains("all 2 labels"));
+    assert!(refusal(&data, LossSpec::cross_entropy()).contains("all 2 labels"));
 }
 
 #[test]
@@ -543,23 +543,23 @@ fn ignored_labels_need_cross_entropy() {
 #[test]
 fn classes_that_are_no_output_of_the_model_are_refused() {
     let data = labelled(&[0, -100, 3], &[3], 4);
-    assert!(refusal(&data, LossSpec::CrossEntropy).contains("label 3 at position 2"));
+    assert!(refusal(&data, LossSpec::cross_entropy()).contains("label 3 at position 2"));
     let mut negative = labelled(&[0, 1, 2], &[3], 3);
-    negative.targets = Targets::Classes { labels: Tensor::new(&[0_i64, -1, 2], &Device::Cpu).unwrap(), classes: 3 };
+    negative.targets = Targets::classes(Tensor::new(&[0_i64, -1, 2], &Device::Cpu).unwrap(), 3);
     assert!(refusal(&negative, LossSpec::SquaredError).contains("label -1 at position 1"));
 }
 
 #[test]
 fn one_class_per_position_is_refused_with_its_shape() {
     let data = labelled(&[0, 1, 2, 0], &[2, 2], 3);
-    for loss in [LossSpec::CrossEntropy, LossSpec::SquaredError] {
+    for loss in [LossSpec::cross_entropy(), LossSpec::SquaredError] {
         assert!(refusal(&data, loss).contains("have shape [2, 2]"));
     }
 }
 
 #[test]
 fn targets_of_another_length_than_the_outputs_are_refused() {
-    let targets = Targets::Real(normal(8, "targets").reshape((4, 2)).unwrap());
+    let targets = Targets::Real(normal(8, "targets").reshape((4, 2)).unwrap().into());
     let data = Dataset::from_tensors("test", normal(20, "inputs").reshape((4, 5)).unwrap(), targets).unwrap();
     assert!(refusal(&data, LossSpec::SquaredError).contains("holds 2 numbers, the model has 3 outputs"));
 }

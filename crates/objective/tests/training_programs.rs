@@ -46,16 +46,17 @@ fn gradients_in_the_samples_agree_with_differences() {
         let samples = 4;
         let labels = Tensor::new(&[0_i64, 2, 1, 1], &Device::Cpu).unwrap();
         let inputs = normal(&[&[samples], shape].concat(), "inputs");
-        let data = Dataset::from_tensors("test", inputs, Targets::Classes { labels, classes: 3 }).unwrap();
+        let data = Dataset::from_tensors("test", inputs, Targets::classes(labels, 3)).unwrap();
         let model = Model::new(&spec.parse().unwrap(), shape, 3).unwrap();
         let (theta, buffers) =
             (model.initial_parameters(1, DType::F64).unwrap(), model.initial_buffers(DType::F64).unwrap());
         // vit begins with a last layer of zeros, behind which nothing depends on the samples.
         let theta = (&theta + (normal(theta.dims(), "theta") * 0.02).unwrap()).unwrap();
         let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
-        let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, options).unwrap();
-        let Samples { inputs, targets, .. } = network.select(&[0, 1, 2, 3]).unwrap();
-        let loss = LossSpec::CrossEntropy.build();
+        let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, options).unwrap();
+        let Samples { inputs, targets } = network.select(&[0, 1, 2, 3]).unwrap();
+        let inputs = &inputs[0];
+        let loss = LossSpec::cross_entropy().build();
 
         let training = || TrainingProgram::new(&spec.parse().unwrap(), shape, 3, dropout).unwrap();
         let (training, input_gradient) = (training(), training().input_gradient().unwrap());
@@ -66,7 +67,7 @@ fn gradients_in_the_samples_agree_with_differences() {
             let at = Linearization::new(training.program(), loss.as_ref(), &point, &batch, &targets).unwrap();
             sum(&at.losses().unwrap())
         };
-        let batch: Vec<&Tensor> = [&inputs].into_iter().chain(&masks).collect();
+        let batch: Vec<&Tensor> = [inputs].into_iter().chain(&masks).collect();
         let gradient = input_gradient.gradient(loss.as_ref(), &point, &batch, &targets).unwrap();
         assert_eq!(gradient.dims(), inputs.dims());
         let norm = |x: &Tensor| sum(&x.sqr().unwrap()).sqrt();
@@ -74,7 +75,7 @@ fn gradients_in_the_samples_agree_with_differences() {
         assert!(length > 0.0, "{spec}");
         for direction in [gradient.clone(), normal(inputs.dims(), "u"), normal(inputs.dims(), "v")] {
             let u = (&direction / norm(&direction)).unwrap();
-            let moved = |t: f64| (&inputs + (&u * t).unwrap()).unwrap();
+            let moved = |t: f64| (inputs + (&u * t).unwrap()).unwrap();
             let slope = (loss_at(&moved(STEP)) - loss_at(&moved(-STEP))) / (2.0 * STEP);
             let error = (slope - sum(&(&gradient * &u).unwrap())).abs() / length;
             assert!(error < DIFFERENCE_TOLERANCE, "{spec}: {error:e}");

@@ -52,10 +52,10 @@ pub enum Noise {
 /// // z = x on two unit vectors: noise moves z₀ − z₁ = ±1 with the standard deviation 2σ, so that Φ(−1/(2σ)) = 0.1 go wrong.
 /// let inputs = Tensor::new(&[[1.0_f32, 0.0], [0.0, 1.0]], &Device::Cpu)?;
 /// let labels = Tensor::new(&[0_i64, 1], &Device::Cpu)?;
-/// let data = Dataset::from_tensors("two points", inputs, Targets::Classes { labels, classes: 2 })?;
+/// let data = Dataset::from_tensors("two points", inputs, Targets::classes(labels, 2))?;
 /// let model = Model::new(&"mlp:2-2".parse()?, &[2], 2)?;
 /// let buffers = model.initial_buffers(DType::F32)?;
-/// let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, NetworkOptions::default())?;
+/// let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, NetworkOptions::default())?;
 /// let theta = Tensor::new(&[1.0_f32, 0.0, 0.0, 1.0, 0.0, 0.0], &Device::Cpu)?;
 /// let found = pac_bayes(&Centre::new(&network, &theta)?, Noise::Equal, 400, 0, &mut |_| Ok(()))?;
 /// assert!((found.value - 0.3902).abs() < 4.0 * found.stderr.unwrap_or(0.0));

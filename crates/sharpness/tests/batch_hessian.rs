@@ -416,7 +416,7 @@ fn figures_of_a_network_are_those_of_its_dense_hessians() {
     let buffers = model.initial_buffers(DType::F64).unwrap();
     let theta = model.initial_parameters(3, DType::F64).unwrap();
     let options_of_network = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
-    let (model, loss) = (&model, LossSpec::CrossEntropy);
+    let (model, loss) = (&model, LossSpec::cross_entropy());
     let network = SampledNetwork { model, buffers: &buffers, loss, data: &data, options: options_of_network };
     let batches: &dyn SampledObjective = &network;
     let size = theta.elem_count();

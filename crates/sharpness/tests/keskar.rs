@@ -228,7 +228,7 @@ impl Golden {
     fn data(&self) -> Dataset {
         let inputs = tensor(&self.inputs.concat()).reshape((self.inputs.len(), self.sizes[0])).unwrap();
         let labels = Tensor::new(&self.labels[..], &Device::Cpu).unwrap();
-        Dataset::from_tensors("golden", inputs, Targets::Classes { labels, classes: 3 }).unwrap()
+        Dataset::from_tensors("golden", inputs, Targets::classes(labels, 3)).unwrap()
     }
 
     fn options(dtype: DType) -> NetworkOptions {
@@ -241,7 +241,7 @@ fn a_network_agrees_with_scipy() {
     let golden = Golden::read();
     let (model, data) = (golden.model(), golden.data());
     let buffers = model.initial_buffers(DType::F64).unwrap();
-    let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, Golden::options(DType::F64)).unwrap();
+    let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, Golden::options(DType::F64)).unwrap();
     let neighbourhood = Neighbourhood::new(&network, &tensor(&golden.theta)).unwrap();
     assert_near(neighbourhood.loss(), golden.loss, ROUNDING);
     let manifold = Manifold::from_columns(&golden.columns).unwrap();
@@ -276,7 +276,7 @@ fn single_precision_agrees_to_its_digits() {
     let golden = Golden::read();
     let (model, data) = (golden.model(), golden.data());
     let buffers = model.initial_buffers(DType::F32).unwrap();
-    let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, Golden::options(DType::F32)).unwrap();
+    let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, Golden::options(DType::F32)).unwrap();
     for expected in golden.measurements.iter().filter(|expected| expected.subspace == Subspace::Full) {
         let found = maximize(&network, &golden.theta, expected.epsilon, None);
         assert_near(found.value, expected.value, 1e-3);
@@ -288,7 +288,7 @@ fn the_record_holds_every_setting_and_does_not_depend_on_threads() {
     let golden = Golden::read();
     let (model, data) = (golden.model(), golden.data());
     let buffers = model.initial_buffers(DType::F64).unwrap();
-    let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, Golden::options(DType::F64)).unwrap();
+    let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, Golden::options(DType::F64)).unwrap();
     let options = KeskarOptions { dimension: 4, draws: 3, seed: 7, ..KeskarOptions::default() };
     let theta = tensor(&golden.theta);
     let measure = |threads: usize| {

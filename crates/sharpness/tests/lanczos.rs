@@ -207,7 +207,7 @@ fn both_ends_of_a_digits_network() {
     let data = Dataset::load(&DataSpec::Digits, Split::Train).unwrap();
     let model = Model::new(&"mlp:64-46-10:relu".parse().unwrap(), &[64], 10).unwrap();
     let buffers = model.initial_buffers(DType::F32).unwrap();
-    let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, NetworkOptions::default()).unwrap();
+    let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, NetworkOptions::default()).unwrap();
     let mut theta = model.initial_parameters(0, DType::F32).unwrap();
     for _ in 0..300 {
         let (_, gradient) = basin_objective::Objective::gradient(&network, &theta).unwrap();

@@ -76,13 +76,13 @@ impl Problem {
         let buffers = model.initial_buffers(DType::F64).unwrap();
         let theta = tensor(&normal(model.parameters().len(), "theta"));
         let labels = layers(&model, &theta, &inputs)[1].argmax(1).unwrap().to_dtype(DType::I64).unwrap();
-        let data = Dataset::from_tensors("test", inputs, Targets::Classes { labels, classes: 3 }).unwrap();
+        let data = Dataset::from_tensors("test", inputs, Targets::classes(labels, 3)).unwrap();
         Self { model, buffers, data, theta }
     }
 
     fn network(&self) -> Network<'_> {
         let options = NetworkOptions { dtype: DType::F64, micro_batch: Some(16), ..NetworkOptions::default() };
-        Network::new(&self.model, &self.buffers, LossSpec::CrossEntropy, &self.data, options).unwrap()
+        Network::new(&self.model, &self.buffers, LossSpec::cross_entropy(), &self.data, options).unwrap()
     }
 
     /// The weights and biases of the hidden layer by α and the last weights by 1/α: the same function (Dinh et al. 2017).
@@ -156,7 +156,7 @@ fn measures_are_invariant_to_rescaled_layers_as_they_say() {
 fn an_uneven_last_batch_changes_no_measure() {
     let problem = Problem::new();
     let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
-    let whole = Network::new(&problem.model, &problem.buffers, LossSpec::CrossEntropy, &problem.data, options).unwrap();
+    let whole = Network::new(&problem.model, &problem.buffers, LossSpec::cross_entropy(), &problem.data, options).unwrap();
     let uneven = problem.network();
     for norm in [Norm::L2, Norm::Linf] {
         let of = |network: &Network<'_>| {
@@ -217,7 +217,7 @@ fn relative_flatness_in_closed_form_is_that_of_the_dense_hessian() {
     let network = problem.network();
     let at = network.linearize(&problem.theta).unwrap();
     let views = problem.model.parameters().views(&problem.theta).unwrap();
-    let [features, logits] = layers(&problem.model, &problem.theta, &problem.data.inputs);
+    let [features, logits] = layers(&problem.model, &problem.theta, &problem.data.inputs.tensor().unwrap());
     let found = softmax_relative_flatness(&features, &logits, &views[2]).unwrap();
     let offset = problem.model.parameters().entries()[2].offset;
     assert_near(found, dense_relative_flatness(at.as_ref(), &problem.theta, offset, 3, 6), ROUNDING);

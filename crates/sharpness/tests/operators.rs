@@ -29,7 +29,7 @@ impl Small {
     /// `samples` of a few smooth features, for differences must not cross a kink.
     fn new(model: &str, samples: usize) -> Self {
         let data = Dataset::load(&"digits".parse().unwrap(), Split::Train).unwrap().take(samples).unwrap();
-        let inputs = data.inputs.narrow(1, 20, 5).unwrap().contiguous().unwrap();
+        let inputs = data.inputs.tensor().unwrap().narrow(1, 20, 5).unwrap().contiguous().unwrap();
         let data = Dataset::from_tensors("digits, five pixels", inputs, data.targets).unwrap();
         let model = Model::new(&model.parse().unwrap(), &[5], 10).unwrap();
         let theta = model.initial_parameters(3, DType::F64).unwrap();
@@ -39,7 +39,7 @@ impl Small {
 
     fn network(&self, micro_batch: Option<usize>, batch_norm: BatchNorm) -> Network<'_> {
         let options = NetworkOptions { dtype: DType::F64, micro_batch, batch_norm, ..NetworkOptions::default() };
-        Network::new(&self.model, &self.buffers, LossSpec::CrossEntropy, &self.data, options).unwrap()
+        Network::new(&self.model, &self.buffers, LossSpec::cross_entropy(), &self.data, options).unwrap()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::losses::Loss;
+use crate::losses::{Loss, Targets};
 use crate::program::{Point, Program, Source, Value};
 use crate::{Error, Result};
 
@@ -51,9 +51,15 @@ impl InputGradient {
     ///
     /// # Errors
     /// When an operation or the loss does not fit the tensors that reach it.
-    pub fn gradient(&self, loss: &dyn Loss, point: &Point, batch: &[&Tensor], targets: &Tensor) -> Result<Tensor> {
-        let tape = self.program.record(point, batch)?;
-        let mut adjoints = tape.adjoints(&loss.gradient(tape.output(), targets)?, false)?;
+    pub fn gradient(
+        &self,
+        loss: &dyn Loss,
+        point: &Point,
+        batch: &[&Tensor],
+        targets: impl Into<Targets>,
+    ) -> Result<Tensor> {
+        let (tape, targets) = (self.program.record(point, batch)?, targets.into());
+        let mut adjoints = tape.adjoints(&targets.gradient(loss, tape.output())?, false)?;
         match adjoints[self.samples.0].take() {
             Some(gradient) => Ok(gradient),
             None => Ok(tape.value(self.samples).zeros_like()?),

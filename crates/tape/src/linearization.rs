@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use candle_core::Tensor;
 
-use crate::losses::{Loss, per_sample, sample_sums};
+use crate::losses::{Loss, Targets, per_sample, sample_sums};
 use crate::product::Product;
 use crate::program::{Point, Program};
 use crate::tape::{Footprint, Slots, Tape};
@@ -25,7 +25,7 @@ use crate::{Result, kernels};
 pub struct Linearization<'p> {
     tape: Tape<'p>,
     loss: &'p dyn Loss,
-    targets: Tensor,
+    targets: Targets,
     /// ∂(Σᵢ ℓᵢ)/∂z at the output z.
     output_bar: Tensor,
     adjoints: OnceLock<Slots>,
@@ -41,11 +41,11 @@ impl<'p> Linearization<'p> {
         loss: &'p dyn Loss,
         point: &Point,
         batch: &[&Tensor],
-        targets: &Tensor,
+        targets: impl Into<Targets>,
     ) -> Result<Self> {
-        let tape = program.record(point, batch)?;
-        let output_bar = loss.gradient(tape.output(), targets)?;
-        Ok(Self { tape, loss, targets: targets.clone(), output_bar, adjoints: OnceLock::new() })
+        let (tape, targets) = (program.record(point, batch)?, targets.into());
+        let output_bar = targets.gradient(loss, tape.output())?;
+        Ok(Self { tape, loss, targets, output_bar, adjoints: OnceLock::new() })
     }
 
     /// The recorded run.
@@ -58,7 +58,7 @@ impl<'p> Linearization<'p> {
     /// # Errors
     /// When candle fails.
     pub fn losses(&self) -> Result<Tensor> {
-        self.loss.losses(self.tape.output(), &self.targets)
+        self.targets.losses(self.loss, self.tape.output())
     }
 
     fn adjoints(&self) -> Result<&Slots> {
@@ -107,7 +107,7 @@ impl<'p> Linearization<'p> {
             Some(dz) => dz.clone(),
             None => output.zeros_like()?,
         };
-        let bent = self.loss.hessian_product(output, &self.targets, &dz)?;
+        let bent = self.targets.hessian_product(self.loss, output, &dz)?;
         Ok(self.tape.product(self.tape.adjoint_tangents(tangents, self.adjoints()?, bent)?))
     }
 
@@ -117,7 +117,7 @@ impl<'p> Linearization<'p> {
     /// When the vector's length is not that of the parameters.
     pub fn gauss_newton(&self, v: &Tensor) -> Result<Product<'p>> {
         let dz = self.push_forward(v)?;
-        self.tape.pull_back(&self.loss.hessian_product(self.tape.output(), &self.targets, &dz)?)
+        self.tape.pull_back(&self.targets.hessian_product(self.loss, self.tape.output(), &dz)?)
     }
 
     /// Σᵢ gᵢ gᵢᵀ v with gᵢ = ∇ℓᵢ: one tangent sweep gives every gᵢᵀv, one adjoint sweep weighs the samples with them.
@@ -128,12 +128,12 @@ impl<'p> Linearization<'p> {
         self.second_moment(v, std::slice::from_ref(&self.output_bar))
     }
 
-    /// ∂ℓᵢ/∂zᵢ at targets drawn with `noise`, as [`Loss::drawn_gradient`] says.
+    /// ∂ℓᵢ/∂zᵢ at targets drawn with `noise`, as [`Targets::drawn_gradient`] says.
     ///
     /// # Errors
     /// When the noise does not have the output's shape.
     pub fn drawn_gradient(&self, noise: &Tensor) -> Result<Tensor> {
-        self.loss.drawn_gradient(self.tape.output(), &self.targets, noise)
+        self.targets.drawn_gradient(self.loss, self.tape.output(), noise)
     }
 
     /// Σᵢ Σ_d gᵢ gᵢᵀ v with gᵢ = Jᵢᵀ uᵢ for several `output_bars` u_d of the output's shape, at the cost of one.

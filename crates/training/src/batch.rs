@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use basin_objective::models::TrainingProgram;
 use basin_objective::{LossSpec, Network, Objective, Result, Samples, batch_statistics};
-use basin_tape::losses::Loss;
+use basin_tape::losses::{Loss, Targets};
 use basin_tape::{Linearization, Point, Sum, Tape, vector};
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -38,15 +38,17 @@ pub(crate) struct TrainingBatch<'a> {
 
 /// What is computed with at a time.
 struct Part {
-    inputs: Tensor,
-    masks: Vec<Tensor>,
-    targets: Tensor,
+    /// `x`, which is augmented and moved.
+    first: Tensor,
+    /// Further inputs, and the masks of dropout.
+    others: Vec<Tensor>,
+    targets: Targets,
 }
 
 impl Part {
-    /// What a training program takes.
-    fn batch<'p>(&'p self, inputs: &'p Tensor) -> Vec<&'p Tensor> {
-        [inputs].into_iter().chain(&self.masks).collect()
+    /// What a training program takes, with `first` as x.
+    fn batch<'p>(&'p self, first: &'p Tensor) -> Vec<&'p Tensor> {
+        [first].into_iter().chain(&self.others).collect()
     }
 }
 
@@ -73,7 +75,7 @@ impl<'a> TrainingBatch<'a> {
     pub(crate) fn new(
         network: &'a Network<'a>,
         training: &'a TrainingProgram,
-        loss: LossSpec,
+        loss: &LossSpec,
         positions: &'a [u32],
         part: usize,
         drawn: Drawn,
@@ -98,7 +100,7 @@ impl<'a> TrainingBatch<'a> {
         let point = self.training.program().at(theta, buffers)?;
         let moved = self.parts.iter().map(|part| {
             let part = self.part(part)?;
-            adversary.settings.moved(&part.inputs, |inputs| {
+            adversary.settings.moved(&part.first, |inputs| {
                 Ok(adversary.program.gradient(self.loss.as_ref(), &point, &part.batch(inputs), &part.targets)?)
             })
         });
@@ -124,21 +126,22 @@ impl<'a> TrainingBatch<'a> {
     fn linearize(&self, point: &Point, places: &Range<usize>) -> Result<Linearization<'_>> {
         let part = self.part(places)?;
         let (program, loss) = (self.training.program(), self.loss.as_ref());
-        Ok(Linearization::new(program, loss, point, &part.batch(&part.inputs), &part.targets)?)
+        Ok(Linearization::new(program, loss, point, &part.batch(&part.first), &part.targets)?)
     }
 
     /// The samples at some places of the batch as this step sees them, the same whatever parts they are asked for in.
     fn part(&self, places: &Range<usize>) -> Result<Part> {
         let positions = &self.positions[places.clone()];
-        let Samples { inputs, targets, .. } = self.network.select(positions)?;
+        let Samples { mut inputs, targets } = self.network.select(positions)?;
+        let first = inputs.remove(0);
         let Drawn { augmentation, seed, epoch } = self.drawn;
-        let inputs = match &self.moved {
+        let first = match &self.moved {
             Some(moved) => moved.narrow(0, places.start, places.len())?,
-            None if augmentation.is_none() => inputs,
-            None => augmentation.apply(&inputs, positions, seed, epoch)?,
+            None if augmentation.is_none() => first,
+            None => augmentation.apply(&first, positions, seed, epoch)?,
         };
         let masks = self.training.masks(positions, seed, epoch, (self.network.dtype(), self.network.device()))?;
-        Ok(Part { inputs, masks, targets })
+        Ok(Part { first, others: inputs.into_iter().chain(masks).collect(), targets })
     }
 }
 
@@ -322,9 +325,9 @@ mod tests {
 
         fn with_batch<T>(&self, positions: &[u32], part: usize, then: impl FnOnce(&BatchAt) -> T) -> T {
             let options = Self::options(BatchNorm::Stored);
-            let network = Network::new(&self.model, &self.buffers, self.loss, &self.data, options).unwrap();
+            let network = Network::new(&self.model, &self.buffers, self.loss.clone(), &self.data, options).unwrap();
             let drawn = Drawn { seed: 5, epoch: 2, ..Drawn::default() };
-            let mut batch = TrainingBatch::new(&network, &self.training, self.loss, positions, part, drawn).unwrap();
+            let mut batch = TrainingBatch::new(&network, &self.training, &self.loss, positions, part, drawn).unwrap();
             if let Some(adversary) = &self.adversary {
                 batch = batch.against(adversary, &self.theta, &self.buffers).unwrap();
             }
@@ -341,7 +344,7 @@ mod tests {
             let sampled = SampledNetwork {
                 model: &self.model,
                 buffers: &self.buffers,
-                loss: self.loss,
+                loss: self.loss.clone(),
                 data: &self.data,
                 options,
             };
@@ -388,7 +391,7 @@ mod tests {
         let problem = Problem::new("mlp:64-8-10:tanh", "digits");
         let positions: Vec<u32> = (0..40).collect();
         let options = Problem::options(BatchNorm::Stored);
-        let network = Network::new(&problem.model, &problem.buffers, problem.loss, &problem.data, options).unwrap();
+        let network = Network::new(&problem.model, &problem.buffers, problem.loss.clone(), &problem.data, options).unwrap();
         for (samples, part, sizes) in [
             (40, 40, &[40][..]),
             (40, 100, &[40]),
@@ -399,7 +402,7 @@ mod tests {
             let batch = TrainingBatch::new(
                 &network,
                 &problem.training,
-                problem.loss,
+                &problem.loss,
                 &positions[..samples],
                 part,
                 Drawn::default(),
@@ -526,7 +529,7 @@ mod tests {
                 let (moved, there) = problem.with_batch(&positions, 40, |at| {
                     (at.batch.moved.clone().unwrap(), at.gradient(&problem.buffers).unwrap())
                 });
-                let x = problem.data.inputs.to_dtype(DType::F64).unwrap();
+                let x = problem.data.inputs.tensor().unwrap().to_dtype(DType::F64).unwrap();
                 let farthest = (moved - x).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
                 assert!(farthest > 0.01 && farthest <= 0.03 + 1e-15, "{model}: {farthest}");
                 assert!(there.loss > clean.loss, "{model}, {steps} steps: {} from {}", there.loss, clean.loss);
@@ -548,7 +551,7 @@ mod tests {
             });
             let data = Dataset::from_tensors("moved", moved, problem.data.targets.clone()).unwrap();
             let options = Problem::options(BatchNorm::Stored);
-            let network = Network::new(&problem.model, &problem.buffers, problem.loss, &data, options).unwrap();
+            let network = Network::new(&problem.model, &problem.buffers, problem.loss.clone(), &data, options).unwrap();
             let (expected_loss, expected) = network.gradient(&elsewhere).unwrap();
             assert_close(&[loss], &[expected_loss]);
             assert_close(&elements(&gradient), &elements(&expected));

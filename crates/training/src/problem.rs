@@ -40,8 +40,8 @@ impl Problem {
         check_batches(settings, train.samples())?;
         let loss = settings.loss()?.unwrap_or_else(|| LossSpec::default_for(&train));
         let outputs = loss.outputs(&train)?;
-        let model = Model::new(&spec, train.sample_shape(), outputs)?;
-        let training = || TrainingProgram::new(&spec, train.sample_shape(), outputs, settings.dropout);
+        let model = Model::new(&spec, train.input_shapes(), outputs)?;
+        let training = || TrainingProgram::new(&spec, train.input_shapes(), outputs, settings.dropout);
         let adversary = match settings.adversarial {
             adversarial if adversarial.is_on() => Some(Adversary::new(adversarial, &model, training()?)?),
             _ => None,
@@ -61,7 +61,7 @@ impl Problem {
         device: &Device,
         buffers: &Tensor,
     ) -> Result<Network<'_>> {
-        Ok(Network::new(&self.model, buffers, self.loss, data, self.options(dtype, device))?)
+        Ok(Network::new(&self.model, buffers, self.loss.clone(), data, self.options(dtype, device))?)
     }
 
     pub(crate) fn options(&self, dtype: DType, device: &Device) -> NetworkOptions {

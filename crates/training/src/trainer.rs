@@ -156,7 +156,7 @@ impl Trainer<'_> {
         self.write_checkpoint(state, &checkpoint)?;
         Ok(Run {
             checkpoint,
-            loss: self.problem.loss,
+            loss: self.problem.loss.clone(),
             samples: self.problem.train.samples(),
             fingerprint: self.problem.train.fingerprint()?,
             along: self.checkpoints_along(state.epoch),
@@ -292,7 +292,7 @@ impl Trainer<'_> {
             batches: &SampledNetwork {
                 model: &problem.model,
                 buffers: &state.buffers,
-                loss: problem.loss,
+                loss: problem.loss.clone(),
                 data: &problem.train,
                 options: problem.options(dtype, self.device),
             },
@@ -338,7 +338,7 @@ impl Trainer<'_> {
         let part = ghost_batch.or(micro_batch).unwrap_or(positions.len());
         let drawn = Drawn { augmentation, seed, epoch: state.epoch };
         let Problem { training, adversary, loss, .. } = self.problem;
-        let batch = TrainingBatch::new(train, training, *loss, positions, part, drawn)?;
+        let batch = TrainingBatch::new(train, training, loss, positions, part, drawn)?;
         match adversary {
             Some(adversary) => Ok(batch.against(adversary, &state.theta.as_detached_tensor(), &state.buffers)?),
             None => Ok(batch),

@@ -48,7 +48,7 @@ fn steps_are_taken_on_the_samples_with_the_largest_losses() {
     let buffers = model.initial_buffers(DType::F64).unwrap();
     let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
     let network =
-        SampledNetwork { model: &model, buffers: &buffers, loss: LossSpec::CrossEntropy, data: &data, options };
+        SampledNetwork { model: &model, buffers: &buffers, loss: LossSpec::cross_entropy(), data: &data, options };
     let batches: &dyn SampledObjective = &network;
     let mut theta = model.initial_parameters(settings.seed, DType::F64).unwrap();
     for epoch in 0..2 {
@@ -98,9 +98,9 @@ fn a_step_is_taken_on_samples_moved_along_the_sign_of_their_gradient() {
     let data = Dataset::load(&settings.data.parse().unwrap(), Split::Train).unwrap().take(20).unwrap();
     let model = Model::new(&settings.model.parse().unwrap(), data.sample_shape(), 10).unwrap();
     let theta: Vec<f64> = model.initial_parameters(settings.seed, DType::F64).unwrap().to_vec1().unwrap();
-    let inputs = model.inputs(&data.inputs, DType::F64, &Device::Cpu).unwrap().to_vec2::<f64>().unwrap();
+    let inputs = model.inputs(&data, DType::F64, &Device::Cpu).unwrap()[0].to_vec2::<f64>().unwrap();
     let Targets::Classes { labels, .. } = &data.targets else { panic!("the digits have classes") };
-    let labels = labels.to_vec1::<i64>().unwrap();
+    let labels = labels.tensor().unwrap().to_vec1::<i64>().unwrap();
     let (weights, biases) = theta.split_at(640);
     // p − y of a sample.
     let residual = |x: &[f64], label: i64| -> Vec<f64> {
@@ -138,7 +138,7 @@ fn what_is_dropped_in_training_stands_when_losses_are_measured() {
     std::fs::write(&file, dropped.1).unwrap();
     let gathered = model.gather(&Weights::read(&file).unwrap(), DType::F64).unwrap();
     let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
-    let network = Network::new(&model, &gathered.buffers, LossSpec::CrossEntropy, &data, options).unwrap();
+    let network = Network::new(&model, &gathered.buffers, LossSpec::cross_entropy(), &data, options).unwrap();
     let measured = network.evaluate(&gathered.parameters).unwrap().loss;
     assert_eq!(dropped.0.history.epochs[1].train_loss, measured);
 }

@@ -53,7 +53,7 @@ impl Dense {
     fn on<T>(&self, positions: &[usize], of: impl FnMut(&dyn Objective) -> basin_objective::Result<T>) -> T {
         let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
         let Self { model, data, buffers } = self;
-        let network = SampledNetwork { model, buffers, loss: LossSpec::CrossEntropy, data, options };
+        let network = SampledNetwork { model, buffers, loss: LossSpec::cross_entropy(), data, options };
         (&network as &dyn SampledObjective).with_batch(positions, of).unwrap()
     }
 

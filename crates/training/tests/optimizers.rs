@@ -159,7 +159,7 @@ fn training_takes_the_steps_of_the_optimizer() {
     let model = Model::new(&"mlp:64-8-10:tanh".parse().unwrap(), data.sample_shape(), 10).unwrap();
     let buffers = model.initial_buffers(DType::F64).unwrap();
     let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
-    let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, options).unwrap();
+    let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, options).unwrap();
     for optimizer in OptimizerSettings::all() {
         let name = optimizer.name();
         let settings = Settings {

@@ -71,7 +71,7 @@ fn another_models_checkpoint_is_refused() {
 fn so_many_labels_are_replaced_as_the_share_says() {
     let data = Dataset::load(&DataSpec::Digits, Split::Train).unwrap();
     let labels = |data: &Dataset| match &data.targets {
-        Targets::Classes { labels, .. } => labels.to_vec1::<i64>().unwrap(),
+        Targets::Classes { labels, .. } => labels.tensor().unwrap().to_vec1::<i64>().unwrap(),
         Targets::Real(_) => Vec::new(),
     };
     let clean = labels(&data);

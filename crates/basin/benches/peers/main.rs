@@ -82,16 +82,16 @@ impl Problem {
         let mut take = |name: &str| tensors.remove(name).ok_or_else(|| format!("`{}`: no `{name}`", file.display()));
         let (x, labels) = (take("x")?, take("y")?);
         let classes = usize::try_from(labels.to_dtype(DType::I64)?.flatten_all()?.max(0)?.to_scalar::<i64>()? + 1)?;
-        let data = Dataset::from_tensors("peers", x, Targets::Classes { labels, classes })?;
+        let data = Dataset::from_tensors("peers", x, Targets::classes(labels, classes))?;
         let model = match name {
             "cnn" => Model::from_program(name, cnn::program()?, &[10]),
-            spec => Model::new(&spec.parse()?, data.sample_shape(), LossSpec::CrossEntropy.outputs(&data)?)?,
+            spec => Model::new(&spec.parse()?, data.sample_shape(), LossSpec::cross_entropy().outputs(&data)?)?,
         };
         Ok(Self { model, buffers: take("buffers")?, data, theta: take("theta")?, v: take("v")? })
     }
 
     fn network(&self) -> Result<Network<'_>> {
-        Ok(Network::new(&self.model, &self.buffers, LossSpec::CrossEntropy, &self.data, NetworkOptions::default())?)
+        Ok(Network::new(&self.model, &self.buffers, LossSpec::cross_entropy(), &self.data, NetworkOptions::default())?)
     }
 }
 

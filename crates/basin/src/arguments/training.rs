@@ -18,7 +18,8 @@ pub(crate) struct TrainingSettings {
     /// safetensors:FILE, npz:FILE or synthetic:….
     #[arg(long)]
     pub(crate) data: Option<String>,
-    /// Loss: cross-entropy (default for classes), mse (default for numbers) or bce.
+    /// Loss: cross-entropy (default for classes), next-token (labels shifted by one), mse (default for numbers) or bce; with
+    /// settings like cross-entropy:label-smoothing=0.1,class-weights=1/2/0.5.
     #[arg(long)]
     pub(crate) loss: Option<String>,
     #[command(flatten)]

@@ -75,11 +75,14 @@ fn data(arguments: &Inspect) -> anyhow::Result<String> {
             Targets::Classes { classes, .. } => format!("{classes} classes"),
             Targets::Real(targets) => format!("targets of shape {:?}", &targets.dims()[1..]),
         };
+        let further = data.further_inputs.iter().map(|(name, rows)| format!(", `{name}` {:?}", rows.row_shape()));
+        let weighted = if data.weights.is_some() { ", weights" } else { "" };
         lines.push(format!(
-            "{split}: {} samples of shape {:?} ({:?}), {targets}, blake3 {}",
+            "{split}: {} samples of shape {:?} ({:?}){}, {targets}{weighted}, blake3 {}",
             data.samples(),
             data.sample_shape(),
             data.inputs.dtype(),
+            further.collect::<String>(),
             data.fingerprint()?
         ));
     }
@@ -158,13 +161,13 @@ impl Fitted {
         let spec: ModelSpec = model.parse()?;
         let inputs = arguments.inputs.over(metadata.inputs.as_deref().unwrap_or_default().parse()?)?;
         let own = metadata.samples.filter(|_| arguments.data.is_none()).map(|samples| samples as usize);
-        let data = load_data(&arguments.inputs.spec(data)?, SplitArgument::Train, own, &inputs)?;
+        let data = load_data(&arguments.inputs.spec(data)?, SplitArgument::Train, own, &inputs, None)?;
         let loss = metadata.loss.as_deref().map(str::parse).transpose()?;
         let loss: LossSpec = loss.unwrap_or_else(|| LossSpec::default_for(&data));
-        let model = Model::new(&spec, data.sample_shape(), loss.outputs(&data)?)?;
+        let model = Model::new(&spec, data.input_shapes(), loss.outputs(&data)?)?;
         let options = subject::options(&arguments.machine, None)?;
-        let gathered = misfit::gather(&model, weights, &data, loss, options.dtype)?;
-        let network = Network::new(&model, &gathered.buffers, loss, &data, options)?;
+        let gathered = misfit::gather(&model, weights, &data, &loss, options.dtype)?;
+        let network = Network::new(&model, &gathered.buffers, loss.clone(), &data, options)?;
         let theta = gathered.parameters.to_device(network.device())?;
         let found = network.evaluate(&theta)?;
         let (cost, memory) = (network.cost(&theta)?, network.memory());
@@ -188,7 +191,7 @@ impl Fitted {
 
     fn evaluated<'a>(&'a self, path: &'a Path, metadata: &'a CheckpointMetadata) -> Evaluated<'a> {
         let Self { data, loss, found, first, .. } = self;
-        Evaluated { path, metadata, data, loss: *loss, first: *first, batch_statistics: false, found: *found }
+        Evaluated { path, metadata, data, loss, first: *first, batch_statistics: false, found: *found }
     }
 }
 

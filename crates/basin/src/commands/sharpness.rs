@@ -229,7 +229,7 @@ impl At<'_> {
 
     /// Puts the closed form in place of the last layer's estimate, where there is one.
     fn know_last_layer(&self, measurements: &mut [Measurement]) -> Result<()> {
-        if self.subject.loss != LossSpec::CrossEntropy {
+        if self.subject.loss != LossSpec::cross_entropy() {
             return Ok(());
         }
         let Some(last) = self.network.last_layer(&self.subject.theta)? else { return Ok(()) };

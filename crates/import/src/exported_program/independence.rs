@@ -46,9 +46,9 @@ impl From<candle_core::Error> for Cause {
 
 fn largest_difference(file: &ExportedProgram, network: &Network, samples: &[Vec<usize>]) -> Result<f64, Cause> {
     let point = point(file, network)?;
-    let inputs = network.inputs.iter().zip(samples);
-    let pair =
-        inputs.map(|(input, shape)| two_samples(input, shape, network.vocabulary)).collect::<Result<Vec<_>, _>>()?;
+    let inputs = network.inputs.iter().zip(samples).zip(&network.vocabularies);
+    let pair = inputs.map(|((input, shape), vocabulary)| two_samples(input, shape, *vocabulary));
+    let pair = pair.collect::<Result<Vec<_>, _>>()?;
     let run = |batch: &[Tensor]| -> Result<Tensor, Cause> {
         Ok(network.program.evaluate(&point, &batch.iter().collect::<Vec<_>>())?.to_dtype(DType::F64)?)
     };

@@ -154,7 +154,7 @@ struct Lowering<'a> {
     extents: HashMap<String, Extent>,
     /// What the symbols of the file stand for.
     symbols: HashMap<String, Extent>,
-    first_input: Option<Value>,
+    inputs: Vec<Value>,
     aliases: Vec<(String, String)>,
     unused: Vec<String>,
     notes: Vec<String>,
@@ -169,7 +169,7 @@ impl<'a> Lowering<'a> {
             names: Names::default(),
             extents: HashMap::new(),
             symbols: HashMap::new(),
-            first_input: None,
+            inputs: Vec::new(),
             aliases: Vec::new(),
             unused: Vec::new(),
             notes: Vec::new(),
@@ -252,9 +252,8 @@ impl<'a> Lowering<'a> {
                 Numbers::Boolean => Kind::Boolean,
             };
             let array = self.graph.input(shape, kind);
-            if self.first_input.is_none() {
-                self.first_input = Some(self.graph.value(&array).map_err(defect)?);
-            }
+            let value = self.graph.value(&array).map_err(defect)?;
+            self.inputs.push(value);
             self.names.bind(&input.name, array, None).map_err(defect)?;
         }
         let trainable = |spec: &InputSpec| match spec {
@@ -516,8 +515,9 @@ impl<'a> Lowering<'a> {
         let output = self.output(name).map_err(|Fault(reason)| fault(format!("its output `{name}` {reason}")))?;
         let shape: Vec<usize> = output.shape[1..].iter().map(|extent| extent.of_one_sample()).collect();
         let value = self.graph.value(&output).map_err(|Fault(reason)| fault(reason))?;
-        let of_tokens = self.graph.tables.iter().filter(|(value, _)| Some(*value) == self.first_input);
-        let vocabulary = of_tokens.map(|(_, entries)| *entries).min();
+        let tables = &self.graph.tables;
+        let entries = |input: &Value| tables.iter().filter(|(value, _)| value == input).map(|(_, entries)| *entries).min();
+        let vocabularies = self.inputs.iter().map(entries).collect();
         let (program, dropped): (Program, Vec<String>) =
             self.graph.builder.finish_reached(value).map_err(|error| fault(error.to_string()))?;
         let parameters: Vec<&String> =
@@ -538,7 +538,7 @@ impl<'a> Lowering<'a> {
             return Err(fault("its output depends on no parameter".into()));
         }
         let Self { aliases, unused, notes, .. } = self;
-        Ok(Network { program, inputs, output: shape, vocabulary, aliases, unused, notes })
+        Ok(Network { program, inputs, output: shape, vocabularies, aliases, unused, notes })
     }
 
     /// The output with the samples on its first axis, and one axis at least beside it.

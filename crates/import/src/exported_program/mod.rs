@@ -67,8 +67,8 @@ pub struct Network {
     pub inputs: Vec<Input>,
     /// The shape of the output for one sample.
     pub output: Vec<usize>,
-    /// How many tokens the first input may hold, where it is one of tokens and looks them up in a table.
-    pub vocabulary: Option<usize>,
+    /// How many different whole numbers each input may hold, where it looks them up in a table, as tokens are.
+    pub vocabularies: Vec<Option<usize>>,
     /// Second names of parameters, each with the one that the program has.
     pub aliases: Vec<(String, String)>,
     /// Tensors of the network's `state_dict` that the output does not depend on, or that are constants of the program.

@@ -1,16 +1,24 @@
-//! Files of arrays: `x` and `y` to train on, `x_test` and `y_test` held back; safetensors or npz.
+//! Files of arrays: `x` and `y` to train on, `x_test` and `y_test` held back; safetensors or npz. Further arrays with a row for
+//! each sample are further inputs, by their names; `sample_weight` is what each sample's loss is multiplied with.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::dataset::IGNORED;
-use super::{Samples, Split, Targets, npy, npz};
-use crate::stored::{Stored, parse_safetensors};
-use crate::{Error, Result, file, suggestion};
+use super::rows::Source;
+use super::{Rows, Samples, Split, Targets, npy, npz};
+use crate::file::{OpenFile, ReadAt};
+use crate::stored::{Located, Stored, read_safetensors};
+use crate::{Error, Result, suggestion};
 
 const NAMES: [&str; 4] = ["x", "y", "x_test", "y_test"];
+/// As scikit-learn and Keras call them.
+const WEIGHTS: &str = "sample_weight";
+/// What stands behind the names of arrays of the test split.
+const TEST: &str = "_test";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -18,64 +26,128 @@ pub(super) enum Format {
     Npz,
 }
 
-pub(super) fn read(format: Format, path: &Path, split: Split) -> Result<Samples> {
-    parse(format, &file::read(path)?, path, split)
+/// Reads a split. Inputs of more than `held` bytes stay in the file where they are stored as they are computed with.
+pub(super) fn read(format: Format, path: &Path, split: Split, held: u64) -> Result<Samples> {
+    samples(&Arrays::open(format, path, Arc::new(OpenFile::open(path)?))?, split, held)
 }
 
-fn parse(format: Format, bytes: &[u8], path: &Path, split: Split) -> Result<Samples> {
-    let (x, y, other_y) = match split {
-        Split::Train => ("x", "y", "y_test"),
-        Split::Test => ("x_test", "y_test", "y"),
-    };
-    // The labels of the other split may be of classes that this one lacks.
-    let wanted = [x, y, other_y];
-    match format {
-        Format::Safetensors => {
-            let file = parse_safetensors(bytes, path)?;
-            if let Some((name, dtype)) = file.others.iter().find(|(name, _)| wanted.contains(&name.as_str())) {
+/// The arrays of a file.
+struct Arrays<'a> {
+    path: &'a Path,
+    file: Arc<dyn ReadAt>,
+    arrays: BTreeMap<String, Array>,
+}
+
+enum Array {
+    /// It lies in the file as it is computed with.
+    Located(Located),
+    /// It is one of a zip archive.
+    Zipped(npz::Entry),
+    /// Of a type that is not supported.
+    Other(String),
+}
+
+impl<'a> Arrays<'a> {
+    fn open(format: Format, path: &'a Path, file: Arc<dyn ReadAt>) -> Result<Self> {
+        let arrays = match format {
+            Format::Safetensors => {
+                let header = read_safetensors(file.as_ref(), path)?;
+                let located = header.arrays.into_iter().map(|(name, array)| (name, Array::Located(array)));
+                located.chain(header.others.into_iter().map(|(name, dtype)| (name, Array::Other(dtype)))).collect()
+            }
+            Format::Npz => {
+                let entries = npz::entries(file.as_ref()).map_err(|fault| {
+                    Error::input(
+                        format!("`{}` is not an npz file: {fault}", path.display()),
+                        "check that the file was copied completely and was written by `numpy.savez`",
+                    )
+                })?;
+                entries.into_iter().map(|(name, entry)| (name, Array::Zipped(entry))).collect()
+            }
+        };
+        Ok(Self { path, file, arrays })
+    }
+
+    fn at_fault(&self, name: &str, fault: impl std::fmt::Display) -> Error {
+        Error::input(
+            format!("`{name}` in `{}` cannot be read: {fault}", self.path.display()),
+            "write the file with `numpy.savez` or `numpy.savez_compressed`, from arrays of numbers",
+        )
+    }
+
+    /// Hands on an array that is read.
+    fn with<T>(&self, name: &str, then: impl FnOnce(&Stored<'_>) -> Result<T>) -> Result<T> {
+        let bytes;
+        let array = match self.arrays.get(name) {
+            Some(Array::Located(array)) => array.read(self.file.as_ref())?,
+            Some(Array::Zipped(entry)) => {
+                bytes = entry.read(self.file.as_ref()).map_err(|fault| self.at_fault(name, fault))?;
+                npy::parse(&bytes).map_err(|fault| self.at_fault(name, fault))?
+            }
+            Some(Array::Other(dtype)) => {
                 return Err(Error::input(
-                    format!("`{name}` in `{}` is of type {dtype}, which is not supported", path.display()),
+                    format!("`{name}` in `{}` is of type {dtype}, which is not supported", self.path.display()),
                     "store it as f32, or as an integer type",
                 ));
             }
-            samples(&file.arrays, x, y, other_y, path)
+            None => return Err(self.at_fault(name, "it is not there")),
+        };
+        if array.shape().is_empty() {
+            return Err(Error::input(
+                format!("`{name}` in `{}` is a single number, expected one row per sample", self.path.display()),
+                "give the array a first axis that counts the samples",
+            ));
         }
-        Format::Npz => {
-            let at_fault = |name: &str, fault: String| {
-                Error::input(
-                    format!("`{name}` in `{}` cannot be read: {fault}", path.display()),
-                    "write the file with `numpy.savez` or `numpy.savez_compressed`, from arrays of numbers",
-                )
-            };
-            let entries = npz::entries(bytes).map_err(|fault| {
-                Error::input(
-                    format!("`{}` is not an npz file: {fault}", path.display()),
-                    "check that the file was copied completely and was written by `numpy.savez`",
-                )
-            })?;
-            let mut files = BTreeMap::new();
-            for name in wanted {
-                if let Some(entry) = entries.get(name) {
-                    files.insert(name, entry.read(bytes).map_err(|fault| at_fault(name, fault))?);
-                }
+        then(&array)
+    }
+
+    /// The rows of an array, which stay in the file where they are many.
+    fn rows(&self, name: &str, held: u64) -> Result<Rows> {
+        let located = match self.arrays.get(name) {
+            Some(Array::Located(array)) if array.bytes().is_none_or(|bytes| bytes > held) => Some(array.clone()),
+            Some(Array::Zipped(entry)) if entry.length() > held => {
+                entry.located(self.file.as_ref()).map_err(|fault| self.at_fault(name, fault))?
             }
-            let mut arrays = BTreeMap::new();
-            for (&name, bytes) in &files {
-                arrays.insert(name.to_owned(), npy::parse(bytes).map_err(|fault| at_fault(name, fault))?);
+            _ => None,
+        };
+        match located.filter(|located| located.shape.iter().product::<usize>() > 0) {
+            Some(array) => {
+                let samples = array.shape.first().copied().unwrap_or(0);
+                let rows = ArrayRows { file: self.file.clone(), array, dtype: None };
+                Rows::stored(Arc::new(rows), samples).map_err(|error| within(error, name, self.path))
             }
-            check_present(x, y, entries.keys().map(String::as_str), path)?;
-            samples(&arrays, x, y, other_y, path)
+            None => self.with(name, |array| {
+                Ok(array.to_tensor().map_err(|error| within(error, name, self.path))?.into())
+            }),
         }
     }
 }
 
+/// Rows of an array that are read when they are asked for.
+#[derive(Debug)]
+pub(super) struct ArrayRows {
+    pub(super) file: Arc<dyn ReadAt>,
+    pub(super) array: Located,
+    /// Their type, where it is not the nearest one to that of the file.
+    pub(super) dtype: Option<DType>,
+}
+
+impl Source for ArrayRows {
+    fn read(&self, positions: &[usize]) -> Result<Tensor> {
+        let rows = self.array.rows(self.file.as_ref(), positions)?.to_tensor()?;
+        Ok(match self.dtype {
+            Some(dtype) => rows.to_dtype(dtype)?,
+            None => rows,
+        })
+    }
+}
+
 /// Both arrays of the split must be there.
-fn check_present<'a>(x: &str, y: &str, found: impl Iterator<Item = &'a str>, path: &Path) -> Result<()> {
-    let found: Vec<&str> = found.collect();
+fn check_present(x: &str, y: &str, found: &[&str], path: &Path) -> Result<()> {
     let Some(missing) = [x, y].into_iter().find(|name| !found.contains(name)) else {
         return Ok(());
     };
-    let message = format!("there is no array `{missing}` in `{}`, found: {}", path.display(), listed(&found));
+    let message = format!("there is no array `{missing}` in `{}`, found: {}", path.display(), listed(found));
     if x == "x_test" && found.contains(&"x") && !NAMES[2..].iter().any(|name| found.contains(name)) {
         let hint = "add `x_test` and `y_test` to the file, or choose `--split train`".to_owned();
         return Err(Error::NoSplit { message, hint });
@@ -98,54 +170,77 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-fn samples(arrays: &BTreeMap<String, Stored<'_>>, x: &str, y: &str, other_y: &str, path: &Path) -> Result<Samples> {
-    check_present(x, y, arrays.keys().map(String::as_str), path)?;
-    let (Some(inputs), Some(targets)) = (arrays.get(x), arrays.get(y)) else {
-        return Err(Error::input(format!("`{}` lacks `{x}` or `{y}`", path.display()), "add both arrays"));
+fn samples(arrays: &Arrays, split: Split, held: u64) -> Result<Samples> {
+    // The labels of the other split may be of classes that this one lacks.
+    let (x, y, other_y) = match split {
+        Split::Train => ("x", "y", "y_test"),
+        Split::Test => ("x_test", "y_test", "y"),
     };
-    for (name, array) in [(x, inputs), (y, targets)] {
-        if array.shape().is_empty() {
-            return Err(Error::input(
-                format!("`{name}` in `{}` is a single number, expected one row per sample", path.display()),
-                "give the array a first axis that counts the samples",
-            ));
+    let found: Vec<&str> = arrays.arrays.keys().map(String::as_str).collect();
+    check_present(x, y, &found, arrays.path)?;
+    let samples = Samples::from((arrays.rows(x, held)?, targets(arrays, y, found.contains(&other_y).then_some(other_y))?));
+    let of_split = |name: &str| match (split, name.strip_suffix(TEST)) {
+        (Split::Train, None) => Some(name.to_owned()),
+        (Split::Test, Some(name)) => Some(name.to_owned()),
+        _ => None,
+    };
+    let (mut further_inputs, mut weights) = (BTreeMap::new(), None);
+    for (stored, own) in found.iter().filter(|name| !NAMES.contains(name)).filter_map(|&name| Some((name, of_split(name)?))) {
+        match &arrays.arrays[stored] {
+            _ if own == WEIGHTS => weights = Some(arrays.rows(stored, u64::MAX)?.tensor()?.to_dtype(DType::F64)?),
+            Array::Other(_) => {}
+            Array::Located(_) | Array::Zipped(_) => match arrays.rows(stored, held) {
+                Ok(rows) => drop(further_inputs.insert(own, rows)),
+                // What holds no numbers is no input: names of files, say.
+                Err(error) if error.is_bad_input() => {}
+                Err(error) => return Err(error),
+            },
         }
     }
-    let others = arrays.get(other_y);
-    let is_float = targets.number().is_float();
-    if let Some(others) = others.filter(|others| others.number().is_float() != is_float) {
-        return Err(Error::input(
-            format!(
-                "`{}` has `{y}` of type {} but `{other_y}` of type {}",
-                path.display(),
-                targets.number(),
-                others.number()
-            ),
-            "store both as integer classes or both as real targets",
-        ));
+    // Arrays of another length, such as the names of the classes, are of no sample.
+    let count = samples.inputs.samples();
+    further_inputs.retain(|_, rows| rows.samples() == count);
+    Ok(Samples { further_inputs, weights, ..samples })
+}
+
+fn targets(arrays: &Arrays, y: &str, other_y: Option<&str>) -> Result<Targets> {
+    let path = arrays.path;
+    let other = other_y.map(|name| arrays.with(name, |array| Ok((name, array.number(), counted(array, name, path)?))));
+    let other = other.transpose()?;
+    arrays.with(y, |targets| {
+        let is_float = targets.number().is_float();
+        if let Some((other_y, number, _)) = other.as_ref().filter(|(_, number, _)| number.is_float() != is_float) {
+            return Err(Error::input(
+                format!("`{}` has `{y}` of type {} but `{other_y}` of type {number}", path.display(), targets.number()),
+                "store both as integer classes or both as real targets",
+            ));
+        }
+        if is_float {
+            return Ok(Targets::Real(targets.to_tensor()?.into()));
+        }
+        // (N, 1) holds one class per sample all the same.
+        let shape = match targets.shape() {
+            [samples, 1] => &[*samples][..],
+            shape => shape,
+        };
+        if shape.len() > 2 {
+            return Err(Error::input(
+                format!("`{y}` in `{}` holds integers of shape {:?}", path.display(), targets.shape()),
+                "give classes as one integer per sample or per position; for other targets use f32",
+            ));
+        }
+        let labels = labels(targets, y, path)?;
+        let classes = count(&labels).max(other.map_or(0, |(_, _, classes)| classes));
+        Ok(Targets::classes(Tensor::from_vec(labels, shape, &Device::Cpu)?, classes))
+    })
+}
+
+/// How many classes there are at least by an array of labels; 0 by one of floats.
+fn counted(array: &Stored<'_>, name: &str, path: &Path) -> Result<usize> {
+    match array.number().is_float() {
+        true => Ok(0),
+        false => Ok(count(&labels(array, name, path)?)),
     }
-    let inputs = inputs.to_tensor().map_err(|error| within(error, x, path))?;
-    if is_float {
-        return Ok((inputs, Targets::Real(targets.to_tensor()?)));
-    }
-    // (N, 1) holds one class per sample all the same.
-    let shape = match targets.shape() {
-        [samples, 1] => &[*samples][..],
-        shape => shape,
-    };
-    if shape.len() > 2 {
-        return Err(Error::input(
-            format!("`{y}` in `{}` holds integers of shape {:?}", path.display(), targets.shape()),
-            "give classes as one integer per sample or per position; for other targets use f32",
-        ));
-    }
-    let labels = labels(targets, y, path)?;
-    let mut classes = count(&labels);
-    if let Some(others) = others {
-        classes = classes.max(count(&self::labels(others, other_y, path)?));
-    }
-    let labels = Tensor::from_vec(labels, shape, &Device::Cpu)?;
-    Ok((inputs, Targets::Classes { labels, classes }))
 }
 
 /// Integers that may serve as classes: none is negative, except for the mark of what a loss leaves out.
@@ -180,8 +275,7 @@ fn within(error: Error, name: &str, path: &Path) -> Error {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::data::{DataSpec, Dataset};
-    use candle_core::DType;
+    use crate::data::{DataSpec, Dataset, Preprocessing};
     use proptest::prelude::*;
     use safetensors::Dtype;
     use safetensors::tensor::TensorView;
@@ -208,9 +302,80 @@ mod tests {
         Dataset::load(&spec, split)
     }
 
+    /// A file in memory.
+    #[derive(Debug)]
+    struct Bytes(Vec<u8>);
+
+    impl ReadAt for Bytes {
+        fn length(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn read_at(&self, start: u64, length: u64) -> Result<Vec<u8>> {
+            self.0.as_slice().read_at(start, length)
+        }
+    }
+
+    fn parse(format: Format, bytes: &[u8], split: Split, held: u64) -> Result<Samples> {
+        let path = Path::new("data");
+        samples(&Arrays::open(format, path, Arc::new(Bytes(bytes.to_vec())))?, split, held)
+    }
+
+    #[test]
+    fn arrays_that_stay_in_the_file_are_those_that_are_held() {
+        let x: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let tensors = safetensors(&[
+            ("x", Dtype::F32, &[6, 2], floats(&x)),
+            ("mask", Dtype::U8, &[6, 1], vec![0, 1, 1, 0, 1, 0]),
+            ("y", Dtype::U8, &[6], vec![0, 1, 2, 0, 1, 2]),
+        ]);
+        let plain = npz::tests::archive(&[("x", &[6, 2], &x)], &[("y", &[0, 1, 2, 0, 1, 2])], false);
+        let deflated = npz::tests::archive(&[("x", &[6, 2], &x)], &[("y", &[0, 1, 2, 0, 1, 2])], true);
+        for (format, bytes, stays) in
+            [(Format::Safetensors, tensors, true), (Format::Npz, plain, true), (Format::Npz, deflated, false)]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("data");
+            std::fs::write(&path, bytes).unwrap();
+            let spec = match format {
+                Format::Safetensors => DataSpec::Safetensors(path),
+                Format::Npz => DataSpec::Npz(path),
+            };
+            let load = |held| Dataset::load_within(&spec, Split::Train, &Preprocessing::default(), None, held).unwrap();
+            let (held, stored) = (load(u64::MAX), load(47));
+            assert_eq!((held.is_held(), stored.inputs.are_held()), (true, !stays));
+            assert_eq!(held.fingerprint().unwrap(), stored.fingerprint().unwrap());
+            let rows = |data: &Dataset| data.inputs.tensor().unwrap().to_vec2::<f32>().unwrap();
+            let chosen = |data: &Dataset| rows(&data.select(&[5, 0, 1, 2]).unwrap().take(3).unwrap());
+            assert_eq!(chosen(&held), [[10.0, 11.0], [0.0, 1.0], [2.0, 3.0]]);
+            assert_eq!(chosen(&stored), chosen(&held));
+        }
+    }
+
+    #[test]
+    fn further_arrays_with_a_row_for_each_sample_are_further_inputs() {
+        let bytes = safetensors(&[
+            ("x", Dtype::I64, &[2, 1], vec![0; 16]),
+            ("attention_mask", Dtype::U8, &[2, 3], vec![1; 6]),
+            ("attention_mask_test", Dtype::U8, &[1, 3], vec![1; 3]),
+            ("names", Dtype::U8, &[5], vec![1; 5]),
+            ("complex", Dtype::C64, &[2], vec![0; 16]),
+            ("sample_weight", Dtype::F32, &[2], floats(&[0.5, 2.0])),
+            ("y", Dtype::U8, &[2], vec![0, 1]),
+            ("x_test", Dtype::I64, &[1, 1], vec![0; 8]),
+            ("y_test", Dtype::U8, &[1], vec![1]),
+        ]);
+        let train = load(Format::Safetensors, &bytes, Split::Train).unwrap();
+        assert_eq!(train.input_shapes().further, [("attention_mask".to_owned(), vec![3])]);
+        assert_eq!(train.weights.as_ref().unwrap().to_vec1::<f64>().unwrap(), [0.5, 2.0]);
+        let test = load(Format::Safetensors, &bytes, Split::Test).unwrap();
+        assert_eq!(test.input_shapes().further, [("attention_mask".to_owned(), vec![3])]);
+        assert!(test.weights.is_none());
+    }
+
     fn labels_of(data: &Dataset) -> Vec<i64> {
         match &data.targets {
-            Targets::Classes { labels, .. } => labels.flatten_all().unwrap().to_vec1().unwrap(),
+            Targets::Classes { labels, .. } => labels.tensor().unwrap().flatten_all().unwrap().to_vec1().unwrap(),
             Targets::Real(_) => vec![],
         }
     }
@@ -235,9 +400,9 @@ mod tests {
         let x: &[f32] = &[1.0, 2.0, 3.0, 4.0];
         let bytes = npz::tests::archive(&[("x", &[2, 2], x), ("y", &[2, 1], &[0.5, -1.0])], &[], true);
         let data = load(Format::Npz, &bytes, Split::Train).unwrap();
-        assert_eq!(data.inputs.to_vec2::<f32>().unwrap(), [[1.0, 2.0], [3.0, 4.0]]);
+        assert_eq!(data.inputs.tensor().unwrap().to_vec2::<f32>().unwrap(), [[1.0, 2.0], [3.0, 4.0]]);
         let Targets::Real(targets) = &data.targets else { unreachable!("floats are real targets") };
-        assert_eq!(targets.to_vec2::<f32>().unwrap(), [[0.5], [-1.0]]);
+        assert_eq!(targets.tensor().unwrap().to_vec2::<f32>().unwrap(), [[0.5], [-1.0]]);
         assert_eq!(data.classes(), None);
         let bytes = npz::tests::archive(&[("x", &[2, 2], x)], &[("y", &[2, 0])], false);
         let data = load(Format::Npz, &bytes, Split::Train).unwrap();
@@ -253,7 +418,7 @@ mod tests {
         ]);
         let data = load(Format::Safetensors, &bytes, Split::Train).unwrap();
         let Targets::Classes { labels, classes } = &data.targets else { unreachable!("integers are classes") };
-        assert_eq!((labels.dims(), labels.to_vec1::<i64>().unwrap(), *classes), (&[3][..], vec![0, 2, 1], 5));
+        assert_eq!((labels.dims(), labels.tensor().unwrap().to_vec1::<i64>().unwrap(), *classes), (&[3][..], vec![0, 2, 1], 5));
     }
 
     #[test]
@@ -296,7 +461,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>, split in any_split()) {
             for format in [Format::Npz, Format::Safetensors] {
-                prop_assert!(parse(format, &bytes, Path::new("data"), split).is_err());
+                prop_assert!(parse(format, &bytes, split, u64::MAX).is_err());
             }
         }
 
@@ -315,7 +480,9 @@ mod tests {
                 for &(at, value) in &damage {
                     bytes[at % length] = value;
                 }
-                let _ = parse(format, &bytes, Path::new("data"), split);
+                for held in [0, u64::MAX] {
+                    let _ = parse(format, &bytes, split, held).map(|samples| samples.inputs.tensor());
+                }
             }
         }
     }

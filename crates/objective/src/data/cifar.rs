@@ -138,9 +138,9 @@ mod tests {
         fs::write(inner.join("test_batch.bin"), record(&[4], 255).repeat(10_000)).unwrap();
         let data = Dataset::load(&DataSpec::Cifar10(folder.path().to_owned()), Split::Test).unwrap();
         assert_eq!(data.inputs.dims(), [10_000, 3, 32, 32]);
-        assert_eq!(data.inputs.sum_all().unwrap().to_scalar::<f32>().unwrap(), 10_240_000.0);
+        assert_eq!(data.inputs.tensor().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap(), 10_240_000.0);
         let Targets::Classes { labels, classes } = &data.targets else { unreachable!("labels are classes") };
-        assert_eq!((labels.to_vec1::<i64>().unwrap(), *classes), (vec![4; 10_000], 10));
+        assert_eq!((labels.tensor().unwrap().to_vec1::<i64>().unwrap(), *classes), (vec![4; 10_000], 10));
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn parse(text: impl Read, path: &Path, target: Option<&str>) -> Result<Samples> 
     };
     let samples = table.targets.len();
     let targets = table.to_targets(&columns, path)?;
-    Ok((Tensor::from_vec(table.inputs, (samples, columns.names.len() - 1), &Device::Cpu)?, targets))
+    Ok((Tensor::from_vec(table.inputs, (samples, columns.names.len() - 1), &Device::Cpu)?, targets).into())
 }
 
 /// How a table's columns are called, and which of them is the target.
@@ -125,7 +125,7 @@ impl Table {
         let samples = self.targets.len();
         if self.targets.iter().any(|(_, is_integer)| !is_integer) {
             let values: Vec<f32> = self.targets.iter().map(|(value, _)| *value as f32).collect();
-            return Ok(Targets::Real(Tensor::from_vec(values, (samples, 1), &Device::Cpu)?));
+            return Ok(Targets::Real(Tensor::from_vec(values, (samples, 1), &Device::Cpu)?.into()));
         }
         let labels: Vec<i64> = self.targets.iter().map(|(value, _)| *value as i64).collect();
         let (least, most) =
@@ -134,7 +134,7 @@ impl Table {
         match classes.filter(|&classes| classes <= MOST_CLASSES.max(samples)) {
             Some(classes) => {
                 let labels = Tensor::from_vec(labels, samples, &Device::Cpu)?;
-                Ok(Targets::Classes { labels, classes })
+                Ok(Targets::classes(labels, classes))
             }
             None => Err(Error::input(
                 format!(
@@ -160,14 +160,14 @@ mod tests {
 
     #[test]
     fn integers_are_classes_and_other_numbers_are_fitted() {
-        let (inputs, targets) = table("a,label,b\n1,2,3.5\n4,0,6\n", None).unwrap();
-        assert_eq!(inputs.to_vec2::<f32>().unwrap(), [[1.0, 3.5], [4.0, 6.0]]);
+        let Samples { inputs, targets, .. } = table("a,label,b\n1,2,3.5\n4,0,6\n", None).unwrap();
+        assert_eq!(inputs.tensor().unwrap().to_vec2::<f32>().unwrap(), [[1.0, 3.5], [4.0, 6.0]]);
         assert!(matches!(targets, Targets::Classes { classes: 3, .. }));
-        let (inputs, targets) = table("1, 2, 3.0\n\n4, 5, 6\n", None).unwrap();
-        assert_eq!(inputs.to_vec2::<f32>().unwrap(), [[1.0, 2.0], [4.0, 5.0]]);
+        let Samples { inputs, targets, .. } = table("1, 2, 3.0\n\n4, 5, 6\n", None).unwrap();
+        assert_eq!(inputs.tensor().unwrap().to_vec2::<f32>().unwrap(), [[1.0, 2.0], [4.0, 5.0]]);
         let Targets::Real(values) = targets else { unreachable!() };
-        assert_eq!(values.to_vec2::<f32>().unwrap(), [[3.0], [6.0]]);
-        assert_eq!(table("a,b,c\n1,2,3\n", Some("a")).unwrap().0.to_vec2::<f32>().unwrap(), [[2.0, 3.0]]);
+        assert_eq!(values.tensor().unwrap().to_vec2::<f32>().unwrap(), [[3.0], [6.0]]);
+        assert_eq!(table("a,b,c\n1,2,3\n", Some("a")).unwrap().inputs.tensor().unwrap().to_vec2::<f32>().unwrap(), [[2.0, 3.0]]);
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! Inputs with their targets, checked once.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
 use candle_core::{DType, Device, Tensor};
 use rand::Rng as _;
 
-use super::{DataSpec, Preprocessing, Split, read};
+use super::{DataSpec, Preprocessing, Rows, Samples, Split, read};
 use crate::stored::bytes_of;
 use crate::{Error, Result, random};
 
@@ -16,31 +20,66 @@ pub enum Targets {
     /// One class per sample, or per position of each sample.
     Classes {
         /// `I64`, of shape `(N,)` or `(N, T)`; each below `classes`, or [`IGNORED`].
-        labels: Tensor,
+        labels: Rows,
         /// How many classes there are, those of the other split included.
         classes: usize,
     },
     /// Numbers: `F32` or `F64`, of shape `(N, …)`.
-    Real(Tensor),
+    Real(Rows),
 }
 
 impl Targets {
-    fn tensor(&self) -> &Tensor {
+    /// Classes, one per sample or per position of each sample.
+    pub fn classes(labels: impl Into<Rows>, classes: usize) -> Self {
+        Self::Classes { labels: labels.into(), classes }
+    }
+
+    pub(crate) fn rows(&self) -> &Rows {
         match self {
             Self::Classes { labels, .. } => labels,
             Self::Real(values) => values,
         }
     }
 
-    fn with_tensor(&self, tensor: Tensor) -> Self {
+    fn with_rows(&self, rows: Rows) -> Self {
         match self {
-            Self::Classes { classes, .. } => Self::Classes { labels: tensor, classes: *classes },
-            Self::Real(_) => Self::Real(tensor),
+            Self::Classes { classes, .. } => Self::Classes { labels: rows, classes: *classes },
+            Self::Real(_) => Self::Real(rows),
         }
     }
 }
 
-/// One split of some data, in memory.
+/// Bytes of inputs that are held in memory where nothing else is said: more are read anew each time they are worked on.
+pub const HELD: u64 = 4 << 30;
+
+/// The shapes of a sample's inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputShapes {
+    /// Of `x`.
+    pub first: Vec<usize>,
+    /// Of further ones, by name.
+    pub further: Vec<(String, Vec<usize>)>,
+}
+
+impl From<&[usize]> for InputShapes {
+    fn from(first: &[usize]) -> Self {
+        Self { first: first.to_vec(), further: Vec::new() }
+    }
+}
+
+impl From<&Vec<usize>> for InputShapes {
+    fn from(first: &Vec<usize>) -> Self {
+        first.as_slice().into()
+    }
+}
+
+impl<const RANK: usize> From<&[usize; RANK]> for InputShapes {
+    fn from(first: &[usize; RANK]) -> Self {
+        first.as_slice().into()
+    }
+}
+
+/// One split of some data.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     /// Where it comes from.
@@ -51,9 +90,16 @@ pub struct Dataset {
     pub preprocessing: Preprocessing,
     /// `(N, …)`, on the CPU: `F32` for what ships with basin and for images, for arrays as stored (`F32`, `F64`, `U8`,
     /// `U32` or `I64`).
-    pub inputs: Tensor,
+    pub inputs: Rows,
+    /// Further inputs of networks that take several, by name.
+    pub further_inputs: BTreeMap<String, Rows>,
     /// One target per sample.
     pub targets: Targets,
+    /// How much each sample's loss counts, `F64` of shape `(N,)`; all alike where absent.
+    pub weights: Option<Tensor>,
+    /// The most bytes of inputs that are held.
+    held: u64,
+    fingerprint: Arc<OnceLock<String>>,
 }
 
 impl Dataset {
@@ -83,8 +129,7 @@ impl Dataset {
     /// # Errors
     /// When the data cannot be read, or these inputs cannot be treated so.
     pub fn load_with(spec: &DataSpec, split: Split, preprocessing: &Preprocessing) -> Result<Self> {
-        let (inputs, targets) = read(spec, split, preprocessing, None)?;
-        Self::new(spec.clone(), split, preprocessing.clone(), inputs, targets)
+        Self::load_within(spec, split, preprocessing, None, HELD)
     }
 
     /// As [`load_with`](Self::load_with), the first `count` samples alone: of images the others are not decoded.
@@ -100,9 +145,44 @@ impl Dataset {
     /// # Errors
     /// Those of [`load_with`](Self::load_with), and when there are not as many samples.
     pub fn load_first(spec: &DataSpec, split: Split, preprocessing: &Preprocessing, count: usize) -> Result<Self> {
-        // At least one is read, so that a count of 0 is refused as any other.
-        let (inputs, targets) = read(spec, split, preprocessing, Some(count.max(1)))?;
-        Self::new(spec.clone(), split, preprocessing.clone(), inputs, targets)?.take(count)
+        Self::load_within(spec, split, preprocessing, Some(count), HELD)
+    }
+
+    /// As [`load_with`](Self::load_with) or [`load_first`](Self::load_first), with at most `held` bytes of inputs in memory. Inputs
+    /// that take more stay in their files, where these can be read in parts: images, arrays of safetensors and npz files that are
+    /// not compressed, and tokens. They are read, and images decoded, anew each time they are worked on; no figure depends on it.
+    ///
+    /// ```
+    /// use basin_objective::data::{Dataset, Preprocessing, Split};
+    ///
+    /// let data = Dataset::load_within(&"digits".parse()?, Split::Test, &Preprocessing::default(), None, 1 << 20)?;
+    /// assert!(data.inputs.are_held());
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As of these two.
+    pub fn load_within(
+        spec: &DataSpec,
+        split: Split,
+        preprocessing: &Preprocessing,
+        first: Option<usize>,
+        held: u64,
+    ) -> Result<Self> {
+        let samples = read(spec, split, preprocessing, held)?;
+        let data = Self::of_samples(spec.clone(), split, samples, held).checked_shapes()?;
+        let data = match first {
+            Some(count) => data.take(count)?,
+            None => data,
+        };
+        // Images of files are resized and cut while they are decoded.
+        let fitted = match spec {
+            DataSpec::Images { .. } | DataSpec::Parquet { .. } => data.inputs.clone(),
+            _ => preprocessing.fitted(data.inputs.clone())?,
+        };
+        let inputs = preprocessing.standardized(fitted)?.held_within(held)?;
+        let targets = data.targets.with_rows(data.targets.rows().clone().held_within(held)?);
+        Self { inputs, targets, preprocessing: preprocessing.clone(), ..data }.checked()
     }
 
     /// The other split of the same data, with its inputs treated alike, or `None` where there is none, such as of a file without
@@ -119,7 +199,7 @@ impl Dataset {
     /// # Errors
     /// When there is one that cannot be read.
     pub fn other_if_any(&self, split: Split) -> Result<Option<Self>> {
-        match Self::load_with(&self.spec, split, &self.preprocessing) {
+        match Self::load_within(&self.spec, split, &self.preprocessing, None, self.held) {
             Err(Error::NoSplit { .. }) => Ok(None),
             loaded => loaded.map(Some),
         }
@@ -133,43 +213,82 @@ impl Dataset {
     ///
     /// let inputs = Tensor::new(&[[0.0_f32, 1.0], [1.0, 0.0]], &Device::Cpu)?;
     /// let labels = Tensor::new(&[0_i64, 1], &Device::Cpu)?;
-    /// let data = Dataset::from_tensors("two points", inputs, Targets::Classes { labels, classes: 2 })?;
+    /// let data = Dataset::from_tensors("two points", inputs, Targets::classes(labels, 2))?;
     /// assert_eq!(data.spec.to_string(), "memory:two points");
     /// # Ok::<(), basin_objective::Error>(())
     /// ```
     pub fn from_tensors(name: &str, inputs: Tensor, targets: Targets) -> Result<Self> {
-        let spec = DataSpec::Memory(name.to_owned());
-        Self::new(spec, Split::Train, Preprocessing::default(), inputs, targets)
+        let samples = Samples::from((inputs.to_device(&Device::Cpu)?, targets));
+        Self::of_samples(DataSpec::Memory(name.to_owned()), Split::Train, samples, HELD).checked()
     }
 
-    fn new(
-        spec: DataSpec,
-        split: Split,
-        preprocessing: Preprocessing,
-        inputs: Tensor,
-        targets: Targets,
-    ) -> Result<Self> {
-        let inputs = inputs.to_device(&Device::Cpu)?;
-        let targets = targets.with_tensor(targets.tensor().to_device(&Device::Cpu)?);
-        let data = Self { spec, split, preprocessing, inputs, targets };
-        data.check().map_err(|(fault, hint)| {
-            Error::input(format!("data `{}`, {} split: {fault}", data.spec, data.split), hint)
-        })?;
+    /// The same data with a further input, for networks that take several.
+    ///
+    /// ```
+    /// use basin_objective::data::{Dataset, Split};
+    /// use candle_core::{DType, Device, Tensor};
+    ///
+    /// let data = Dataset::load(&"digits".parse()?, Split::Test)?;
+    /// let data = data.with_input("mask", Tensor::ones((360, 64), DType::U8, &Device::Cpu)?)?;
+    /// assert_eq!(data.input_shapes().further, [("mask".to_owned(), vec![64])]);
+    /// # Ok::<(), basin_objective::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When it does not have a row for each sample, or numbers that are not finite.
+    pub fn with_input(mut self, name: &str, rows: impl Into<Rows>) -> Result<Self> {
+        self.further_inputs.insert(name.to_owned(), rows.into());
+        self.changed().checked()
+    }
+
+    /// The same data with a weight for each sample that its loss is multiplied with, (N): L = Σᵢ sᵢ ℓᵢ / Σᵢ sᵢ.
+    ///
+    /// # Errors
+    /// When there is not one for each sample, or one is negative or not finite.
+    pub fn with_weights(mut self, weights: &Tensor) -> Result<Self> {
+        self.weights = Some(weights.to_dtype(DType::F64)?);
+        self.changed().checked()
+    }
+
+    fn of_samples(spec: DataSpec, split: Split, samples: Samples, held: u64) -> Self {
+        let Samples { inputs, further_inputs, targets, weights } = samples;
+        let preprocessing = Preprocessing::default();
+        let fingerprint = Arc::default();
+        Self { spec, split, preprocessing, inputs, further_inputs, targets, weights, held, fingerprint }
+    }
+
+    /// With another fingerprint.
+    fn changed(self) -> Self {
+        Self { fingerprint: Arc::default(), ..self }
+    }
+
+    fn checked(self) -> Result<Self> {
+        let data = self.checked_shapes()?;
+        data.check_numbers().map_err(|fault| data.at_fault(fault))?;
         Ok(data)
     }
 
-    fn check(&self) -> Result<(), Fault> {
+    fn checked_shapes(self) -> Result<Self> {
+        self.check_shapes().map_err(|fault| self.at_fault(fault))?;
+        Ok(self)
+    }
+
+    fn at_fault(&self, (fault, hint): Fault) -> Error {
+        Error::input(format!("data `{}`, {} split: {fault}", self.spec, self.split), hint)
+    }
+
+    fn check_shapes(&self) -> Result<(), Fault> {
         let samples = self.samples();
         if samples == 0 {
             return Err(("there are no samples".to_owned(), "give at least one sample"));
         }
-        if self.inputs.elem_count() == 0 {
+        if self.inputs.dims().contains(&0) {
             return Err((
                 format!("inputs of shape {:?} hold no numbers", self.inputs.dims()),
                 "give every axis after the first axis an extent of at least 1",
             ));
         }
-        let targets = self.targets.tensor();
+        let targets = self.targets.rows();
         if targets.dims().first() != Some(&samples) {
             let shape = targets.dims();
             return Err((
@@ -177,9 +296,33 @@ impl Dataset {
                 "give one target per input, along the first axis",
             ));
         }
-        check_finite("inputs", &self.inputs)?;
+        for (name, rows) in &self.further_inputs {
+            if rows.samples() != samples {
+                let shape = rows.dims();
+                return Err((
+                    format!("there are {samples} inputs `x`, but `{name}` has shape {shape:?}"),
+                    "give a row for each sample, or leave the array out",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not held is checked when it is read.
+    fn check_numbers(&self) -> Result<(), Fault> {
+        let held = |rows: &Rows| rows.tensor().map_err(|error| (error.to_string(), "give arrays of numbers"));
+        if self.inputs.are_held() {
+            check_finite("inputs", &held(&self.inputs)?)?;
+        }
+        for (name, rows) in self.further_inputs.iter().filter(|(_, rows)| rows.are_held()) {
+            check_finite(&format!("numbers of `{name}`"), &held(rows)?)?;
+        }
+        if let Some(weights) = &self.weights {
+            check_weights(weights, self.samples())?;
+        }
         match &self.targets {
-            Targets::Classes { labels, classes } => check_labels(labels, *classes),
+            Targets::Classes { labels, classes } if labels.are_held() => check_labels(&held(labels)?, *classes),
+            Targets::Classes { .. } => Ok(()),
             Targets::Real(values) => {
                 if !matches!(values.dtype(), DType::F32 | DType::F64) {
                     return Err((
@@ -187,7 +330,7 @@ impl Dataset {
                         "convert the targets to f32, or give them as classes",
                     ));
                 }
-                check_finite("targets", values)
+                check_finite("targets", &held(values)?)
             }
         }
     }
@@ -197,9 +340,32 @@ impl Dataset {
         self.inputs.dims().first().copied().unwrap_or(0)
     }
 
-    /// The shape of one input.
+    /// The name of the first input.
+    pub const FIRST_INPUT: &str = "x";
+
+    /// The input of a name.
+    pub fn input(&self, name: &str) -> Option<&Rows> {
+        match name {
+            Self::FIRST_INPUT => Some(&self.inputs),
+            further => self.further_inputs.get(further),
+        }
+    }
+
+    /// The shape of one input `x`.
     pub fn sample_shape(&self) -> &[usize] {
-        self.inputs.dims().get(1..).unwrap_or_default()
+        self.inputs.row_shape()
+    }
+
+    /// The shapes of all inputs of a sample.
+    pub fn input_shapes(&self) -> InputShapes {
+        let further = self.further_inputs.iter().map(|(name, rows)| (name.clone(), rows.row_shape().to_vec()));
+        InputShapes { first: self.sample_shape().to_vec(), further: further.collect() }
+    }
+
+    /// Whether all of it is in memory.
+    pub fn is_held(&self) -> bool {
+        let rows = [&self.inputs, self.targets.rows()].into_iter().chain(self.further_inputs.values());
+        rows.into_iter().all(Rows::are_held)
     }
 
     /// The number of classes, where the targets are classes.
@@ -228,7 +394,13 @@ impl Dataset {
                 format!("give a number from 1 to {samples}"),
             ));
         }
-        self.map(|tensor| Ok(tensor.narrow(0, 0, count)?))
+        self.part(0..count)
+    }
+
+    /// The samples of a range.
+    pub(crate) fn part(&self, range: Range<usize>) -> Result<Self> {
+        let weights = self.weights.as_ref().map(|weights| weights.narrow(0, range.start, range.len())).transpose()?;
+        Ok(Self { weights, ..self.map(|rows| rows.part(range.clone()))? })
     }
 
     /// The samples at these positions, in this order; a position may occur more than once.
@@ -251,9 +423,8 @@ impl Dataset {
                 format!("give positions from 0 to {}", samples.saturating_sub(1)),
             ));
         }
-        let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
-        let positions = Tensor::new(positions, &Device::Cpu)?;
-        self.map(|tensor| Ok(tensor.contiguous()?.index_select(&positions, 0)?))
+        let weights = self.weights.clone().map(|weights| Rows::from(weights).select(positions)?.tensor()).transpose()?;
+        Ok(Self { weights, ..self.map(|rows| rows.select(positions))? })
     }
 
     /// The same samples, of which each has its label replaced with the chance `share` by one of all classes, drawn evenly: a
@@ -280,7 +451,7 @@ impl Dataset {
             return Err(Error::input("label noise replaces classes, and the targets are numbers", "leave it out"));
         };
         let mut rng = random::stream(seed, "label noise", "");
-        let mut noisy = labels.flatten_all()?.to_vec1::<i64>()?;
+        let mut noisy = labels.tensor()?.flatten_all()?.to_vec1::<i64>()?;
         for label in noisy.iter_mut().filter(|label| **label != IGNORED) {
             // Both are drawn for each label, so that a larger share replaces the same labels and others.
             let (chance, class) = (rng.random::<f64>(), rng.random_range(0..*classes));
@@ -288,44 +459,83 @@ impl Dataset {
                 *label = class as i64;
             }
         }
-        let labels = Tensor::from_vec(noisy, labels.shape(), &Device::Cpu)?;
-        Ok(Self { targets: Targets::Classes { labels, classes: *classes }, ..self.clone() })
+        let labels = Tensor::from_vec(noisy, labels.dims(), &Device::Cpu)?;
+        Ok(Self { targets: Targets::classes(labels, *classes), ..self.clone() }.changed())
     }
 
-    fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+    /// Other rows of all arrays but the weights.
+    fn map(&self, change: impl Fn(&Rows) -> Result<Rows>) -> Result<Self> {
+        let further = self.further_inputs.iter().map(|(name, rows)| Ok((name.clone(), change(rows)?)));
         Ok(Self {
-            spec: self.spec.clone(),
-            split: self.split,
-            preprocessing: self.preprocessing.clone(),
             inputs: change(&self.inputs)?,
-            targets: self.targets.with_tensor(change(self.targets.tensor())?),
-        })
+            further_inputs: further.collect::<Result<_>>()?,
+            targets: self.targets.with_rows(change(self.targets.rows())?),
+            ..self.clone()
+        }
+        .changed())
     }
 
-    /// The blake3 hash, in hexadecimal, of the types, shapes and bytes of inputs and targets: equal exactly when the data
-    /// are.
+    /// The blake3 hash, in hexadecimal, of the types, shapes and bytes of inputs and targets, and of further inputs and weights
+    /// where there are any: equal exactly when the data are.
+    ///
+    /// # Errors
+    /// When what is not held cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
-        let mut hasher = blake3::Hasher::new();
-        for tensor in [&self.inputs, self.targets.tensor()] {
-            // Fixed lengths, or lengths first, keep different data from giving the same bytes.
-            let dtype = tensor.dtype().as_str();
-            hasher.update(&(dtype.len() as u64).to_le_bytes());
-            hasher.update(dtype.as_bytes());
-            hasher.update(&(tensor.rank() as u64).to_le_bytes());
-            for &extent in tensor.dims() {
-                hasher.update(&(extent as u64).to_le_bytes());
-            }
-            hasher.update(&bytes_of(tensor)?);
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known.clone());
         }
-        Ok(hasher.finalize().to_hex().to_string())
+        let mut hasher = blake3::Hasher::new();
+        hash(&mut hasher, &self.inputs)?;
+        hash(&mut hasher, self.targets.rows())?;
+        for (name, rows) in &self.further_inputs {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+            hash(&mut hasher, rows)?;
+        }
+        if let Some(weights) = &self.weights {
+            hash(&mut hasher, &weights.clone().into())?;
+        }
+        Ok(self.fingerprint.get_or_init(|| hasher.finalize().to_hex().to_string()).clone())
     }
 }
 
+/// Adds rows to a hash. Fixed lengths, or lengths first, keep different data from giving the same bytes.
+fn hash(hasher: &mut blake3::Hasher, rows: &Rows) -> Result<()> {
+    let dtype = rows.dtype().as_str();
+    hasher.update(&(dtype.len() as u64).to_le_bytes());
+    hasher.update(dtype.as_bytes());
+    hasher.update(&(rows.dims().len() as u64).to_le_bytes());
+    for &extent in rows.dims() {
+        hasher.update(&(extent as u64).to_le_bytes());
+    }
+    rows.each_part(|_, part| {
+        hasher.update(&bytes_of(&part)?);
+        Ok(())
+    })
+}
+
 /// What is wrong, and what to do.
-type Fault = (String, &'static str);
+pub(super) type Fault = (String, &'static str);
 
 fn unreadable(cause: candle_core::Error) -> Fault {
     (cause.to_string(), "give contiguous tensors of numbers")
+}
+
+fn check_weights(weights: &Tensor, samples: usize) -> Result<(), Fault> {
+    if weights.dims() != [samples] {
+        return Err((
+            format!("there are {samples} samples, but the weights have shape {:?}", weights.dims()),
+            "give one weight for each sample",
+        ));
+    }
+    let weights: Vec<f64> = weights.to_vec1().map_err(unreadable)?;
+    match weights.iter().position(|weight| !weight.is_finite() || *weight < 0.0) {
+        None => Ok(()),
+        Some(position) => Err((
+            format!("the weight of sample {position} is {}, expected a finite number from 0", weights[position]),
+            "weights multiply the losses of their samples; one of 0 leaves a sample out",
+        )),
+    }
 }
 
 fn check_labels(labels: &Tensor, classes: usize) -> Result<(), Fault> {
@@ -352,7 +562,7 @@ fn check_labels(labels: &Tensor, classes: usize) -> Result<(), Fault> {
     }
 }
 
-fn check_finite(what: &str, tensor: &Tensor) -> Result<(), Fault> {
+pub(super) fn check_finite(what: &str, tensor: &Tensor) -> Result<(), Fault> {
     if !matches!(tensor.dtype(), DType::F32 | DType::F64) {
         return Ok(());
     }
@@ -404,7 +614,7 @@ mod tests {
     }
 
     fn classes(labels: &[i64], classes: usize) -> Targets {
-        Targets::Classes { labels: Tensor::new(labels, &Device::Cpu).unwrap(), classes }
+        Targets::classes(Tensor::new(labels, &Device::Cpu).unwrap(), classes)
     }
 
     fn points() -> Dataset {
@@ -420,11 +630,11 @@ mod tests {
     fn takes_and_selects() {
         let data = points();
         let first = data.take(2).unwrap();
-        assert_eq!(first.inputs.to_vec2::<f32>().unwrap(), [[0.0, 1.0], [2.0, 3.0]]);
-        assert_eq!(first.targets.tensor().to_vec1::<i64>().unwrap(), [0, IGNORED]);
+        assert_eq!(first.inputs.tensor().unwrap().to_vec2::<f32>().unwrap(), [[0.0, 1.0], [2.0, 3.0]]);
+        assert_eq!(first.targets.rows().tensor().unwrap().to_vec1::<i64>().unwrap(), [0, IGNORED]);
         let chosen = first.select(&[1, 0, 1]).unwrap();
-        assert_eq!(chosen.inputs.to_vec2::<f32>().unwrap(), [[2.0, 3.0], [0.0, 1.0], [2.0, 3.0]]);
-        assert_eq!(chosen.targets.tensor().to_vec1::<i64>().unwrap(), [IGNORED, 0, IGNORED]);
+        assert_eq!(chosen.inputs.tensor().unwrap().to_vec2::<f32>().unwrap(), [[2.0, 3.0], [0.0, 1.0], [2.0, 3.0]]);
+        assert_eq!(chosen.targets.rows().tensor().unwrap().to_vec1::<i64>().unwrap(), [IGNORED, 0, IGNORED]);
         assert_eq!(chosen.classes(), Some(2));
         for error in [data.take(0), data.take(4), data.select(&[]), data.select(&[3])] {
             assert!(error.unwrap_err().is_bad_input());
@@ -442,9 +652,9 @@ mod tests {
         let found = fault(holes, classes(&[0, 0], 1));
         assert!(found.contains("2 of the 4 inputs are not finite, the first is inf at [1, 0]"), "{found}");
         let none = Tensor::zeros((0, 2), DType::F32, &Device::Cpu).unwrap();
-        assert!(fault(none, Targets::Real(two())).contains("no samples"));
+        assert!(fault(none, Targets::Real(two().into())).contains("no samples"));
         let real = Tensor::new(&[0.0, f64::NAN], &Device::Cpu).unwrap();
-        assert!(fault(two(), Targets::Real(real)).contains("1 of the 2 targets"));
+        assert!(fault(two(), Targets::Real(real.into())).contains("1 of the 2 targets"));
     }
 
     #[test]
@@ -452,11 +662,15 @@ mod tests {
         let data = points();
         let same = points();
         assert_eq!(data.fingerprint().unwrap(), same.fingerprint().unwrap());
-        let wide = Dataset { inputs: data.inputs.to_dtype(DType::F64).unwrap(), ..data.clone() };
-        let flat = Dataset { inputs: data.inputs.reshape((3, 2, 1)).unwrap(), ..data.clone() };
-        let moved = Dataset { inputs: (&data.inputs + 1.0).unwrap(), ..data.clone() };
-        let relabelled = Dataset { targets: classes(&[1, IGNORED, 1], 2), ..data.clone() };
-        for other in [wide, flat, moved, relabelled] {
+        let inputs = data.inputs.tensor().unwrap();
+        let with = |inputs: Tensor| Dataset::from_tensors("points", inputs, data.targets.clone()).unwrap();
+        let wide = with(inputs.to_dtype(DType::F64).unwrap());
+        let flat = with(inputs.reshape((3, 2, 1)).unwrap());
+        let moved = with((&inputs + 1.0).unwrap());
+        let relabelled = Dataset::from_tensors("points", inputs.clone(), classes(&[1, IGNORED, 1], 2)).unwrap();
+        let further = points().with_input("more", inputs).unwrap();
+        let weighted = points().with_weights(&Tensor::new(&[1.0, 2.0, 1.0], &Device::Cpu).unwrap()).unwrap();
+        for other in [wide, flat, moved, relabelled, further, weighted] {
             assert_ne!(data.fingerprint().unwrap(), other.fingerprint().unwrap());
         }
         // A part of a tensor counts by its own elements, not by the memory it shares.

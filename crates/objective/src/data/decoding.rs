@@ -1,6 +1,7 @@
 //! Images of PNG, JPEG and WebP files, with the pixels that Pillow's `convert("RGB")` and `convert("L")` give.
 
 use std::io::Cursor;
+use std::sync::OnceLock;
 
 use candle_core::{Device, Tensor};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
@@ -79,63 +80,50 @@ fn luma([red, green, blue]: [u8; 3]) -> u8 {
     ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8
 }
 
-/// Images of one size, one after the other.
-pub(super) struct Stack<'a> {
-    preprocessing: &'a Preprocessing,
+/// Files of images that are decoded, resized and cut: all to the size of the first.
+#[derive(Debug)]
+pub(super) struct ImageReading {
+    color: Color,
+    preprocessing: Preprocessing,
     /// The first one's name, channels, height and width.
-    first: Option<(String, [usize; 3])>,
-    images: usize,
-    pixels: Vec<f32>,
+    first: OnceLock<(String, [usize; 3])>,
 }
 
-impl<'a> Stack<'a> {
-    pub(super) fn new(preprocessing: &'a Preprocessing) -> Self {
-        Self { preprocessing, first: None, images: 0, pixels: Vec::new() }
+impl ImageReading {
+    pub(super) fn new(color: Color, preprocessing: &Preprocessing) -> Self {
+        Self { color, preprocessing: preprocessing.clone(), first: OnceLock::new() }
     }
 
-    pub(super) fn images(&self) -> usize {
-        self.images
-    }
-
-    /// Adds images that are decoded side by side, resized and cut.
-    pub(super) fn extend<T: Sync>(
-        &mut self,
-        items: &[T],
-        name: impl Fn(&T) -> String,
-        decode: impl Fn(&T) -> Result<Image> + Sync,
-    ) -> Result<()> {
-        let fitted: Vec<Result<Image>> =
-            items.par_iter().map(|item| decode(item).and_then(|image| self.preprocessing.fit(image))).collect();
-        for (item, image) in items.iter().zip(fitted) {
+    /// The images of files, each with its name, decoded side by side: (N, C, H, W).
+    pub(super) fn read<T: Sync, B: AsRef<[u8]>>(
+        &self,
+        files: &[T],
+        name: impl Fn(&T) -> String + Sync,
+        bytes: impl Fn(&T) -> Result<B> + Sync,
+    ) -> Result<Tensor> {
+        let fitted: Vec<Result<Image>> = files
+            .par_iter()
+            .map(|file| self.preprocessing.fit(decode(bytes(file)?.as_ref(), self.color, &name(file))?))
+            .collect();
+        let mut all = Vec::new();
+        for (file, image) in files.iter().zip(fitted) {
             let Image { channels, height, width, pixels } = image?;
             let size = [channels, height, width];
-            let (first, expected) = self.first.get_or_insert_with(|| (name(item), size));
+            let (first, expected) = self.first.get_or_init(|| (name(file), size));
             if *expected != size {
                 let [_, of_first, by_first] = *expected;
                 return Err(Error::input(
                     format!(
                         "images differ in size: `{first}` is {of_first}x{by_first}, `{}` {height}x{width}",
-                        name(item)
+                        name(file)
                     ),
                     "bring them to one: `--resize 224x224`, or `--resize 256 --center-crop 224` as torchvision's models",
                 ));
             }
-            if self.pixels.try_reserve(pixels.len()).is_err() {
-                return Err(Error::input(
-                    format!("there is no memory for more than {} images of {height}x{width}", self.images),
-                    "make them smaller with `--resize`",
-                ));
-            }
-            self.pixels.extend(pixels);
-            self.images += 1;
+            all.extend(pixels);
         }
-        Ok(())
-    }
-
-    /// Inputs of shape (N, C, H, W).
-    pub(super) fn finish(self) -> Result<Tensor> {
-        let [channels, height, width] = self.first.map_or([0; 3], |(_, size)| size);
-        Ok(Tensor::from_vec(self.pixels, (self.images, channels, height, width), &Device::Cpu)?)
+        let [channels, height, width] = self.first.get().map_or([0; 3], |(_, size)| *size);
+        Ok(Tensor::from_vec(all, (files.len(), channels, height, width), &Device::Cpu)?)
     }
 }
 
@@ -174,16 +162,19 @@ mod tests {
 
     #[test]
     fn images_of_two_sizes_are_told_with_what_brings_them_to_one() {
-        let decode =
-            |&size: &usize| Ok(Image { channels: 1, height: size, width: size, pixels: vec![0.5; size * size] });
-        let none = Preprocessing::default();
-        let error = Stack::new(&none).extend(&[2, 3], usize::to_string, decode).unwrap_err();
+        let image = |&size: &u32| {
+            let mut bytes = Vec::new();
+            let pixels = DynamicImage::new_luma8(size, size);
+            pixels.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
+            Ok(bytes)
+        };
+        let read = |preprocessing: &Preprocessing| {
+            ImageReading::new(Color::Gray, preprocessing).read(&[2, 3], u32::to_string, image)
+        };
+        let error = read(&Preprocessing::default()).unwrap_err();
         assert!(error.to_string().contains("`2` is 2x2, `3` 3x3"), "{error}");
         assert!(error.hint().unwrap().contains("--resize"));
-        let preprocessing = "resize=4".parse().unwrap();
-        let mut stack = Stack::new(&preprocessing);
-        stack.extend(&[2, 3], usize::to_string, decode).unwrap();
-        assert_eq!(stack.finish().unwrap().dims(), [2, 1, 4, 4]);
+        assert_eq!(read(&"resize=4".parse().unwrap()).unwrap().dims(), [2, 1, 4, 4]);
     }
 
     proptest! {

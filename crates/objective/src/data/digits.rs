@@ -29,13 +29,13 @@ pub(super) fn read(split: Split) -> Result<Samples> {
         Tensor::new(positions.into_iter().map(|position| position as i64).collect::<Vec<_>>(), &Device::Cpu)?;
     let pixels = Tensor::from_vec(pixels, (labels.len(), PIXELS), &Device::Cpu)?.index_select(&positions, 0)?;
     let labels = Tensor::new(labels, &Device::Cpu)?.index_select(&positions, 0)?;
-    Ok((pixels, Targets::Classes { labels, classes: CLASSES }))
+    Ok((pixels, Targets::classes(labels, CLASSES)).into())
 }
 
 /// The same as images of one channel.
 pub(super) fn read_images(split: Split) -> Result<Samples> {
-    let (pixels, labels) = read(split)?;
-    Ok((pixels.reshape(((), 1, SIDE, SIDE))?, labels))
+    let Samples { inputs, targets, .. } = read(split)?;
+    Ok((inputs.tensor()?.reshape(((), 1, SIDE, SIDE))?, targets).into())
 }
 
 fn parse() -> Result<(Vec<f32>, Vec<i64>)> {
@@ -65,7 +65,7 @@ mod tests {
 
     fn labels(data: &Dataset) -> Vec<i64> {
         match &data.targets {
-            Targets::Classes { labels, .. } => labels.to_vec1().unwrap(),
+            Targets::Classes { labels, .. } => labels.tensor().unwrap().to_vec1().unwrap(),
             Targets::Real(_) => vec![],
         }
     }
@@ -76,7 +76,7 @@ mod tests {
             let [vectors, images] =
                 [DataSpec::Digits, DataSpec::DigitImages].map(|spec| Dataset::load(&spec, split).unwrap());
             assert_eq!(images.sample_shape(), [1, 8, 8]);
-            let pixels = |data: &Dataset| data.inputs.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let pixels = |data: &Dataset| data.inputs.tensor().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert_eq!(pixels(&vectors), pixels(&images));
         }
     }
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn pixels_lie_between_0_and_1_and_none_is_lost() {
         let sum = |data: &Dataset| {
-            let pixels: Vec<f32> = data.inputs.flatten_all().unwrap().to_vec1().unwrap();
+            let pixels: Vec<f32> = data.inputs.tensor().unwrap().flatten_all().unwrap().to_vec1().unwrap();
             assert!(pixels.iter().all(|pixel| (0.0..=1.0).contains(pixel)));
             pixels.iter().map(|&pixel| f64::from(pixel)).sum::<f64>()
         };

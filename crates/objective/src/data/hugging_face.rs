@@ -4,21 +4,23 @@
 use std::fs::{self, File};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
 use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
-use super::decoding::{Stack, decode};
-use super::{Color, Preprocessing, Samples, Split, Targets};
+use super::decoding::ImageReading;
+use super::rows::Source;
+use super::{Color, Preprocessing, Rows, Samples, Split, Targets};
 use crate::{Error, Result};
 
 const IMAGES: [&str; 2] = ["image", "img"];
 const LABELS: [&str; 3] = ["label", "labels", "fine_label"];
-/// Images that are decoded before their pixels are put together.
+/// Values that are read at a time.
 const AT_A_TIME: usize = 512;
 /// What stands behind the key of the same name in a file's metadata.
 const FEATURES: &str = "huggingface";
@@ -28,7 +30,6 @@ pub(super) fn read(
     color: Color,
     split: Split,
     preprocessing: &Preprocessing,
-    first: Option<usize>,
 ) -> Result<Samples> {
     let files = Files::find(path)?;
     let (here, other) = match split {
@@ -42,18 +43,19 @@ pub(super) fn read(
         }
         Split::Test => (&files.test, &files.train),
     };
-    let (mut stack, mut labels, mut classes) = (Stack::new(preprocessing), Vec::new(), 0);
+    let (mut groups, mut labels, mut classes) = (Vec::new(), Vec::new(), 0);
     for path in here {
         let table = Table::open(path)?;
         for group in 0..table.groups() {
-            table.read(group, Some((&mut stack, color, first.unwrap_or(usize::MAX))), &mut labels)?;
+            groups.push(Group { path: path.clone(), group, first: labels.len() });
+            table.labels(group, &mut labels)?;
         }
         classes = classes.max(table.class_names());
     }
     let mut others = Vec::new();
     for path in other {
         let table = Table::open(path)?;
-        (0..table.groups()).try_for_each(|group| table.read(group, None, &mut others))?;
+        (0..table.groups()).try_for_each(|group| table.labels(group, &mut others))?;
     }
     for &label in labels.iter().chain(&others) {
         let class = usize::try_from(label).ok().and_then(|class| class.checked_add(1)).ok_or_else(|| {
@@ -64,9 +66,63 @@ pub(super) fn read(
         })?;
         classes = classes.max(class);
     }
-    labels.truncate(first.unwrap_or(usize::MAX));
+    let samples = labels.len();
+    if samples == 0 {
+        return Err(Error::input(format!("`{}` has no rows", path.display()), "give at least one sample"));
+    }
+    let images = Images { groups, samples, reading: ImageReading::new(color, preprocessing), kept: Mutex::default() };
     let labels = Tensor::new(labels, &Device::Cpu)?;
-    Ok((stack.finish()?, Targets::Classes { labels, classes }))
+    Ok((Rows::stored(Arc::new(images), samples)?, Targets::classes(labels, classes)).into())
+}
+
+/// A group of rows of a file.
+#[derive(Debug)]
+struct Group {
+    path: PathBuf,
+    group: usize,
+    /// The position of its first row.
+    first: usize,
+}
+
+/// The files of a group's images, still as they are encoded.
+type Encoded = Arc<Vec<ByteArray>>;
+
+/// Images that are decoded when they are asked for.
+#[derive(Debug)]
+struct Images {
+    groups: Vec<Group>,
+    samples: usize,
+    reading: ImageReading,
+    /// The number and images of the group that was read last: the next ones are mostly of the same.
+    kept: Mutex<Option<(usize, Encoded)>>,
+}
+
+impl Images {
+    fn encoded(&self, number: usize) -> Result<Encoded> {
+        // A thread that panicked left it as it was.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, encoded)) = kept.as_ref().filter(|(of, _)| *of == number) {
+            return Ok(encoded.clone());
+        }
+        let Group { path, group, first } = &self.groups[number];
+        let end = self.groups.get(number + 1).map_or(self.samples, |next| next.first);
+        let encoded = Arc::new(Table::open(path)?.images(*group, end - first)?);
+        *kept = Some((number, encoded.clone()));
+        Ok(encoded)
+    }
+}
+
+impl Source for Images {
+    fn read(&self, positions: &[usize]) -> Result<Tensor> {
+        let files = positions.iter().map(|&position| {
+            let number = self.groups.partition_point(|group| group.first <= position) - 1;
+            let group = &self.groups[number];
+            let name = format!("row {} of {}", position - group.first, group.path.display());
+            Ok((name, self.encoded(number)?[position - group.first].clone()))
+        });
+        let files = files.collect::<Result<Vec<(String, ByteArray)>>>()?;
+        self.reading.read(&files, |(name, _)| name.clone(), |(_, encoded)| Ok(encoded.clone()))
+    }
 }
 
 /// The files of each split, in the order of their names.
@@ -179,44 +235,35 @@ impl<'a> Table<'a> {
         names.map_or(0, Vec::len)
     }
 
-    /// The labels of a group of rows and, where they are wanted, its images, until there are the most that are.
-    fn read(&self, group: usize, images: Option<(&mut Stack<'_>, Color, usize)>, labels: &mut Vec<i64>) -> Result<()> {
+    /// The images of a group of so many rows, as they are encoded.
+    fn images(&self, group: usize, expected: usize) -> Result<Vec<ByteArray>> {
         let rows = guarded(self.path, || self.reader.get_row_group(group))?;
-        let before = labels.len();
-        self.labels(rows.as_ref(), labels)?;
-        let Some((stack, color, most)) = images else { return Ok(()) };
-        let mut decoded = 0;
         let mut column = match guarded(self.path, || rows.get_column_reader(self.image))? {
             ColumnReader::ByteArrayColumnReader(column) => column,
             _ => return Err(self.unfit("the images are no bytes")),
         };
+        let mut files = Vec::<ByteArray>::new();
         loop {
-            let wanted = AT_A_TIME.min(most - stack.images().min(most));
-            if wanted == 0 {
-                return Ok(());
-            }
-            let (mut files, mut levels, mut repetitions) = (Vec::<ByteArray>::new(), Vec::new(), Vec::new());
+            let (mut levels, mut repetitions) = (Vec::new(), Vec::new());
             let (records, values, _) = guarded(self.path, || {
-                column.read_records(wanted, Some(&mut levels), Some(&mut repetitions), &mut files)
+                column.read_records(AT_A_TIME, Some(&mut levels), Some(&mut repetitions), &mut files)
             })?;
-            if values != records || files.len() != values {
+            if values != records {
                 return Err(self.unfit("an image is missing: its bytes are not in the file"));
             }
             if records == 0 {
                 break;
             }
-            let numbered: Vec<(usize, ByteArray)> = (before + decoded..).zip(files).collect();
-            let name = |(row, _): &(usize, ByteArray)| format!("row {row} of {}", self.path.display());
-            stack.extend(&numbered, name, |entry| decode(entry.1.data(), color, &name(entry)))?;
-            decoded += records;
         }
-        match decoded == labels.len() - before {
-            true => Ok(()),
+        match files.len() == expected {
+            true => Ok(files),
             false => Err(self.unfit("images and labels differ in number")),
         }
     }
 
-    fn labels(&self, rows: &dyn RowGroupReader, labels: &mut Vec<i64>) -> Result<()> {
+    /// Adds the labels of a group of rows.
+    fn labels(&self, group: usize, labels: &mut Vec<i64>) -> Result<()> {
+        let rows = guarded(self.path, || self.reader.get_row_group(group))?;
         let mut column = guarded(self.path, || rows.get_column_reader(self.label))?;
         loop {
             let (mut levels, mut repetitions) = (Vec::new(), Vec::new());
@@ -274,15 +321,16 @@ fn guarded<T>(path: &Path, call: impl FnOnce() -> parquet::errors::Result<T>) ->
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::data::{DataSpec, Dataset};
     use proptest::prelude::*;
 
     const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/goldens");
 
-    fn load(bytes: &[u8]) -> Result<Samples> {
+    fn load(bytes: &[u8]) -> Result<Dataset> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f.parquet");
         fs::write(&path, bytes).unwrap();
-        read(&path, Color::Rgb, Split::Train, &Preprocessing::default(), None)
+        Dataset::load(&DataSpec::Parquet { path, color: Color::Rgb }, Split::Train)
     }
 
     fn golden(split: &str) -> Vec<u8> {
@@ -292,12 +340,10 @@ mod tests {
     #[test]
     fn the_first_images_have_the_classes_of_all() {
         let path = Path::new(GOLDENS).join("images-train.parquet");
-        for count in [1, 4, 5, 7, 100] {
-            let (inputs, targets) =
-                read(&path, Color::Gray, Split::Train, &Preprocessing::default(), Some(count)).unwrap();
-            let Targets::Classes { labels, classes } = targets else { unreachable!() };
-            assert_eq!((inputs.dims(), classes), (&[count.min(7), 1, 4, 3][..], 3));
-            assert_eq!(labels.dims(), [count.min(7)]);
+        let spec = DataSpec::Parquet { path, color: Color::Gray };
+        for count in [1, 4, 5, 7] {
+            let data = Dataset::load_first(&spec, Split::Train, &Preprocessing::default(), count).unwrap();
+            assert_eq!((data.inputs.dims(), data.classes()), (&[count, 1, 4, 3][..], Some(3)));
         }
     }
 

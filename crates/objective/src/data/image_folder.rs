@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::decoding::{Stack, decode};
-use super::{Color, Preprocessing, Samples, Split, Targets};
+use super::decoding::ImageReading;
+use super::rows::Source;
+use super::{Color, Preprocessing, Rows, Samples, Split, Targets};
 use crate::{Error, Result, file};
 
 /// Endings that are read.
@@ -15,15 +17,12 @@ const READ: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 const OTHERS: [&str; 5] = ["ppm", "bmp", "pgm", "tif", "tiff"];
 /// Folders within folders; links may lead in a circle.
 const DEEPEST: usize = 16;
-/// Images that are decoded before their pixels are put together.
-const AT_A_TIME: usize = 512;
 
 pub(super) fn read(
     folder: &Path,
     color: Color,
     split: Split,
     preprocessing: &Preprocessing,
-    first: Option<usize>,
 ) -> Result<Samples> {
     let Folders { train, test } = Folders::find(folder)?;
     let (root, numbering) = match (split, train, test) {
@@ -44,7 +43,7 @@ pub(super) fn read(
         }
     };
     let classes = class_names(&numbering)?;
-    let mut files = Vec::new();
+    let (mut files, mut labels) = (Vec::new(), Vec::new());
     for name in class_names(&root)? {
         let Ok(class) = classes.binary_search(&name) else {
             return Err(Error::input(
@@ -53,17 +52,27 @@ pub(super) fn read(
             ));
         };
         let of_class = images_below(&root.join(&name))?;
-        files.extend(of_class.into_iter().map(|path| (path, class as i64)));
+        labels.extend(of_class.iter().map(|_| class as i64));
+        files.extend(of_class);
     }
-    files.truncate(first.unwrap_or(usize::MAX));
-    let mut stack = Stack::new(preprocessing);
-    let name = |(path, _): &(PathBuf, i64)| path.display().to_string();
-    for files in files.chunks(AT_A_TIME) {
-        stack.extend(files, name, |entry| decode(&file::read(&entry.0)?, color, &name(entry)))?;
-    }
-    let labels: Vec<i64> = files.iter().map(|(_, class)| *class).collect();
+    let samples = files.len();
+    let images = Files { files, reading: ImageReading::new(color, preprocessing) };
     let labels = Tensor::new(labels, &Device::Cpu)?;
-    Ok((stack.finish()?, Targets::Classes { labels, classes: classes.len() }))
+    Ok((Rows::stored(Arc::new(images), samples)?, Targets::classes(labels, classes.len())).into())
+}
+
+/// Images that are decoded when they are asked for.
+#[derive(Debug)]
+struct Files {
+    files: Vec<PathBuf>,
+    reading: ImageReading,
+}
+
+impl Source for Files {
+    fn read(&self, positions: &[usize]) -> Result<Tensor> {
+        let files: Vec<&PathBuf> = positions.iter().filter_map(|&position| self.files.get(position)).collect();
+        self.reading.read(&files, |path| path.display().to_string(), |path| file::read(path))
+    }
 }
 
 /// Where the classes' folders of each split are.

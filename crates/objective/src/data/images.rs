@@ -22,7 +22,7 @@ pub(super) fn samples(pixels: &[u8], shape: &[usize], labels: &[u8], classes: us
     let labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
     let inputs = Tensor::from_vec(pixels, shape, &Device::Cpu)?;
     let labels = Tensor::new(labels, &Device::Cpu)?;
-    Ok((inputs, Targets::Classes { labels, classes }))
+    Ok((inputs, Targets::classes(labels, classes)).into())
 }
 
 /// The first of these names that exists in the folder, or in one of the subfolders that downloads come with.

@@ -28,23 +28,26 @@ mod npy;
 mod npz;
 mod preprocessing;
 mod resizing;
+mod rows;
 mod spec;
 mod split;
 mod standardization;
 mod synthetic;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 pub use center_crop::CenterCrop;
-pub use dataset::{Dataset, IGNORED, Targets};
+pub use dataset::{Dataset, HELD, IGNORED, InputShapes, Targets};
 pub use preprocessing::Preprocessing;
 pub use resizing::Resize;
+pub use rows::Rows;
 pub use spec::{Color, DataSpec};
 pub use standardization::Standardization;
 pub use synthetic::Synthetic;
-pub use tokens::{TokenFormat, Tokens};
+pub use tokens::{Masking, TokenFormat, Tokens};
 
 use crate::{Error, Result, suggestion};
 
@@ -86,34 +89,41 @@ impl FromStr for Split {
     }
 }
 
-/// Inputs and targets as a reader delivers them.
-type Samples = (candle_core::Tensor, Targets);
+/// What a reader delivers.
+#[derive(Debug)]
+struct Samples {
+    inputs: Rows,
+    further_inputs: BTreeMap<String, Rows>,
+    targets: Targets,
+    weights: Option<candle_core::Tensor>,
+}
 
-/// Reads the data that a spec names, with the inputs as a model is to see them.
-/// Of images that are decoded no more than `first` are.
-fn read(spec: &DataSpec, split: Split, preprocessing: &Preprocessing, first: Option<usize>) -> Result<Samples> {
-    let (inputs, targets) = match spec {
-        // Images of different sizes are brought to one while they are read.
-        DataSpec::Images { folder, color } => image_folder::read(folder, *color, split, preprocessing, first)?,
-        DataSpec::Parquet { path, color } => hugging_face::read(path, *color, split, preprocessing, first)?,
-        _ => {
-            let (inputs, targets) = read_arrays(spec, split)?;
-            (preprocessing.fit_all(inputs)?, targets)
-        }
-    };
-    Ok((preprocessing.standardized(inputs)?, targets))
+impl<R: Into<Rows>> From<(R, Targets)> for Samples {
+    fn from((inputs, targets): (R, Targets)) -> Self {
+        Self { inputs: inputs.into(), further_inputs: BTreeMap::new(), targets, weights: None }
+    }
+}
+
+/// Reads the data that a spec names. Images of different sizes are resized and cut, which brings them to one; other inputs are as
+/// they are stored. Arrays of more than `held` bytes stay in their files where they can.
+fn read(spec: &DataSpec, split: Split, preprocessing: &Preprocessing, held: u64) -> Result<Samples> {
+    match spec {
+        DataSpec::Images { folder, color } => image_folder::read(folder, *color, split, preprocessing),
+        DataSpec::Parquet { path, color } => hugging_face::read(path, *color, split, preprocessing),
+        _ => read_arrays(spec, split, held),
+    }
 }
 
 /// Reads data whose inputs have one shape.
-fn read_arrays(spec: &DataSpec, split: Split) -> Result<Samples> {
+fn read_arrays(spec: &DataSpec, split: Split, held: u64) -> Result<Samples> {
     match spec {
         DataSpec::Digits => digits::read(split),
         DataSpec::DigitImages => digits::read_images(split),
         DataSpec::Mnist(folder) => idx::read(folder, split),
         DataSpec::Cifar10(folder) => cifar::read(cifar::Kind::Cifar10, folder, split),
         DataSpec::Cifar100(folder) => cifar::read(cifar::Kind::Cifar100, folder, split),
-        DataSpec::Safetensors(path) => arrays::read(arrays::Format::Safetensors, path, split),
-        DataSpec::Npz(path) => arrays::read(arrays::Format::Npz, path, split),
+        DataSpec::Safetensors(path) => arrays::read(arrays::Format::Safetensors, path, split, held),
+        DataSpec::Npz(path) => arrays::read(arrays::Format::Npz, path, split, held),
         DataSpec::Csv { file, target } => csv::read(file, target.as_deref(), split),
         DataSpec::Tokens(tokens) => tokens.read(split),
         DataSpec::Synthetic(synthetic) => synthetic.draw(split),

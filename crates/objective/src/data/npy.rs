@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::stored::{Number, Stored, byte_length};
+use crate::stored::{Located, Number, Stored, byte_length};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -32,6 +32,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Stored<'_>, String> {
         data = Cow::Owned(to_row_major(&data, &header.shape, number.size()));
     }
     Stored::new(number, header.shape, data).ok_or_else(|| "its length does not fit its shape".to_owned())
+}
+
+/// Where the elements of an array lie whose first bytes start at `start` of a file; `None` where they are not in the order and of
+/// the kind that they are computed with.
+pub(super) fn locate(beginning: &[u8], start: u64) -> Result<Option<Located>, String> {
+    let Ok((header, data)) = split(beginning) else { return Ok(None) };
+    let offset = (beginning.len() - data.len()) as u64;
+    let header = Header::parse(std::str::from_utf8(header).map_err(|_| "its header is not text".to_owned())?)?;
+    let (number, big_endian) = element(header.descr)?;
+    let in_order = !big_endian && !(header.fortran_order && header.shape.len() > 1);
+    Ok(in_order.then_some(Located { number, shape: header.shape, start: start + offset }))
 }
 
 /// The header's text and the elements.

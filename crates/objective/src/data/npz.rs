@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use flate2::read::DeflateDecoder;
 
-use crate::file;
+use super::npy;
+use crate::file::{self, ReadAt};
+use crate::stored::Located;
 
 const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
 const TABLE_ENTRY: &[u8] = b"PK\x01\x02";
@@ -16,6 +18,12 @@ const END_64: &[u8] = b"PK\x06\x06";
 const END_64_LOCATOR: &[u8] = b"PK\x06\x07";
 const END_LENGTH: usize = 22;
 const END_64_LOCATOR_LENGTH: usize = 20;
+const END_64_LENGTH: u64 = 56;
+const LOCAL_HEADER_LENGTH: u64 = 30;
+/// The table of a larger archive is none of arrays.
+const LONGEST_TABLE: u64 = 64 << 20;
+/// The header of an array is padded to a multiple of 64 bytes, and rarely longer.
+const NPY_HEADER: u64 = 1 << 16;
 const CORRUPT: &str = "it is not a whole zip archive";
 
 /// One file of the archive, still as it is stored.
@@ -31,12 +39,12 @@ pub(super) struct Entry {
 }
 
 /// The arrays of the archive by name, without the `.npy` at the end; what is wrong is said as the end of a sentence.
-pub(super) fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Entry>, String> {
-    if !bytes.starts_with(b"PK") {
+pub(super) fn entries(file: &dyn ReadAt) -> Result<BTreeMap<String, Entry>, String> {
+    if !bytes(file, 0, 2).is_ok_and(|beginning| beginning == b"PK") {
         return Err("it does not start as a zip archive does".to_owned());
     }
-    let (count, start) = table(bytes).ok_or(CORRUPT)?;
-    let mut rest = from(bytes, start).ok_or(CORRUPT)?;
+    let (count, table) = table(file)?;
+    let mut rest = table.as_slice();
     let mut entries = BTreeMap::new();
     for _ in 0..count {
         let (name, entry, next) = table_entry(rest).ok_or(CORRUPT)?;
@@ -46,25 +54,41 @@ pub(super) fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Entry>, String> {
     Ok(entries)
 }
 
-/// How many entries the table has and where it starts.
-fn table(bytes: &[u8]) -> Option<(u64, u64)> {
+fn bytes(file: &dyn ReadAt, start: u64, length: u64) -> Result<Vec<u8>, String> {
+    let end = start.checked_add(length).filter(|&end| end <= file.length());
+    end.ok_or(CORRUPT)?;
+    file.read_at(start, length).map_err(|cause| cause.to_string())
+}
+
+/// How many entries the table has, and the table.
+fn table(file: &dyn ReadAt) -> Result<(u64, Vec<u8>), String> {
     // The record at the end may be followed by a comment of up to 65535 bytes, whose length it states.
-    let last = bytes.len().checked_sub(END_LENGTH)?;
-    let first = last.saturating_sub(usize::from(u16::MAX));
-    let position = (first..=last).rev().find(|&position| {
-        bytes.get(position..).is_some_and(|record| {
+    let longest = u64::from(u16::MAX) + (END_LENGTH + END_64_LOCATOR_LENGTH) as u64;
+    let before = file.length().saturating_sub(longest);
+    let tail = bytes(file, before, file.length() - before)?;
+    let last = tail.len().checked_sub(END_LENGTH).ok_or(CORRUPT)?;
+    let is_end = |position: &usize| {
+        tail.get(*position..).is_some_and(|record| {
             record.starts_with(END) && u16_at(record, 20).is_some_and(|comment| usize::from(comment) == last - position)
         })
-    })?;
-    let end = bytes.get(position..)?;
-    let locator = position.checked_sub(END_64_LOCATOR_LENGTH).and_then(|position| bytes.get(position..));
-    match locator {
+    };
+    let position = (0..=last).rev().find(is_end).ok_or(CORRUPT)?;
+    let end = &tail[position..];
+    let locator = position.checked_sub(END_64_LOCATOR_LENGTH).and_then(|position| tail.get(position..));
+    let (count, start) = match locator {
         Some(locator) if locator.starts_with(END_64_LOCATOR) => {
-            let end = from(bytes, u64_at(locator, 8)?)?;
-            end.starts_with(END_64).then_some(())?;
-            Some((u64_at(end, 32)?, u64_at(end, 48)?))
+            let end = bytes(file, u64_at(locator, 8).ok_or(CORRUPT)?, END_64_LENGTH)?;
+            if !end.starts_with(END_64) {
+                return Err(CORRUPT.to_owned());
+            }
+            u64_at(&end, 32).zip(u64_at(&end, 48)).ok_or(CORRUPT)?
         }
-        _ => Some((u64::from(u16_at(end, 10)?), u64::from(u32_at(end, 16)?))),
+        _ => (u64::from(u16_at(end, 10).ok_or(CORRUPT)?), u64::from(u32_at(end, 16).ok_or(CORRUPT)?)),
+    };
+    let length = (before + position as u64).checked_sub(start).ok_or(CORRUPT)?;
+    match length <= LONGEST_TABLE {
+        true => Ok((count, bytes(file, start, length)?)),
+        false => Err(format!("its table of contents takes {length} bytes")),
     }
 }
 
@@ -105,11 +129,12 @@ impl Entry {
     }
 
     /// The bytes of this file of the archive.
-    pub(super) fn read(&self, archive: &[u8]) -> Result<Vec<u8>, String> {
+    pub(super) fn read(&self, archive: &dyn ReadAt) -> Result<Vec<u8>, String> {
         if self.encrypted {
             return Err("it is encrypted".to_owned());
         }
-        let compressed = self.compressed_bytes(archive).ok_or(CORRUPT)?;
+        let compressed = bytes(archive, self.data(archive)?, self.compressed)?;
+        let compressed = compressed.as_slice();
         if self.length > file::most_inflated(self.compressed) {
             return Err(format!("{} bytes cannot hold the {} that it claims", self.compressed, self.length));
         }
@@ -132,21 +157,35 @@ impl Entry {
         Ok(bytes)
     }
 
-    fn compressed_bytes<'a>(&self, archive: &'a [u8]) -> Option<&'a [u8]> {
-        let header = from(archive, self.start)?;
-        header.starts_with(LOCAL_HEADER).then_some(())?;
-        let name = usize::from(u16_at(header, 26)?);
-        let extra = usize::from(u16_at(header, 28)?);
-        header.get(30 + name + extra..)?.get(..usize::try_from(self.compressed).ok()?)
+    /// Where the array of this file lies in the archive, where it is stored as it is computed with: neither compressed nor in
+    /// another order. Its checksum is not looked at.
+    pub(super) fn located(&self, archive: &dyn ReadAt) -> Result<Option<Located>, String> {
+        if self.encrypted || self.method != 0 || self.compressed != self.length {
+            return Ok(None);
+        }
+        let start = self.data(archive)?;
+        let beginning = bytes(archive, start, self.length.min(NPY_HEADER))?;
+        let located = npy::locate(&beginning, start)?;
+        let fits = |located: &Located| located.bytes().and_then(|bytes| (located.start - start).checked_add(bytes));
+        Ok(located.filter(|located| fits(located) == Some(self.length)))
+    }
+
+    /// Bytes that the array takes at least once it is read.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Where its bytes start.
+    fn data(&self, archive: &dyn ReadAt) -> Result<u64, String> {
+        let header = bytes(archive, self.start, LOCAL_HEADER_LENGTH)?;
+        let lengths = u16_at(&header, 26).zip(u16_at(&header, 28)).filter(|_| header.starts_with(LOCAL_HEADER));
+        let (name, extra) = lengths.ok_or(CORRUPT)?;
+        Ok(self.start + LOCAL_HEADER_LENGTH + u64::from(name) + u64::from(extra))
     }
 }
 
 fn size(bytes: &[u8], expected: u64) -> String {
     if bytes.len() as u64 > expected { "more".to_owned() } else { bytes.len().to_string() }
-}
-
-fn from(bytes: &[u8], start: u64) -> Option<&[u8]> {
-    bytes.get(usize::try_from(start).ok()?..)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -202,11 +241,11 @@ pub(super) mod tests {
     fn reads_what_npyz_writes() {
         for deflated in [false, true] {
             let bytes = small(deflated);
-            let entries = entries(&bytes).unwrap();
+            let entries = entries(&&bytes[..]).unwrap();
             assert_eq!(entries.keys().collect::<Vec<_>>(), ["x", "y"]);
-            let array = entries["x"].read(&bytes).unwrap();
+            let array = entries["x"].read(&&bytes[..]).unwrap();
             let expected = archive(&[("x", &[2, 2], &[1.0, 2.0, 3.0, 4.0])], &[], false);
-            let plain = super::entries(&expected).unwrap()["x"].read(&expected).unwrap();
+            let plain = super::entries(&&expected[..]).unwrap()["x"].read(&&expected[..]).unwrap();
             assert_eq!(array, plain);
             assert_eq!(&array[array.len() - 4..], 4.0_f32.to_le_bytes());
         }
@@ -218,39 +257,39 @@ pub(super) mod tests {
         let length = bytes.len();
         bytes[length - 2] = 5;
         bytes.extend(b"hello");
-        assert_eq!(entries(&bytes).unwrap().len(), 2);
+        assert_eq!(entries(&&bytes[..]).unwrap().len(), 2);
     }
 
     #[test]
     fn damage_is_found() {
         let bytes = small(false);
-        assert!(entries(&bytes[..bytes.len() - 1]).is_err());
-        assert!(entries(b"\x93NUMPY").unwrap_err().contains("zip"));
+        assert!(entries(&&bytes[..bytes.len() - 1]).is_err());
+        assert!(entries(&&b"\x93NUMPY"[..]).unwrap_err().contains("zip"));
         let data = bytes.windows(4).position(|window| window == 3.0_f32.to_le_bytes()).unwrap();
         let mut flipped = bytes.clone();
         flipped[data] ^= 1;
-        let error = entries(&flipped).unwrap()["x"].read(&flipped).unwrap_err();
+        let error = entries(&&flipped[..]).unwrap()["x"].read(&&flipped[..]).unwrap_err();
         assert!(error.contains("checksum"), "{error}");
     }
 
     #[test]
     fn a_claim_beyond_the_archive_is_refused_before_anything_is_read() {
         let bytes = small(true);
-        let honest = entries(&bytes).unwrap()["x"];
+        let honest = entries(&&bytes[..]).unwrap()["x"];
         let huge = Entry { length: 1 << 60, ..honest };
-        assert!(huge.read(&bytes).unwrap_err().contains("cannot hold"));
+        assert!(huge.read(&&bytes[..]).unwrap_err().contains("cannot hold"));
         let beyond = Entry { compressed: 1 << 60, ..honest };
-        assert!(beyond.read(&bytes).unwrap_err().contains("not a whole zip"));
+        assert!(beyond.read(&&bytes[..]).unwrap_err().contains("not a whole zip"));
         let short = Entry { length: 3, ..honest };
-        assert!(short.read(&bytes).unwrap_err().contains("should hold 3 bytes and holds more"));
+        assert!(short.read(&&bytes[..]).unwrap_err().contains("should hold 3 bytes and holds more"));
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(tail: Vec<u8>) {
-            let _ = entries(&tail);
+            let _ = entries(&&tail[..]);
             let bytes = [LOCAL_HEADER, &tail, END, &[0; 18]].concat();
-            if let Ok(entries) = entries(&bytes) {
+            if let Ok(entries) = entries(&&bytes[..]) {
                 prop_assert!(entries.is_empty());
             }
         }
@@ -267,8 +306,8 @@ pub(super) mod tests {
                 bytes[at % length] = value;
             }
             bytes.truncate(cut);
-            for entry in entries(&bytes).unwrap_or_default().values() {
-                if let Ok(array) = entry.read(&bytes) {
+            for entry in entries(&&bytes[..]).unwrap_or_default().values() {
+                if let Ok(array) = entry.read(&&bytes[..]) {
                     prop_assert_eq!(array.len() as u64, entry.length);
                 }
             }

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::images::Image;
-use super::{CenterCrop, Resize, Standardization};
+use super::rows::Source;
+use super::{CenterCrop, Resize, Rows, Standardization};
 use crate::{Error, Result, suggestion};
 
 const STEPS: [&str; 3] = ["resize", "center-crop", "standardize"];
@@ -57,7 +59,31 @@ impl Preprocessing {
     }
 
     /// Images of shape (N, C, H, W) resized and cut.
-    pub(super) fn fit_all(&self, inputs: Tensor) -> Result<Tensor> {
+    pub(super) fn fitted(&self, inputs: Rows) -> Result<Rows> {
+        match self.resize.is_some() || self.center_crop.is_some() {
+            true => self.each(inputs, Self::fit_all),
+            false => Ok(inputs),
+        }
+    }
+
+    /// Inputs standardized.
+    pub(super) fn standardized(&self, inputs: Rows) -> Result<Rows> {
+        match self.standardize {
+            Some(_) => self.each(inputs, Self::standardize_all),
+            None => Ok(inputs),
+        }
+    }
+
+    /// Rows that are changed now, or when they are read.
+    fn each(&self, rows: Rows, change: fn(&Self, Tensor) -> Result<Tensor>) -> Result<Rows> {
+        if rows.are_held() {
+            return Ok(change(self, rows.tensor()?)?.into());
+        }
+        let samples = rows.samples();
+        Rows::stored(Arc::new(Changed { rows, preprocessing: self.clone(), change }), samples)
+    }
+
+    fn fit_all(&self, inputs: Tensor) -> Result<Tensor> {
         let name = match (self.resize, self.center_crop) {
             (Some(resize), _) => format!("--resize {resize}"),
             (None, Some(crop)) => format!("--center-crop {crop}"),
@@ -80,12 +106,25 @@ impl Preprocessing {
         Ok(Tensor::from_vec(pixels, (samples, channels, height, width), &Device::Cpu)?)
     }
 
-    /// Inputs standardized.
-    pub(super) fn standardized(&self, inputs: Tensor) -> Result<Tensor> {
+    fn standardize_all(&self, inputs: Tensor) -> Result<Tensor> {
         match &self.standardize {
             Some(standardization) => standardization.apply(&inputs),
             None => Ok(inputs),
         }
+    }
+}
+
+/// Rows that are changed when they are read.
+#[derive(Debug)]
+struct Changed {
+    rows: Rows,
+    preprocessing: Preprocessing,
+    change: fn(&Preprocessing, Tensor) -> Result<Tensor>,
+}
+
+impl Source for Changed {
+    fn read(&self, positions: &[usize]) -> Result<Tensor> {
+        (self.change)(&self.preprocessing, self.rows.select(positions)?.tensor()?)
     }
 }
 

@@ -1,20 +1,31 @@
-//! Text as tokens: windows of T tokens, each of which is to be followed by the next one.
+//! Text as tokens: windows of T tokens, each of which is to be followed by the next one, or of which some are masked and to be
+//! found again.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use rand::Rng as _;
 
-use super::{Samples, Split, Targets, images};
-use crate::{Error, Result, file};
+use super::arrays::ArrayRows;
+use super::dataset::IGNORED;
+use super::rows::Source;
+use super::{Rows, Samples, Split, Targets, images};
+use crate::file::{OpenFile, ReadAt};
+use crate::stored::{Located, Number};
+use crate::{Error, Result, random};
 
 /// The bytes of a text are its tokens.
 const BYTES: usize = 256;
+/// The share of tokens that are to be found again where nothing else is said.
+const MASK_SHARE: f64 = 0.15;
 
 /// A file of tokens one after the other, or a folder with `train` and `val` or `test`, as nanoGPT prepares them.
 ///
-/// As text it is `FILE[:SETTINGS]` with settings `u16`, `u32` or `text`, `context=T` and `vocabulary=N`.
+/// As text it is `FILE[:SETTINGS]` with settings `u16`, `u32` or `text`, `context=T` and `vocabulary=N`, and for masked language
+/// models `mask=ID`, `mask-share=0.15` and `mask-seed=0`.
 ///
 /// ```
 /// use basin_objective::data::{TokenFormat, Tokens};
@@ -24,7 +35,7 @@ const BYTES: usize = 256;
 /// assert_eq!(tokens.to_string(), "shakespeare/train.bin:u16,context=64");
 /// # Ok::<(), basin_objective::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tokens {
     /// The file or folder.
     pub path: PathBuf,
@@ -34,6 +45,21 @@ pub struct Tokens {
     pub context: Option<usize>,
     /// How many tokens there are; the highest found and those below it where absent.
     pub vocabulary: Option<usize>,
+    /// Which tokens are masked, for masked language models.
+    pub masking: Option<Masking>,
+}
+
+/// Tokens that a model is to find again, as BERT is trained (Devlin et al., "BERT", 2019, section 3.1): each is chosen with the
+/// chance `share`, and then replaced with `token` in 8 of 10 cases, by any token in one, and left as it is in one. A sample's
+/// choice follows from the seed and its position alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Masking {
+    /// The token that stands for a masked one.
+    pub token: u32,
+    /// The share of tokens that are to be found again.
+    pub share: f64,
+    /// What they are drawn from.
+    pub seed: u64,
 }
 
 /// How tokens are stored.
@@ -53,6 +79,14 @@ impl TokenFormat {
             Self::U16 => "u16",
             Self::U32 => "u32",
             Self::Text => "text",
+        }
+    }
+
+    fn number(self) -> Number {
+        match self {
+            Self::U16 => Number::U16,
+            Self::U32 => Number::U32,
+            Self::Text => Number::U8,
         }
     }
 
@@ -84,9 +118,8 @@ impl Tokens {
                 hint: "name a folder with `train.bin` and `val.bin`, or choose `--split train`".into(),
             })?,
         };
-        let tokens = self.tokens(path)?;
-        let highest = |tokens: &[u32]| tokens.iter().max().map_or(0, |&highest| highest as usize + 1);
-        let classes = match (self.vocabulary, self.format_of(path)?) {
+        let tokens = TokenFile::open(path, self.format_of(path)?)?;
+        let classes = match (self.vocabulary, tokens.format) {
             (Some(vocabulary), _) => vocabulary,
             (None, TokenFormat::Text) => BYTES,
             (None, _) => {
@@ -94,29 +127,35 @@ impl Tokens {
                     Split::Train => test.as_ref(),
                     Split::Test => Some(&train),
                 };
-                let other = other.map(|path| self.tokens(path)).transpose()?;
-                highest(&tokens).max(highest(other.as_deref().unwrap_or_default()))
+                let other = other.map(|path| TokenFile::open(path, self.format_of(path)?)?.highest()).transpose()?;
+                let highest = tokens.highest()?.max(other.unwrap_or(0)).max(self.masking.map_or(0, |masking| masking.token));
+                highest as usize + 1
             }
         };
         // The last token of a window is the next one's first: it has nothing to be followed by here.
-        let samples = tokens.len().saturating_sub(1) / context;
+        let samples = tokens.count.saturating_sub(1) / context;
         if samples == 0 {
             return Err(Error::input(
                 format!(
                     "`{}` holds {} tokens, too few for a sample of {context} and the next",
                     path.display(),
-                    tokens.len()
+                    tokens.count
                 ),
                 "give a smaller `--context`",
             ));
         }
-        let used = samples * context;
-        let labels: Vec<i64> = tokens.iter().skip(1).take(used).map(|&token| i64::from(token)).collect();
-        let mut inputs = tokens;
-        inputs.truncate(used);
-        let inputs = Tensor::from_vec(inputs, (samples, context), &Device::Cpu)?;
-        let labels = Tensor::from_vec(labels, (samples, context), &Device::Cpu)?;
-        Ok((inputs, Targets::Classes { labels, classes }))
+        let rows = |first: usize, dtype: DType| tokens.rows((samples, context), first, dtype);
+        let (inputs, labels) = match self.masking {
+            None => (rows(0, DType::U32)?, rows(1, DType::I64)?),
+            Some(masking) => {
+                let masked = |wanted| -> Result<Rows> {
+                    let tokens = rows(0, DType::I64)?;
+                    Rows::stored(Arc::new(MaskedRows { tokens, masking, vocabulary: classes, wanted }), samples)
+                };
+                (masked(Wanted::Inputs)?, masked(Wanted::Labels)?)
+            }
+        };
+        Ok((inputs, Targets::classes(labels, classes)).into())
     }
 
     fn files(&self) -> Result<(PathBuf, Option<PathBuf>)> {
@@ -142,22 +181,86 @@ impl Tokens {
             )
         })
     }
+}
 
-    fn tokens(&self, path: &Path) -> Result<Vec<u32>> {
-        let bytes = file::read(path)?;
-        let size = match self.format_of(path)? {
-            TokenFormat::Text => return Ok(bytes.into_iter().map(u32::from).collect()),
-            TokenFormat::U16 => 2,
-            TokenFormat::U32 => 4,
-        };
-        if !bytes.len().is_multiple_of(size) {
-            return Err(Error::input(
-                format!("`{}` has {} bytes, which is no whole number of tokens of {size}", path.display(), bytes.len()),
+/// A file of tokens one after the other.
+struct TokenFile {
+    file: Arc<dyn ReadAt>,
+    format: TokenFormat,
+    count: usize,
+}
+
+impl TokenFile {
+    fn open(path: &Path, format: TokenFormat) -> Result<Self> {
+        let file = OpenFile::open(path)?;
+        let (length, size) = (file.length(), format.number().size() as u64);
+        let count = usize::try_from(length / size).ok().filter(|_| length.is_multiple_of(size)).ok_or_else(|| {
+            Error::input(
+                format!("`{}` has {length} bytes, which is no whole number of tokens of {size}", path.display()),
                 "check that the file was copied completely, and how tokens are stored: u16, u32 or text",
-            ));
-        }
+            )
+        })?;
+        Ok(Self { file: Arc::new(file), format, count })
+    }
+
+    /// The highest token, 0 where there are none.
+    fn highest(&self) -> Result<u32> {
+        let (size, mut highest) = (self.format.number().size(), 0);
         let token = |bytes: &[u8]| bytes.iter().rev().fold(0, |token, &byte| token << 8 | u32::from(byte));
-        Ok(bytes.chunks_exact(size).map(token).collect())
+        self.file.each_part(|part| {
+            highest = part.chunks_exact(size).map(token).fold(highest, u32::max);
+        })?;
+        Ok(highest)
+    }
+
+    /// Windows one behind the other, from the token `first` on.
+    fn rows(&self, (samples, context): (usize, usize), first: usize, dtype: DType) -> Result<Rows> {
+        let number = self.format.number();
+        let array = Located { number, shape: vec![samples, context], start: (first * number.size()) as u64 };
+        Rows::stored(Arc::new(ArrayRows { file: self.file.clone(), array, dtype: Some(dtype) }), samples)
+    }
+}
+
+/// Windows of tokens of which some are masked.
+#[derive(Debug)]
+struct MaskedRows {
+    tokens: Rows,
+    masking: Masking,
+    vocabulary: usize,
+    wanted: Wanted,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    /// What a model sees.
+    Inputs,
+    /// What it is to find: the tokens that were chosen, no label at the others.
+    Labels,
+}
+
+impl Source for MaskedRows {
+    fn read(&self, positions: &[usize]) -> Result<Tensor> {
+        let tokens = self.tokens.select(positions)?.tensor()?.to_vec2::<i64>()?;
+        let stream = random::stream(self.masking.seed, "masked tokens", "");
+        let row = |(mut row, &position): (Vec<i64>, &usize)| {
+            let mut stream = stream.clone();
+            stream.set_stream(position as u64);
+            for token in &mut row {
+                // All three are drawn for each token, so that a larger share masks the same tokens and others.
+                let (chosen, how): (f64, f64) = (stream.random(), stream.random());
+                let any = stream.random_range(0..self.vocabulary.max(1)) as i64;
+                *token = match (self.wanted, chosen < self.masking.share) {
+                    (Wanted::Inputs, false) | (Wanted::Labels, true) => *token,
+                    (Wanted::Labels, false) => IGNORED,
+                    (Wanted::Inputs, true) if how < 0.8 => i64::from(self.masking.token),
+                    (Wanted::Inputs, true) if how < 0.9 => any,
+                    (Wanted::Inputs, true) => *token,
+                };
+            }
+            row
+        };
+        let rows: Vec<i64> = tokens.into_iter().zip(positions).flat_map(row).collect();
+        Ok(Tensor::from_vec(rows, (positions.len(), self.tokens.dims()[1]), &Device::Cpu)?)
     }
 }
 
@@ -165,7 +268,7 @@ impl FromStr for Tokens {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let mut tokens = Self { path: text.into(), format: None, context: None, vocabulary: None };
+        let mut tokens = Self { path: text.into(), format: None, context: None, vocabulary: None, masking: None };
         // A colon may be part of a path: what stands behind the last one is settings only where it looks like them.
         let is_setting = |setting: &str| TokenFormat::named(setting).is_some() || setting.contains('=');
         let Some((path, settings)) = text.rsplit_once(':').filter(|(_, settings)| settings.split(',').all(is_setting))
@@ -173,21 +276,29 @@ impl FromStr for Tokens {
             return Ok(tokens);
         };
         tokens.path = path.into();
+        let (mut mask, mut share, mut seed) = (None, MASK_SHARE, 0);
         for setting in settings.split(',') {
             let count = |value: &str| value.parse().ok().filter(|&count: &usize| count > 0);
             let known = match setting.split_once('=') {
                 None => TokenFormat::named(setting).map(|format| tokens.format = Some(format)),
                 Some(("context", value)) => count(value).map(|count| tokens.context = Some(count)),
                 Some(("vocabulary", value)) => count(value).map(|count| tokens.vocabulary = Some(count)),
+                Some(("mask", value)) => value.parse().ok().map(|token| mask = Some(token)),
+                Some(("mask-share", value)) => {
+                    value.parse().ok().filter(|given| (0.0..=1.0).contains(given)).map(|given| share = given)
+                }
+                Some(("mask-seed", value)) => value.parse().ok().map(|given| seed = given),
                 Some(_) => None,
             };
             known.ok_or_else(|| {
                 Error::input(
                     format!("the data `tokens` has no setting `{setting}`"),
-                    "write u16, u32 or text, context=T and vocabulary=N, each a number from 1",
+                    "write u16, u32 or text, context=T and vocabulary=N, each a number from 1; for masked language models \
+                     mask=ID, the number of the mask token, mask-share=0.15 and mask-seed=0",
                 )
             })?;
         }
+        tokens.masking = mask.map(|token| Masking { token, share, seed });
         Ok(tokens)
     }
 }
@@ -198,6 +309,9 @@ impl fmt::Display for Tokens {
             self.format.map(|format| format.name().to_owned()),
             self.context.map(|context| format!("context={context}")),
             self.vocabulary.map(|vocabulary| format!("vocabulary={vocabulary}")),
+            self.masking.map(|masking| format!("mask={}", masking.token)),
+            self.masking.filter(|masking| masking.share != MASK_SHARE).map(|masking| format!("mask-share={}", masking.share)),
+            self.masking.filter(|masking| masking.seed != 0).map(|masking| format!("mask-seed={}", masking.seed)),
         ];
         let settings: Vec<String> = settings.into_iter().flatten().collect();
         let colon = if settings.is_empty() { "" } else { ":" };
@@ -223,13 +337,37 @@ mod tests {
     #[test]
     fn windows_are_followed_by_the_next_tokens() {
         let data = load("t.bin", &[1, 0, 2, 0, 3, 0, 4, 0, 0, 1, 6, 0], ":u16,context=2").unwrap();
-        assert_eq!(data.inputs.to_vec2::<u32>().unwrap(), [[1, 2], [3, 4]]);
+        assert_eq!(data.inputs.tensor().unwrap().to_vec2::<u32>().unwrap(), [[1, 2], [3, 4]]);
         let Targets::Classes { labels, classes } = data.targets else { unreachable!() };
-        assert_eq!((labels.to_vec2::<i64>().unwrap(), classes), (vec![vec![2, 3], vec![4, 256]], 257));
+        assert_eq!((labels.tensor().unwrap().to_vec2::<i64>().unwrap(), classes), (vec![vec![2, 3], vec![4, 256]], 257));
         let text = load("t.txt", b"abcd", ":context=3").unwrap();
         assert_eq!((text.samples(), text.classes()), (1, Some(256)));
         let few = load("t.u32", &[7, 0, 0, 0, 8, 0, 0, 0], ":context=1,vocabulary=50304").unwrap();
         assert_eq!(few.classes(), Some(50304));
+    }
+
+    #[test]
+    fn masked_tokens_are_to_be_found_again() {
+        let text: Vec<u8> = (0..50_001).map(|i| (i * 7 % 251) as u8).collect();
+        let data = load("t.txt", &text, ":context=50,vocabulary=300,mask=299,mask-seed=4").unwrap();
+        let plain = load("t.txt", &text, ":context=50").unwrap();
+        let flat = |rows: &Rows| {
+            let rows = rows.tensor().unwrap().to_dtype(DType::I64).unwrap();
+            rows.flatten_all().unwrap().to_vec1::<i64>().unwrap()
+        };
+        let Targets::Classes { labels, classes: 300 } = &data.targets else { unreachable!() };
+        let (inputs, labels, tokens) = (flat(&data.inputs), flat(labels), flat(&plain.inputs));
+        let count = |of: &dyn Fn(usize) -> bool| (0..tokens.len()).filter(|&i| of(i)).count() as f64;
+        let chosen = count(&|i| labels[i] != IGNORED);
+        assert_eq!(count(&|i| labels[i] != IGNORED && labels[i] != tokens[i]), 0.0);
+        assert_eq!(count(&|i| labels[i] == IGNORED && inputs[i] != tokens[i]), 0.0);
+        // Shares of 50,000 and 7,500 draws: more than five standard deviations.
+        assert!((chosen / 50_000.0 - 0.15).abs() < 0.01, "{chosen}");
+        let share = |of: &dyn Fn(usize) -> bool| count(&|i| labels[i] != IGNORED && of(i)) / chosen;
+        assert!((share(&|i| inputs[i] == 299) - 0.8).abs() < 0.03);
+        assert!((share(&|i| inputs[i] == tokens[i]) - 0.1).abs() < 0.03);
+        // A part has the masks of the whole.
+        assert_eq!(flat(&data.select(&[7]).unwrap().inputs), inputs[350..400]);
     }
 
     #[test]
@@ -241,6 +379,7 @@ mod tests {
             ("t.txt", ":context=5", "5 tokens, too few"),
             ("t.txt", ":context=0", "no setting `context=0`"),
             ("t.txt", ":kontext=2", "no setting `kontext=2`"),
+            ("t.txt", ":context=2,mask-share=2", "no setting `mask-share=2`"),
         ] {
             let error = load(file, &[0; 5], settings).unwrap_err();
             assert!(error.to_string().contains(message), "{error}");

@@ -34,6 +34,7 @@ use basin_import::ExportedProgram;
 use basin_tape::{Entry, Layout, Program};
 use candle_core::{DType, Device, Tensor};
 
+use crate::data::{Dataset, InputShapes};
 use crate::weights::{ForeignNames, Gathered, Weights};
 use crate::{Error, Outputs, Result};
 use initial::{Fan, Initial};
@@ -65,7 +66,7 @@ pub struct Model {
     positions: Option<usize>,
     initial: InitialValues,
     foreign: ForeignNames,
-    numbers: SampleNumbers,
+    inputs: Vec<ModelInput>,
     exchangeable: Option<Vec<ExchangeableUnits>>,
     notes: Vec<String>,
 }
@@ -79,24 +80,33 @@ enum InitialValues {
     Exported(Box<ExportedProgram>),
 }
 
-/// What kind of numbers a model's samples are.
-#[derive(Clone, Copy, Debug)]
-enum SampleNumbers {
-    /// Floating point numbers.
-    Float,
-    /// Whole ones in some dtype, below the vocabulary where that is known.
-    Tokens { vocabulary: Option<usize>, dtype: DType },
+/// An input of a model.
+#[derive(Clone, Debug)]
+struct ModelInput {
+    /// The array of the data that it takes.
+    array: String,
+    numbers: Numbers,
 }
 
-impl SampleNumbers {
-    /// The numbers of a model of the zoo.
-    fn of_vocabulary(vocabulary: Option<usize>) -> Self {
-        vocabulary.map_or(Self::Float, |_| Self::Tokens { vocabulary, dtype: DType::U32 })
+/// What kind of numbers an input holds.
+#[derive(Clone, Copy, Debug)]
+enum Numbers {
+    /// Floating point numbers.
+    Float,
+    /// Whole ones in some dtype, such as tokens, below a count where that is known.
+    Whole { count: Option<usize>, dtype: DType },
+}
+
+impl ModelInput {
+    /// The one of a model of the zoo, of tokens where it has a vocabulary.
+    fn only(vocabulary: Option<usize>) -> Vec<Self> {
+        let numbers = vocabulary.map_or(Numbers::Float, |_| Numbers::Whole { count: vocabulary, dtype: DType::U32 });
+        vec![Self { array: Dataset::FIRST_INPUT.to_owned(), numbers }]
     }
 }
 
 impl Model {
-    /// The model that `spec` names, for samples of `input_shape` (without the batch axis) and the outputs that the
+    /// The model that `spec` names, for samples with inputs of these shapes (without the batch axis) and the outputs that the
     /// targets ask for.
     ///
     /// ```
@@ -111,12 +121,12 @@ impl Model {
     ///
     /// # Errors
     /// When the model cannot take such samples or give so many outputs.
-    pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: impl Into<Outputs>) -> Result<Self> {
-        let outputs = outputs.into();
+    pub fn new(spec: &ModelSpec, inputs: impl Into<InputShapes>, outputs: impl Into<Outputs>) -> Result<Self> {
+        let (inputs, outputs) = (inputs.into(), outputs.into());
         if let ModelSpec::Exported(path) = spec {
-            return exported::model(path, input_shape, outputs);
+            return exported::model(path, &inputs, outputs);
         }
-        let build = |mode| written(spec, input_shape, outputs, (mode, Dropout::None));
+        let build = |mode| written(spec, &inputs.first, outputs, (mode, Dropout::None));
         let Written { program: stored, output, parameters, buffers, foreign, vocabulary, exchangeable, .. } =
             build(BatchNorm::Stored)?;
         if stored.parameters().len() > MOST_PARAMETERS {
@@ -133,9 +143,9 @@ impl Model {
             positions: (output.len() > 1).then(|| output[0]),
             initial: InitialValues::Drawn { parameters, buffers },
             foreign,
-            numbers: SampleNumbers::of_vocabulary(vocabulary),
+            inputs: ModelInput::only(vocabulary),
             exchangeable,
-            notes: Vec::new(),
+            notes: inputs.further.iter().map(|(name, _)| not_an_input(name)).collect(),
         })
     }
 
@@ -170,7 +180,7 @@ impl Model {
                 buffers: initial(program.buffers()),
             },
             foreign: ForeignNames::default(),
-            numbers: SampleNumbers::Float,
+            inputs: ModelInput::only(None),
             exchangeable: None,
             notes: Vec::new(),
             stored: program,
@@ -279,7 +289,7 @@ impl Model {
 
     /// Whether samples are sequences of tokens.
     pub fn takes_tokens(&self) -> bool {
-        matches!(self.numbers, SampleNumbers::Tokens { .. })
+        self.inputs.first().is_some_and(|input| matches!(input.numbers, Numbers::Whole { .. }))
     }
 
     /// Names, shapes and offsets of the parameters.
@@ -323,27 +333,41 @@ impl Model {
         weights.fits(&named(self.parameters()), &named(self.buffers()), &self.foreign)
     }
 
-    /// Inputs as the programs take them: tokens as integers, all others in `dtype`.
+    /// The inputs of all samples as the programs take them: tokens and other whole numbers as integers, all others in `dtype`.
     ///
     /// # Errors
-    /// When the model takes tokens and the inputs are not integers below its vocabulary.
-    pub fn inputs(&self, inputs: &Tensor, dtype: DType, device: &Device) -> Result<Tensor> {
-        let SampleNumbers::Tokens { vocabulary, dtype: token_dtype } = self.numbers else {
-            return Ok(inputs.to_dtype(dtype)?.to_device(device)?);
-        };
-        if !inputs.dtype().is_int() {
+    /// When the model takes tokens and the inputs are not integers below its vocabulary, or the data cannot be read.
+    pub fn inputs(&self, data: &Dataset, dtype: DType, device: &Device) -> Result<Vec<Tensor>> {
+        self.inputs.iter().map(|input| self.input(input, data, dtype)?.to_device(device).map_err(Error::from)).collect()
+    }
+
+    fn input(&self, input: &ModelInput, data: &Dataset, dtype: DType) -> Result<Tensor> {
+        let array = &input.array;
+        let Some(rows) = data.input(array) else {
             return Err(Error::input(
-                format!("model `{}` takes tokens, the inputs are {}", self.name, inputs.dtype().as_str()),
+                format!("`{}` has no array `{array}`, which model `{}` takes", data.spec, self.name),
+                "give the data that the model was made for",
+            ));
+        };
+        let values = rows.tensor()?;
+        let Numbers::Whole { count, dtype: whole } = input.numbers else { return Ok(values.to_dtype(dtype)?) };
+        if !values.dtype().is_int() {
+            return Err(Error::input(
+                format!(
+                    "model `{}` takes tokens or other whole numbers as `{array}`, the inputs are {}",
+                    self.name,
+                    values.dtype().as_str()
+                ),
                 "store the tokens as integers",
             ));
         }
-        let tokens = inputs.to_dtype(DType::I64)?;
-        let vocabulary = vocabulary.unwrap_or(usize::MAX);
-        let known = |token: i64| usize::try_from(token).is_ok_and(|token| token < vocabulary);
+        let tokens = values.to_dtype(DType::I64)?;
+        let count = count.unwrap_or(usize::MAX);
+        let known = |token: i64| usize::try_from(token).is_ok_and(|token| token < count);
         match tokens.flatten_all()?.to_vec1::<i64>()?.into_iter().find(|&token| !known(token)) {
-            None => Ok(tokens.to_dtype(token_dtype)?.to_device(device)?),
+            None => Ok(tokens.to_dtype(whole)?),
             Some(token) => Err(Error::input(
-                format!("there is a token {token} in the inputs, model `{}` knows {vocabulary}, from 0", self.name),
+                format!("there is a token {token} in `{array}`, model `{}` knows {count}, from 0", self.name),
                 "give the tokens that the model was trained on; a `gpt` takes a larger vocabulary as in `gpt:vocabulary=65`",
             )),
         }
@@ -376,6 +400,11 @@ impl Model {
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
+}
+
+/// What is said of an array of the data that a model leaves out.
+fn not_an_input(array: &str) -> String {
+    format!("the data's array `{array}` is no input of the model: it is left out")
 }
 
 fn named(layout: &Layout) -> Vec<(String, Vec<usize>)> {

@@ -262,7 +262,7 @@ impl ModelSpec {
             return spec.build(layers, x, outputs);
         }
         let needed = match outputs {
-            Outputs::AtLeast(needed) | Outputs::Exactly(needed) => needed,
+            Outputs::AtLeast(_) | Outputs::Exactly(_) | Outputs::Binary => outputs.needed(),
             Outputs::EachPosition { positions, .. } => {
                 return Err(Error::input(
                     format!("model `{self}` gives one answer per sample, the data has {positions} classes for each"),
@@ -446,15 +446,20 @@ mod tests {
 
     #[test]
     fn tokens_are_integers_of_the_vocabulary() {
+        use crate::data::{Dataset, Targets};
         use candle_core::{DType, Device, Tensor};
         let outputs = Outputs::EachPosition { positions: 2, classes: 3 };
         let model = Model::new(&"gpt:width=4,depth=1,heads=1".parse().unwrap(), &[2], outputs).unwrap();
-        let inputs = |x: Tensor| model.inputs(&x, DType::F32, &Device::Cpu);
-        assert_eq!(inputs(Tensor::new(&[[0_u8, 2]], &Device::Cpu).unwrap()).unwrap().dtype(), DType::U32);
+        let inputs = |x: Tensor| {
+            let labels = Tensor::zeros((1, 2), DType::I64, &Device::Cpu).unwrap();
+            let data = Dataset::from_tensors("tokens", x, Targets::classes(labels, 3)).unwrap();
+            model.inputs(&data, DType::F32, &Device::Cpu)
+        };
+        assert_eq!(inputs(Tensor::new(&[[0_u8, 2]], &Device::Cpu).unwrap()).unwrap()[0].dtype(), DType::U32);
         for (x, message) in [
-            (Tensor::new(&[[0_i64, 3]], &Device::Cpu), "a token 3 in the inputs"),
-            (Tensor::new(&[[0_i64, -1]], &Device::Cpu), "a token -1 in the inputs"),
-            (Tensor::new(&[[0_f32, 1.0]], &Device::Cpu), "takes tokens, the inputs are f32"),
+            (Tensor::new(&[[0_i64, 3]], &Device::Cpu), "a token 3 in `x`"),
+            (Tensor::new(&[[0_i64, -1]], &Device::Cpu), "a token -1 in `x`"),
+            (Tensor::new(&[[0_f32, 1.0]], &Device::Cpu), "takes tokens or other whole numbers as `x`, the inputs are f32"),
         ] {
             assert!(inputs(x.unwrap()).unwrap_err().to_string().contains(message));
         }

@@ -6,7 +6,8 @@ use candle_core::{DType, Device, Tensor};
 
 use super::dropout::{Dropout, Site};
 use super::layers::Written;
-use super::{BatchNorm, ModelSpec, written};
+use super::{BatchNorm, ModelSpec, exported, written};
+use crate::data::InputShapes;
 use crate::{Outputs, Result};
 
 /// A model's program as it is trained: batch norm uses the statistics of the batch, and dropout multiplies activations with
@@ -39,16 +40,23 @@ impl TrainingProgram {
     ///
     /// # Errors
     /// When the model cannot take such samples or give so many outputs, or has no place for the dropout.
-    pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: impl Into<Outputs>, dropout: Dropout) -> Result<Self> {
+    pub fn new(
+        spec: &ModelSpec,
+        inputs: impl Into<InputShapes>,
+        outputs: impl Into<Outputs>,
+        dropout: Dropout,
+    ) -> Result<Self> {
         dropout.check()?;
+        let inputs = inputs.into();
         if let ModelSpec::Exported(path) = spec {
             if !dropout.is_none() {
                 return Err(dropout.misplaced(&spec.to_string()));
             }
-            let program = ExportedProgram::open(path)?.network(&[input_shape.to_vec()], true)?.program;
+            let file = ExportedProgram::open(path)?;
+            let program = file.network(&exported::sample_shapes(path, &file, &inputs)?, true)?.program;
             return Ok(Self { program, sites: Vec::new() });
         }
-        let Written { program, sites, .. } = written(spec, input_shape, outputs.into(), (BatchNorm::Batch, dropout))?;
+        let Written { program, sites, .. } = written(spec, &inputs.first, outputs.into(), (BatchNorm::Batch, dropout))?;
         if sites.is_empty() && !dropout.is_none() {
             return Err(dropout.misplaced(&spec.to_string()));
         }

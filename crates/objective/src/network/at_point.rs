@@ -1,10 +1,12 @@
 //! A network at a fixed θ.
 
+use std::ops::Range;
+
 use basin_tape::{Linearization, Point, Product, Sum};
 use candle_core::{Device, Tensor};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{Batch, Network};
+use super::Network;
 use crate::objective::{DrawnLabels, Linearized};
 use crate::{Error, Result, random};
 
@@ -21,7 +23,7 @@ impl<'a> AtPoint<'a> {
     fn product(
         &self,
         v: &Tensor,
-        product: impl Fn(&Batch, &Linearization<'a>, &Tensor) -> Result<Product<'a>> + Sync,
+        product: impl Fn(&Range<usize>, &Linearization<'a>, &Tensor) -> Result<Product<'a>> + Sync,
     ) -> Result<Tensor> {
         let network = self.network;
         let rows = match v.rank() {
@@ -33,12 +35,12 @@ impl<'a> AtPoint<'a> {
 
         let kept = kept.iter().zip(&self.kept);
         let pairs: Vec<_> = kept.flat_map(|at| rows.iter().enumerate().map(move |row| (at, row))).collect();
-        let multiply = |&((batch, at), (k, row)): &_| Ok((k, product(batch, at, row)?));
+        let multiply = |&((range, at), (k, row)): &_| Ok((k, product(range, at, row)?));
         network.in_waves(&pairs, multiply, |(k, part)| Ok(sums[k].add_product(part)?))?;
 
-        let linearize_and_multiply = |batch: &Batch| {
-            let at = network.linearize_batch(&self.point, batch)?;
-            rows.iter().map(|row| product(batch, &at, row)).collect::<Result<Vec<_>>>()
+        let linearize_and_multiply = |range: &Range<usize>| {
+            let at = network.linearize_batch(&self.point, range)?;
+            rows.iter().map(|row| product(range, &at, row)).collect::<Result<Vec<_>>>()
         };
         network.in_waves(anew, linearize_and_multiply, |parts| {
             sums.iter_mut().zip(parts).try_for_each(|(sum, part)| Ok(sum.add_product(part)?))
@@ -53,13 +55,13 @@ impl<'a> AtPoint<'a> {
     }
 }
 
-/// What a draw of targets for a batch's outputs follows from: the same for a sample whatever batch it is in.
-fn noise(seed: u64, draw: usize, batch: &Batch, shape: &[usize], device: &Device) -> Result<Tensor> {
+/// What a draw of targets for the outputs of a batch follows from, whose first sample is at `start`: the same for a sample whatever batch it is in.
+fn noise(seed: u64, draw: usize, start: usize, shape: &[usize], device: &Device) -> Result<Tensor> {
     let stream = random::stream(seed, "drawn labels", &draw.to_string());
     let each = shape[1..].iter().product();
     let of_sample = |sample: usize| {
         let mut stream = stream.clone();
-        stream.set_stream((batch.start + sample) as u64);
+        stream.set_stream((start + sample) as u64);
         StandardNormal.sample_iter(stream).take(each)
     };
     let numbers: Vec<f64> = (0..shape[0]).flat_map(of_sample).collect();
@@ -68,7 +70,7 @@ fn noise(seed: u64, draw: usize, batch: &Batch, shape: &[usize], device: &Device
 
 impl Linearized for AtPoint<'_> {
     fn kept_share(&self) -> f64 {
-        let kept: usize = self.network.batches[..self.kept.len()].iter().map(|batch| batch.inputs.dims()[0]).sum();
+        let kept: usize = self.network.batches[..self.kept.len()].iter().map(Range::len).sum();
         kept as f64 / self.network.samples as f64
     }
 
@@ -76,7 +78,7 @@ impl Linearized for AtPoint<'_> {
         let network = self.network;
         let mut sum = Sum::default();
         network.in_waves(&self.kept, |at| Ok(at.gradient()?), |part| Ok(sum.add_product(part)?))?;
-        let anew = |batch: &Batch| Ok(network.linearize_batch(&self.point, batch)?.gradient()?);
+        let anew = |range: &Range<usize>| Ok(network.linearize_batch(&self.point, range)?.gradient()?);
         network.in_waves(&network.batches[self.kept.len()..], anew, |part| Ok(sum.add_product(part)?))?;
         Ok(sum.scaled(1.0 / network.weight, network.dtype)?)
     }
@@ -93,10 +95,10 @@ impl Linearized for AtPoint<'_> {
         if labels.draws == 0 {
             return Err(Error::input("no labels are drawn for the Fisher matrix", "draw at least 1 for each sample"));
         }
-        let product = self.product(v, |batch, linearization, v| {
+        let product = self.product(v, |range, linearization, v| {
             let shape = linearization.tape().output().dims();
             let drawn = (0..labels.draws).map(|draw| {
-                let noise = noise(labels.seed, draw, batch, shape, &self.network.device)?;
+                let noise = noise(labels.seed, draw, range.start, shape, &self.network.device)?;
                 Ok(linearization.drawn_gradient(&noise)?)
             });
             Ok(linearization.second_moment(v, &drawn.collect::<Result<Vec<_>>>()?)?)

@@ -6,13 +6,13 @@ mod division;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use basin_tape::losses::Loss;
+use basin_tape::losses::{Loss, Targets};
 use basin_tape::{Footprint, Linearization, Point, Program, Sum, vector};
 use candle_core::{D, DType, Device, Tensor};
 use rayon::prelude::*;
 
 use crate::batch_statistics::batch_statistics;
-use crate::data::{Dataset, IGNORED, Targets};
+use crate::data::{Dataset, IGNORED};
 use crate::loss_spec::{LossSpec, Outputs};
 use crate::models::{BatchNorm, Model};
 use crate::objective::{Evaluation, Linearized, Objective};
@@ -22,6 +22,8 @@ use division::Division;
 
 /// Bytes of linearizations that are kept when no budget is given.
 const DEFAULT_MEMORY: u64 = 4 << 30;
+/// Samples that are weighed at a time.
+const WEIGHED_AT_A_TIME: usize = 4096;
 /// Samples of one batch whose statistics are averaged: fixed, because the average depends on it.
 const STATISTICS_BATCH: usize = 256;
 
@@ -46,24 +48,28 @@ impl Default for NetworkOptions {
     }
 }
 
-/// Consecutive samples on the device.
-#[derive(Debug)]
-struct Batch {
-    /// The position of the first one.
-    start: usize,
-    inputs: Tensor,
-    targets: Tensor,
-}
-
 /// Some of a network's samples, on its device.
 #[derive(Debug)]
 pub struct Samples {
     /// The inputs as the model's program takes them.
-    pub inputs: Tensor,
+    pub inputs: Vec<Tensor>,
     /// The targets as the loss takes them.
-    pub targets: Tensor,
-    /// What the mean of their losses divides by.
-    pub weight: f64,
+    pub targets: Targets,
+}
+
+impl Samples {
+    /// The inputs, as a program takes them.
+    fn inputs(&self) -> Vec<&Tensor> {
+        self.inputs.iter().collect()
+    }
+
+    fn map(&self, change: impl Fn(&Tensor) -> candle_core::Result<Tensor>) -> Result<Self> {
+        let weights = self.targets.weights().map(&change).transpose()?;
+        Ok(Self {
+            inputs: self.inputs.iter().map(&change).collect::<candle_core::Result<_>>()?,
+            targets: Targets::weighted(&change(self.targets.values())?, weights.as_ref()),
+        })
+    }
 }
 
 /// The mean loss of a model over a data set, as a function of its parameter vector.
@@ -76,7 +82,7 @@ pub struct Samples {
 /// let data = Dataset::load(&DataSpec::Digits, Split::Train)?;
 /// let model = Model::new(&"mlp:64-10".parse()?, data.sample_shape(), 10)?;
 /// let buffers = model.initial_buffers(candle_core::DType::F32)?;
-/// let network = Network::new(&model, &buffers, LossSpec::CrossEntropy, &data, NetworkOptions::default())?;
+/// let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, NetworkOptions::default())?;
 /// let zero = candle_core::Tensor::zeros(650, candle_core::DType::F32, network.device())?;
 /// let evaluation = network.evaluate(&zero)?;
 /// assert!((evaluation.loss - 10_f64.ln()).abs() < 1e-6);
@@ -87,19 +93,24 @@ pub struct Network<'m> {
     model: &'m Model,
     program: &'m Program,
     buffers: Tensor,
+    spec: LossSpec,
     loss: Box<dyn Loss>,
-    /// All samples; the batches are parts of them.
-    whole: Batch,
-    /// wᵢ of each sample.
+    data: Dataset,
+    /// All samples on the device, where the data is held.
+    held: Option<Samples>,
+    /// sᵢ wᵢ of each sample.
     weights: Vec<f64>,
     division: Division,
-    batches: Vec<Batch>,
+    /// The micro-batches.
+    batches: Vec<Range<usize>>,
     /// Of one sample.
     footprint: Footprint,
     samples: usize,
-    /// Σᵢ wᵢ: what the mean loss divides by.
+    /// Σᵢ sᵢ wᵢ: what the mean loss divides by.
     weight: f64,
-    /// The samples that count over Σᵢ wᵢ, which makes L the mean of ℓᵢ where samples have many positions: with T of them
+    /// How many answers count: as many as samples, or as their positions that have a label.
+    answers: f64,
+    /// The samples that count over Σᵢ sᵢ wᵢ, which makes L the mean of ℓᵢ where samples have many positions: with T of them
     /// each, ℓᵢ is their mean.
     share: f64,
     accuracy: Accuracy,
@@ -157,6 +168,8 @@ enum Accuracy {
     /// The largest output is the class, or the largest target where classes are one-hot; at each position where there
     /// are several.
     LargestOutput,
+    /// Each output is positive where its target is 1, else it is not.
+    Sign,
     /// There are no classes.
     None,
 }
@@ -175,48 +188,83 @@ impl<'m> Network<'m> {
         options: NetworkOptions,
     ) -> Result<Self> {
         let NetworkOptions { device, dtype, micro_batch, memory, batch_norm } = options;
-        check_positions(model, loss, data)?;
+        check_positions(model, &loss, data)?;
         let program = model.program(batch_norm);
         let buffers = placed(buffers, dtype, &device)?;
         let samples = data.samples();
-        let whole = Batch {
-            start: 0,
-            inputs: model.inputs(&data.inputs, dtype, &device)?,
-            targets: loss.targets(data, model.outputs(), dtype, &device)?,
-        };
-        let weights = loss.sample_weights(&whole.targets, model.outputs())?;
-        let weight: f64 = weights.iter().sum();
-        if weight == 0.0 {
-            return Err(Error::input(
-                format!("all {samples} labels of `{}` are {IGNORED}, so that no sample counts", data.spec),
-                "label at least one of the analysed samples",
-            ));
-        }
         let mut network = Self {
             model,
             program,
             buffers,
+            accuracy: accuracy(&loss, model, data)?,
             loss: loss.build(),
-            whole,
+            spec: loss,
+            data: data.clone(),
+            held: None,
+            weights: Vec::with_capacity(samples),
             division: Division::whole(samples),
             batches: Vec::new(),
             footprint: Footprint { kept: 0, sweep: 0 },
             samples,
-            weight,
-            share: weights.iter().filter(|&&weight| weight > 0.0).count() as f64 / weight,
-            weights,
-            accuracy: match data.targets {
-                Targets::Classes { .. } => Accuracy::LargestOutput,
-                Targets::Real(_) => Accuracy::None,
-            },
+            weight: 0.0,
+            answers: 0.0,
+            share: 0.0,
             device,
             dtype,
             memory: memory.unwrap_or(DEFAULT_MEMORY),
         };
+        network.weigh()?;
+        if network.data.is_held() {
+            network.held = Some(network.placed(&network.data)?);
+        }
         network.footprint = network.footprint_of_one()?;
         network.division = network.division(micro_batch)?;
-        network.batches = network.division.ranges().map(|range| network.whole.part(range)).collect::<Result<_>>()?;
+        network.batches = network.division.ranges().collect();
         Ok(network)
+    }
+
+    /// Finds what each sample counts.
+    fn weigh(&mut self) -> Result<()> {
+        let outputs = self.model.outputs();
+        let (unweighted, cpu) = (LossSpec::cross_entropy(), Device::Cpu);
+        for start in (0..self.samples).step_by(WEIGHED_AT_A_TIME) {
+            let part = self.data.part(start..(start + WEIGHED_AT_A_TIME).min(self.samples))?;
+            let targets = self.spec.targets(&part, outputs, DType::F64, &cpu)?;
+            self.weights.extend(self.spec.sample_weights(&targets, outputs)?);
+            self.answers += match self.spec.is_cross_entropy() {
+                true => unweighted.sample_weights(&targets.values().into(), outputs)?.iter().sum(),
+                false => part.samples() as f64,
+            };
+        }
+        self.weight = self.weights.iter().sum();
+        if self.answers == 0.0 || self.weight == 0.0 {
+            let (of, what, hint) = match self.answers == 0.0 {
+                true => ("labels", IGNORED, "label at least one of the analysed samples"),
+                false => ("weights", 0, "give at least one of the analysed samples a weight"),
+            };
+            return Err(Error::input(
+                format!("all {} {of} of `{}` are {what}, so that no sample counts", self.samples, self.data.spec),
+                hint,
+            ));
+        }
+        self.share = self.weights.iter().filter(|&&weight| weight > 0.0).count() as f64 / self.weight;
+        Ok(())
+    }
+
+    /// Samples on the device.
+    fn placed(&self, data: &Dataset) -> Result<Samples> {
+        Ok(Samples {
+            inputs: self.model.inputs(data, self.dtype, &self.device)?,
+            targets: self.spec.targets(data, self.model.outputs(), self.dtype, &self.device)?,
+        })
+    }
+
+    /// Consecutive samples, which are read where they are not held.
+    fn batch(&self, range: &Range<usize>) -> Result<Samples> {
+        match &self.held {
+            Some(all) => all.map(|all| all.narrow(0, range.start, range.len())),
+            None => self.placed(&self.data.part(range.clone())?),
+        }
     }
 
     /// What the mean loss of the samples at these positions divides by.
@@ -235,10 +283,17 @@ impl<'m> Network<'m> {
     /// # Errors
     /// When there is no sample at one of them, or the device fails.
     pub fn select(&self, positions: &[u32]) -> Result<Samples> {
-        let weight = self.weight_of(positions)?;
-        let positions = Tensor::new(positions, &self.device)?;
-        let gathered = |all: &Tensor| all.index_select(&positions, 0);
-        Ok(Samples { inputs: gathered(&self.whole.inputs)?, targets: gathered(&self.whole.targets)?, weight })
+        self.weight_of(positions)?;
+        match &self.held {
+            Some(all) => {
+                let positions = Tensor::new(positions, &self.device)?;
+                all.map(|all| all.index_select(&positions, 0))
+            }
+            None => {
+                let positions: Vec<usize> = positions.iter().map(|&position| position as usize).collect();
+                self.placed(&self.data.select(&positions)?)
+            }
+        }
     }
 
     /// Replaces the model's constants, such as running means after more training.
@@ -268,7 +323,8 @@ impl<'m> Network<'m> {
         let mut sums: Vec<(f64, Sum)> = views.iter().map(|_| (0.0, Sum::default())).collect();
         for start in (0..self.samples).step_by(STATISTICS_BATCH) {
             let samples = STATISTICS_BATCH.min(self.samples - start);
-            let tape = program.record(&point, &[&self.whole.inputs.narrow(0, start, samples)?])?;
+            let batch = self.batch(&(start..start + samples))?;
+            let tape = program.record(&point, &batch.inputs())?;
             for (index, statistics) in batch_statistics(&tape)? {
                 let (weight, sum) = &mut sums[index];
                 *weight += samples as f64;
@@ -289,14 +345,12 @@ impl<'m> Network<'m> {
     /// When θ or the constants do not have the model's length, or the device fails.
     pub fn evaluate_with(&self, theta: &Tensor, buffers: &Tensor) -> Result<Evaluation> {
         let point = self.program.at(theta, &placed(buffers, self.dtype, &self.device)?)?;
-        let evaluate = |batch: &Batch| {
-            let output = self.program.evaluate(&point, &[&batch.inputs])?;
-            let total = vector::sum(&self.loss.losses(&output, &batch.targets)?)?;
-            let correct = match self.accuracy {
-                Accuracy::LargestOutput => Some(self.correct(&output, &batch.targets)?),
-                Accuracy::None => None,
-            };
-            Ok((total, correct))
+        let evaluate = |range: &Range<usize>| {
+            let samples = self.batch(range)?;
+            let output = self.program.evaluate(&point, &samples.inputs())?;
+            let targets = &samples.targets;
+            let total = vector::sum(&targets.losses(self.loss.as_ref(), &output)?)?;
+            Ok((total, self.correct(&output, targets.values())?))
         };
         let (mut total, mut correct) = (Sum::default(), Sum::default());
         self.in_waves(&self.batches, evaluate, |(loss, right)| {
@@ -305,10 +359,10 @@ impl<'m> Network<'m> {
         })?;
         let total = number(total)?;
         let accuracy = match self.accuracy {
-            // The largest of outputs that are NaN would be the first class.
-            Accuracy::LargestOutput if total.is_nan() => Some(f64::NAN),
-            Accuracy::LargestOutput => Some(number(correct)? / self.weight),
             Accuracy::None => None,
+            // The largest of outputs that are NaN would be the first class.
+            _ if total.is_nan() => Some(f64::NAN),
+            _ => Some(number(correct)? / self.answers),
         };
         Ok(Evaluation { loss: total / self.weight, accuracy })
     }
@@ -341,7 +395,7 @@ impl<'m> Network<'m> {
     /// What linearizing the first sample takes.
     fn footprint_of_one(&self) -> Result<Footprint> {
         let theta = Tensor::zeros(self.program.parameters().len(), self.dtype, &self.device)?;
-        let tape = self.program.record(&self.at(&theta)?, &[&self.whole.inputs.narrow(0, 0, 1)?])?;
+        let tape = self.program.record(&self.at(&theta)?, &self.batch(&(0..1))?.inputs())?;
         Ok(tape.footprint())
     }
 
@@ -423,8 +477,8 @@ impl<'m> Network<'m> {
         };
         let mut differentiate = || {
             linearizations.clear();
-            let linearize = |batch: &Batch| {
-                let linearization = self.linearize_batch(&point, batch)?;
+            let linearize = |range: &Range<usize>| {
+                let linearization = self.linearize_batch(&point, range)?;
                 linearization.gradient()?;
                 Ok(linearization)
             };
@@ -453,8 +507,8 @@ impl<'m> Network<'m> {
             return Ok(None);
         };
         let point = self.at(theta)?;
-        let record = |batch: &Batch| {
-            let tape = self.program.record(&point, &[&batch.inputs])?;
+        let record = |range: &Range<usize>| {
+            let tape = self.program.record(&point, &self.batch(range)?.inputs())?;
             Ok((tape.value(features).clone(), tape.output().clone()))
         };
         let (mut all_features, mut all_logits) = (Vec::new(), Vec::new());
@@ -476,35 +530,51 @@ impl<'m> Network<'m> {
         Ok(self.program.at(theta, &self.buffers)?)
     }
 
-    fn linearize_batch(&self, point: &Point, batch: &Batch) -> Result<Linearization<'_>> {
-        let loss = self.loss.as_ref();
-        Ok(Linearization::new(self.program, loss, point, &[&batch.inputs], &batch.targets)?)
+    fn linearize_batch(&self, point: &Point, range: &Range<usize>) -> Result<Linearization<'_>> {
+        let samples = self.batch(range)?;
+        Ok(Linearization::new(self.program, self.loss.as_ref(), point, &samples.inputs(), &samples.targets)?)
     }
 
-    /// The number of samples of a batch that are classified right.
-    fn correct(&self, output: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        let predicted = output.argmax(D::Minus1)?.to_dtype(DType::I64)?;
-        let classes = match targets.dtype() {
-            DType::I64 => targets.clone(),
-            _ => targets.argmax(D::Minus1)?.to_dtype(DType::I64)?,
-        };
-        Ok(vector::sum(&predicted.eq(&classes)?)?)
+    /// How many answers of a batch are right; a sample of several outputs that are right or wrong each counts by their share.
+    fn correct(&self, output: &Tensor, targets: &Tensor) -> Result<Option<Tensor>> {
+        match self.accuracy {
+            Accuracy::None => Ok(None),
+            Accuracy::Sign => {
+                let right = output.gt(0.0)?.eq(&targets.gt(0.5)?)?.to_dtype(DType::F64)?;
+                let outputs = right.elem_count() / right.dims()[0].max(1);
+                Ok(Some((vector::sum(&right)? / outputs.max(1) as f64)?))
+            }
+            Accuracy::LargestOutput => {
+                let predicted = output.argmax(D::Minus1)?.to_dtype(DType::I64)?;
+                let classes = match targets.dtype() {
+                    DType::I64 => targets.clone(),
+                    _ => targets.argmax(D::Minus1)?.to_dtype(DType::I64)?,
+                };
+                Ok(Some(vector::sum(&predicted.eq(&classes)?)?))
+            }
+        }
     }
 }
 
+fn accuracy(loss: &LossSpec, model: &Model, data: &Dataset) -> Result<Accuracy> {
+    Ok(match (loss.answers_yes_or_no(data, model.outputs())?, data.classes()) {
+        (true, _) => Accuracy::Sign,
+        (false, Some(_)) => Accuracy::LargestOutput,
+        (false, None) => Accuracy::None,
+    })
+}
+
 /// A model answers per sample or per position, as the targets ask.
-fn check_positions(model: &Model, loss: LossSpec, data: &Dataset) -> Result<()> {
+fn check_positions(model: &Model, loss: &LossSpec, data: &Dataset) -> Result<()> {
     let asked = match loss.outputs(data)? {
         Outputs::EachPosition { positions, .. } => Some(positions),
-        Outputs::AtLeast(_) | Outputs::Exactly(_) => None,
+        Outputs::AtLeast(_) | Outputs::Exactly(_) | Outputs::Binary => None,
     };
     if asked == model.positions() {
         return Ok(());
     }
     let answers = model.positions().map_or("one answer".to_owned(), |positions| format!("{positions} answers"));
-    let shape = match &data.targets {
-        Targets::Classes { labels: targets, .. } | Targets::Real(targets) => targets.dims(),
-    };
+    let shape = data.targets.rows().dims();
     Err(Error::input(
         format!(
             "the targets of `{}` have shape {shape:?}, model `{}` gives {answers} per sample",
@@ -519,13 +589,6 @@ fn check_positions(model: &Model, loss: LossSpec, data: &Dataset) -> Result<()> 
 fn placed(x: &Tensor, dtype: DType, device: &Device) -> Result<Tensor> {
     let x = x.to_dtype(dtype)?;
     Ok(if x.elem_count() == 0 { x } else { x.to_device(device)? })
-}
-
-impl Batch {
-    fn part(&self, range: Range<usize>) -> Result<Self> {
-        let part = |all: &Tensor| all.narrow(0, range.start, range.len());
-        Ok(Self { start: range.start, inputs: part(&self.inputs)?, targets: part(&self.targets)? })
-    }
 }
 
 /// The sum of numbers that wait on the device.
@@ -556,8 +619,8 @@ impl Objective for Network<'_> {
 
     fn gradient(&self, theta: &Tensor) -> Result<(f64, Tensor)> {
         let point = self.at(theta)?;
-        let differentiate = |batch: &Batch| {
-            let linearization = self.linearize_batch(&point, batch)?;
+        let differentiate = |range: &Range<usize>| {
+            let linearization = self.linearize_batch(&point, range)?;
             Ok((vector::sum(&linearization.losses()?)?, linearization.gradient()?))
         };
         let (mut total, mut gradient) = (Sum::default(), Sum::default());
@@ -570,9 +633,10 @@ impl Objective for Network<'_> {
 
     fn sample_losses(&self, theta: &Tensor) -> Result<Vec<f64>> {
         let point = self.at(theta)?;
-        let evaluate = |batch: &Batch| {
-            let output = self.program.evaluate(&point, &[&batch.inputs])?;
-            let losses = self.loss.losses(&output, &batch.targets)?.to_dtype(DType::F64)?;
+        let evaluate = |range: &Range<usize>| {
+            let samples = self.batch(range)?;
+            let output = self.program.evaluate(&point, &samples.inputs())?;
+            let losses = samples.targets.losses(self.loss.as_ref(), &output)?.to_dtype(DType::F64)?;
             Ok((losses * self.share)?.to_vec1::<f64>()?)
         };
         let mut all = Vec::with_capacity(self.samples);
@@ -586,7 +650,7 @@ impl Objective for Network<'_> {
     fn linearize<'a>(&'a self, theta: &Tensor) -> Result<Box<dyn Linearized + 'a>> {
         let point = self.at(theta)?;
         let mut kept = Vec::with_capacity(self.kept_batches());
-        let linearize = |batch: &Batch| self.linearize_batch(&point, batch);
+        let linearize = |range: &Range<usize>| self.linearize_batch(&point, range);
         self.in_waves(&self.batches[..self.kept_batches()], linearize, |linearization| {
             kept.push(linearization);
             Ok(())

@@ -20,7 +20,7 @@ pub(super) fn parse(bytes: &[u8], path: &Path, choice: Option<&str>) -> Result<W
     let (known, others): (Vec<_>, Vec<_>) =
         pickled.arrays.into_iter().partition(|(_, array)| number(array.element).is_some());
     weights.skipped.extend(others.into_iter().map(|(name, array)| (name, array.element.to_string())));
-    weights.add(known.into_iter().filter_map(|(name, array)| Some((name, stored(array)?))))?;
+    weights.add(known.into_iter().filter_map(|(name, array)| Some(Ok((name, stored(array)?)))))?;
     Ok(weights)
 }
 

@@ -7,6 +7,7 @@ use std::path::{Component, Path};
 use serde::Deserialize;
 
 use super::Weights;
+use crate::file::OpenFile;
 use crate::{Error, Result, file};
 
 /// An index names tensors and files only: a larger one is not an index.
@@ -33,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Weights> {
     let mut whole = Weights::empty(path);
     for shard in shards {
         let shard_path = path.with_file_name(shard);
-        let part = Weights::parse(&file::read(&shard_path)?, &shard_path, None)?;
+        let part = Weights::parse(&OpenFile::open(&shard_path)?, &shard_path, None)?;
         hasher.update(part.fingerprint.as_bytes());
         whole.metadata.extend(part.metadata);
         let listed_here = |name: &String| index.weight_map.get(name) == Some(shard);

@@ -1,8 +1,8 @@
-//! Cross-entropy of softmax probabilities p over the last axis against a class c, with label smoothing s: with
-//! q = (1 − s) onehot(c) + s/K, ℓ = −Σₖ qₖ log pₖ. ∂ℓ/∂z = p − q, ∂²ℓ/∂z² u = p∘u − p (pᵀu).
+//! Cross-entropy of softmax probabilities p over the last axis against a class c, with label smoothing s and weights w of the
+//! classes: with qₖ = (1 − s) w_c [k = c] + s wₖ/K and Q = Σₖ qₖ, ℓ = −Σₖ qₖ log pₖ. ∂ℓ/∂z = Q p − q, ∂²ℓ/∂z² u = Q (p∘u − p (pᵀu)).
 //!
-//! A sample may hold several positions (…, K) with one class each; its loss is the sum over positions, its weight their
-//! number. Positions with the ignored class count nowhere.
+//! A sample may hold several positions (…, K) with one class each; its loss is the sum over positions, its weight the sum of
+//! their w_c: their number where classes have no weights. Positions with the ignored class count nowhere.
 
 use candle_core::{D, DType, Device, Tensor};
 
@@ -16,17 +16,19 @@ use crate::{Error, Result, kernels};
 /// because that would read the classes back from the device in every sweep: any other class has no term in the sum, so
 /// its position gets the loss 0 (with smoothing: the smoothed part alone) and yet weighs 1. `basin-objective` checks it
 /// once, when a network is made of a model and data; who uses the loss on its own must do the same.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CrossEntropy {
     /// The share of probability spread evenly over all classes, 0 by default.
     pub label_smoothing: f64,
     /// The class that marks positions without a target, −100 as in PyTorch.
     pub ignored_class: i64,
+    /// A weight for each class, from 0; 1 for all where absent. As PyTorch's `weight`.
+    pub class_weights: Option<Vec<f64>>,
 }
 
 impl Default for CrossEntropy {
     fn default() -> Self {
-        Self { label_smoothing: 0.0, ignored_class: -100 }
+        Self { label_smoothing: 0.0, ignored_class: -100, class_weights: None }
     }
 }
 
@@ -47,17 +49,38 @@ impl CrossEntropy {
         Ok(difference.ne(&difference.zeros_like()?)?.to_dtype(z.dtype())?)
     }
 
-    /// q, zero at ignored positions, and the mask of positions that count, (…, 1).
-    fn distribution(&self, z: &Tensor, targets: &Tensor) -> Result<(Tensor, Tensor)> {
+    /// 1 at each position's class, (…, K); 0 at ignored positions.
+    fn onehot(z: &Tensor, targets: &Tensor) -> Result<Tensor> {
         Self::check(z, targets)?;
         let classes = z.dims()[z.rank() - 1];
-        let counted = self.counted(z, targets)?.unsqueeze(D::Minus1)?;
         let numbers = kernels::constant("classes", &[classes], DType::I64, z.device(), || {
             Ok(Tensor::arange(0, classes as i64, &Device::Cpu)?)
         })?;
-        let onehot = targets.unsqueeze(D::Minus1)?.broadcast_eq(&numbers)?.to_dtype(z.dtype())?;
-        let smoothed = onehot.affine(1.0 - self.label_smoothing, self.label_smoothing / classes as f64)?;
-        Ok((kernels::mul(&smoothed, &counted)?, counted))
+        Ok(targets.unsqueeze(D::Minus1)?.broadcast_eq(&numbers)?.to_dtype(z.dtype())?)
+    }
+
+    /// The weights of the classes, (K), where they have some.
+    fn weights_of_classes(&self, z: &Tensor) -> Result<Option<Tensor>> {
+        let Some(weights) = &self.class_weights else { return Ok(None) };
+        if z.dims().last() != Some(&weights.len()) {
+            return Err(Error::shape("cross-entropy", format!("outputs of {} classes", weights.len()), z.dims()));
+        }
+        Ok(Some(Tensor::new(weights.as_slice(), z.device())?.to_dtype(z.dtype())?))
+    }
+
+    /// q and Q, (…, K) and (…, 1), both zero at ignored positions.
+    fn distribution(&self, z: &Tensor, targets: &Tensor) -> Result<(Tensor, Tensor)> {
+        let onehot = Self::onehot(z, targets)?;
+        let counted = self.counted(z, targets)?.unsqueeze(D::Minus1)?;
+        let spread = self.label_smoothing / onehot.dims()[onehot.rank() - 1] as f64;
+        let Some(weights) = self.weights_of_classes(z)? else {
+            let smoothed = onehot.affine(1.0 - self.label_smoothing, spread)?;
+            return Ok((kernels::mul(&smoothed, &counted)?, counted));
+        };
+        let smoothed = kernels::mul(&onehot.affine(1.0 - self.label_smoothing, spread)?, &weights)?;
+        let q = kernels::mul(&smoothed, &counted)?;
+        let mass = total(&q)?;
+        Ok((q, mass))
     }
 }
 
@@ -86,28 +109,30 @@ impl Loss for CrossEntropy {
 
     fn weights(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
         Self::check(z, targets)?;
-        sample_sums(&self.counted(z, targets)?)
+        match self.weights_of_classes(z)? {
+            None => sample_sums(&self.counted(z, targets)?),
+            Some(weights) => sample_sums(&kernels::mul(&Self::onehot(z, targets)?, &weights)?),
+        }
     }
 
     fn gradient(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        let (q, counted) = self.distribution(z, targets)?;
-        kernels::sub(&kernels::mul(&softmax(z)?, &counted)?, &q)
+        let (q, mass) = self.distribution(z, targets)?;
+        kernels::sub(&kernels::mul(&softmax(z)?, &mass)?, &q)
     }
 
     fn hessian_product(&self, z: &Tensor, targets: &Tensor, u: &Tensor) -> Result<Tensor> {
-        let (_, counted) = self.distribution(z, targets)?;
+        let (_, mass) = self.distribution(z, targets)?;
         let p = softmax(z)?;
         let centred = kernels::sub(u, &total(&kernels::mul(&p, u)?)?)?;
-        kernels::mul(&kernels::mul(&p, &centred)?, &counted)
+        kernels::mul(&kernels::mul(&p, &centred)?, &mass)
     }
 
     /// The class is the largest of zₖ − log(−log uₖ) with uniform uₖ: so drawn, it has the softmax's probabilities (Gumbel).
     fn drawn_gradient(&self, z: &Tensor, targets: &Tensor, noise: &Tensor) -> Result<Tensor> {
         let gumbel = uniform(noise)?.log()?.neg()?.log()?.neg()?;
         let classes = (z.to_dtype(DType::F64)? + gumbel)?.argmax(D::Minus1)?.to_dtype(DType::I64)?;
-        let (_, counted) = self.distribution(z, targets)?;
-        let (onehot, _) = Self::default().distribution(z, &classes)?;
-        kernels::mul(&kernels::sub(&softmax(z)?, &onehot)?, &counted)
+        let (_, mass) = self.distribution(z, targets)?;
+        kernels::mul(&kernels::sub(&softmax(z)?, &Self::onehot(z, &classes)?)?, &mass.sqrt()?)
     }
 }
 
@@ -133,8 +158,25 @@ mod tests {
     }
 
     #[test]
+    fn the_four_rules_agree_with_differences_where_classes_have_weights() {
+        for label_smoothing in [0.0, 0.1] {
+            let class_weights = Some(vec![0.5, 2.0, 0.0]);
+            let op = LossRules(CrossEntropy { label_smoothing, class_weights, ..CrossEntropy::default() });
+            check(&op, &[normal(&[3, 3], 1), classes(&[0, 2, 1], &[3])], &[true, false]);
+            check(&op, &[normal(&[2, 2, 3], 3), classes(&[0, 2, -100, 1], &[2, 2])], &[true, false]);
+        }
+    }
+
+    #[test]
+    fn as_many_weights_as_classes_are_needed() {
+        let loss = CrossEntropy { class_weights: Some(vec![1.0, 2.0]), ..CrossEntropy::default() };
+        assert!(loss.losses(&normal(&[1, 3], 1), &classes(&[0], &[1])).is_err());
+    }
+
+    #[test]
     fn drawn_gradients_have_mean_zero_and_the_hessian_as_covariance() {
-        let loss = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::default() };
+        let class_weights = Some(vec![0.5, 0.8, 1.0]);
+        let loss = CrossEntropy { label_smoothing: 0.1, class_weights, ..CrossEntropy::default() };
         let z = Tensor::new(&[[0.3, -1.2, 0.9]], &Device::Cpu).expect("a new tensor");
         super::super::tests::check_drawn_gradients(&loss, &z, &classes(&[1], &[1]));
     }

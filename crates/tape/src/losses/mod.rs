@@ -3,10 +3,12 @@
 mod binary_cross_entropy;
 mod cross_entropy;
 mod squared_error;
+mod targets;
 
 pub use binary_cross_entropy::BinaryCrossEntropy;
 pub use cross_entropy::CrossEntropy;
 pub use squared_error::SquaredError;
+pub use targets::Targets;
 
 use candle_core::Tensor;
 

@@ -63,7 +63,7 @@ struct Minimum {
 impl<'a> Units<'a> {
     pub(super) fn new(settings: &'a StudySettings, arguments: &'a Study, device: Device) -> anyhow::Result<Self> {
         let section = &settings.training;
-        let data = load_data(&section.data.parse()?, SplitArgument::Train, section.samples, &section.inputs)?;
+        let data = load_data(&section.data.parse()?, SplitArgument::Train, section.samples, &section.inputs, None)?;
         let directory = arguments.out.as_path();
         let runs = runs::all(settings, directory)?;
         Ok(Self { settings, directory, machine: &arguments.machine, device, data, runs, shard: arguments.shard })
@@ -136,7 +136,7 @@ impl<'a> Units<'a> {
     /// Bytes that a run of a model takes at most, in a step or when it is measured.
     fn memory(&self, model: &str) -> anyhow::Result<u64> {
         let loss = self.loss();
-        let model = Model::new(&model.parse()?, self.data.sample_shape(), loss.outputs(&self.data)?)?;
+        let model = Model::new(&model.parse()?, self.data.input_shapes(), loss.outputs(&self.data)?)?;
         let options = subject::options(&self.common().machine, None)?;
         let buffers = model.initial_buffers(options.dtype)?;
         let measured = Network::new(&model, &buffers, loss, &self.data, options)?.memory();

@@ -40,9 +40,10 @@ impl Synthetic {
                 let features = channels * size * size;
                 let centres = normals(classes * features, &mut self.stream(seed, "centres"));
                 let samples = count(samples, test);
-                let (inputs, targets) =
-                    clusters(&centres, samples, features, classes, spread, &mut self.samples(seed, split))?;
-                Ok((inputs.reshape((samples, channels, size, size))?, targets))
+                let rng = &mut self.samples(seed, split);
+                let Samples { inputs, targets, .. } =
+                    clusters(&centres, samples, features, classes, spread, rng)?;
+                Ok((inputs.tensor()?.reshape((samples, channels, size, size))?, targets).into())
             }
             Self::Tokens { samples, test, length, vocabulary, noise, seed } => {
                 let mut successors: Vec<u32> = (0..vocabulary as u32).collect();
@@ -113,7 +114,7 @@ fn tokens(successors: &[u32], samples: usize, length: usize, noise: f64, rng: &m
     }
     let inputs = Tensor::from_vec(inputs, (samples, length), &Device::Cpu)?;
     let labels = Tensor::from_vec(labels, (samples, length), &Device::Cpu)?;
-    Ok((inputs, Targets::Classes { labels, classes: successors.len() }))
+    Ok((inputs, Targets::classes(labels, successors.len())).into())
 }
 
 /// Inputs whose classes take turns, so that every class has its share in any beginning of the data.
@@ -121,7 +122,7 @@ fn classified(inputs: Vec<f32>, samples: usize, features: usize, classes: usize)
     let labels: Vec<i64> = (0..samples).map(|sample| (sample % classes) as i64).collect();
     let inputs = Tensor::from_vec(inputs, (samples, features), &Device::Cpu)?;
     let labels = Tensor::new(labels, &Device::Cpu)?;
-    Ok((inputs, Targets::Classes { labels, classes }))
+    Ok((inputs, Targets::classes(labels, classes)).into())
 }
 
 /// y = V tanh(W x / √features) / √hidden, with standard normal V and W.
@@ -142,7 +143,7 @@ impl Teacher {
             inputs.extend(input.into_iter().map(|value| value as f32));
         }
         let inputs = Tensor::from_vec(inputs, (samples, self.features), &Device::Cpu)?;
-        Ok((inputs, Targets::Real(Tensor::from_vec(targets, (samples, outputs), &Device::Cpu)?)))
+        Ok((inputs, Targets::Real(Tensor::from_vec(targets, (samples, outputs), &Device::Cpu)?.into())).into())
     }
 
     fn answer(&self, input: &[f64]) -> Vec<f64> {
@@ -181,7 +182,7 @@ mod tests {
     }
 
     fn points(data: &Dataset) -> Vec<Vec<f32>> {
-        data.inputs.to_vec2().unwrap()
+        data.inputs.tensor().unwrap().to_vec2().unwrap()
     }
 
     fn distance(a: &[f32], b: &[f32]) -> f64 {
@@ -228,7 +229,7 @@ mod tests {
     fn tokens_follow_each_other() {
         let data = load("synthetic:tokens:samples=20,length=7,vocabulary=5,noise=0", Split::Train);
         let Targets::Classes { labels, classes: 5 } = &data.targets else { unreachable!("tokens are classes") };
-        let (x, y) = (data.inputs.to_vec2::<u32>().unwrap(), labels.to_vec2::<i64>().unwrap());
+        let (x, y) = (data.inputs.tensor().unwrap().to_vec2::<u32>().unwrap(), labels.tensor().unwrap().to_vec2::<i64>().unwrap());
         let mut successors = std::collections::BTreeMap::new();
         for (x, y) in x.iter().zip(&y) {
             assert!(x[1..].iter().zip(y).all(|(&next, &target)| i64::from(next) == target));
