@@ -48,6 +48,8 @@ mod spectrum;
 mod study;
 #[path = "end_to_end/study_variants.rs"]
 mod study_variants;
+#[path = "end_to_end/tasks.rs"]
+mod tasks;
 #[path = "end_to_end/trajectory.rs"]
 mod trajectory;
 #[path = "end_to_end/warm_start.rs"]

@@ -59,7 +59,7 @@ impl InputGradient {
         targets: impl Into<Targets>,
     ) -> Result<Tensor> {
         let (tape, targets) = (self.program.record(point, batch)?, targets.into());
-        let mut adjoints = tape.adjoints(&targets.gradient(loss, tape.output())?, false)?;
+        let mut adjoints = tape.adjoints(vec![(self.program.output, targets.gradient(loss, tape.output())?)], false)?;
         match adjoints[self.samples.0].take() {
             Some(gradient) => Ok(gradient),
             None => Ok(tape.value(self.samples).zeros_like()?),

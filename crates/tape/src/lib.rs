@@ -28,6 +28,7 @@
 //! # Ok::<(), basin_tape::Error>(())
 //! ```
 
+mod by_rows;
 mod constants;
 mod error;
 mod input_gradient;

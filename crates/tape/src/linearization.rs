@@ -4,9 +4,10 @@ use std::sync::OnceLock;
 
 use candle_core::Tensor;
 
+use crate::by_rows::{ByRows, rows_at_a_time};
 use crate::losses::{Loss, Targets, per_sample, sample_sums};
 use crate::product::Product;
-use crate::program::{Point, Program};
+use crate::program::{Point, Program, Value};
 use crate::tape::{Footprint, Slots, Tape};
 use crate::{Result, kernels};
 
@@ -14,6 +15,9 @@ use crate::{Result, kernels};
 ///
 /// All products are those of the sum Σᵢ ℓᵢ over the micro-batch, not of a mean: who adds up micro-batches divides once,
 /// by the weight of all samples, so that an uneven last batch changes no figure.
+///
+/// Where samples have many positions with many outputs each, as in language models, and these come from a last linear layer,
+/// layer and loss are applied to some positions at a time, so that no tensor has an element for each output.
 ///
 /// | product | sweeps |
 /// |---|---|
@@ -26,9 +30,17 @@ pub struct Linearization<'p> {
     tape: Tape<'p>,
     loss: &'p dyn Loss,
     targets: Targets,
-    /// ∂(Σᵢ ℓᵢ)/∂z at the output z.
-    output_bar: Tensor,
+    outputs: Outputs,
     adjoints: OnceLock<Slots>,
+}
+
+/// How the outputs z are worked on.
+#[derive(Debug)]
+enum Outputs {
+    /// Together, with ∂(Σᵢ ℓᵢ)/∂z.
+    Held { bar: Tensor },
+    /// So many rows at a time.
+    ByRows { at_a_time: usize },
 }
 
 impl<'p> Linearization<'p> {
@@ -43,9 +55,53 @@ impl<'p> Linearization<'p> {
         batch: &[&Tensor],
         targets: impl Into<Targets>,
     ) -> Result<Self> {
-        let (tape, targets) = (program.record(point, batch)?, targets.into());
-        let output_bar = targets.gradient(loss, tape.output())?;
-        Ok(Self { tape, loss, targets, output_bar, adjoints: OnceLock::new() })
+        let targets = targets.into();
+        let rows = rows_at_a_time(program, loss, point, &targets);
+        Self::with_rows(program, loss, point, batch, targets, rows)
+    }
+
+    /// With the last layer applied to so many rows at a time, if to any.
+    pub(crate) fn with_rows(
+        program: &'p Program,
+        loss: &'p dyn Loss,
+        point: &Point,
+        batch: &[&Tensor],
+        targets: Targets,
+        rows: Option<usize>,
+    ) -> Result<Self> {
+        let (tape, targets, outputs) = match rows {
+            None => {
+                let tape = program.record(point, batch)?;
+                let bar = targets.gradient(loss, tape.output())?;
+                (tape, targets, Outputs::Held { bar })
+            }
+            Some(at_a_time) => {
+                (program.record_but_last(point, batch)?, targets.by_rows()?, Outputs::ByRows { at_a_time })
+            }
+        };
+        Ok(Self { tape, loss, targets, outputs, adjoints: OnceLock::new() })
+    }
+
+    fn by_rows(&self) -> Option<ByRows<'_, 'p>> {
+        match self.outputs {
+            Outputs::Held { .. } => None,
+            Outputs::ByRows { at_a_time } => {
+                Some(ByRows { tape: &self.tape, loss: self.loss, targets: &self.targets, at_a_time })
+            }
+        }
+    }
+
+    /// The adjoints that the gradient begins with.
+    fn bars(&self) -> Result<Vec<(Value, Tensor)>> {
+        match (&self.outputs, self.by_rows()) {
+            (Outputs::Held { bar }, _) => Ok(self.of_output(bar.clone())),
+            (_, Some(rows)) => rows.adjoints(),
+            (Outputs::ByRows { .. }, None) => Ok(Vec::new()),
+        }
+    }
+
+    fn of_output(&self, bar: Tensor) -> Vec<(Value, Tensor)> {
+        vec![(self.tape.program().output, bar)]
     }
 
     /// The recorded run.
@@ -58,14 +114,17 @@ impl<'p> Linearization<'p> {
     /// # Errors
     /// When candle fails.
     pub fn losses(&self) -> Result<Tensor> {
-        self.targets.losses(self.loss, self.tape.output())
+        match self.by_rows() {
+            Some(rows) => rows.losses(),
+            None => self.targets.losses(self.loss, self.tape.output()),
+        }
     }
 
     fn adjoints(&self) -> Result<&Slots> {
         if let Some(adjoints) = self.adjoints.get() {
             return Ok(adjoints);
         }
-        let adjoints = self.tape.adjoints(&self.output_bar, true)?;
+        let adjoints = self.tape.adjoints(self.bars()?, true)?;
         Ok(self.adjoints.get_or_init(|| adjoints))
     }
 
@@ -76,8 +135,16 @@ impl<'p> Linearization<'p> {
     pub fn gradient(&self) -> Result<Product<'p>> {
         match self.adjoints.get() {
             Some(adjoints) => Ok(self.tape.product(adjoints.clone())),
-            None => self.tape.pull_back(&self.output_bar),
+            None => self.pulled_back(self.bars()?),
         }
+    }
+
+    fn pulled_back(&self, bars: Vec<(Value, Tensor)>) -> Result<Product<'p>> {
+        Ok(self.tape.product(self.tape.adjoints(bars, false)?))
+    }
+
+    fn tangents(&self, v: &Tensor) -> Result<Slots> {
+        self.tape.tangents(&self.tape.program().parameters().views(v)?)
     }
 
     /// J v: the tangent of the output, for a vector of the parameters' length.
@@ -85,7 +152,10 @@ impl<'p> Linearization<'p> {
     /// # Errors
     /// When the vector's length is not that of the parameters.
     pub fn push_forward(&self, v: &Tensor) -> Result<Tensor> {
-        self.tape.output_tangent(&self.tape.program().parameters().views(v)?)
+        match self.by_rows() {
+            Some(rows) => rows.push_forward(&self.tangents(v)?),
+            None => self.tape.output_tangent(&self.tape.program().parameters().views(v)?),
+        }
     }
 
     /// Jᵀ u, for a tensor of the output's shape.
@@ -93,7 +163,10 @@ impl<'p> Linearization<'p> {
     /// # Errors
     /// When the tensor's shape is not that of the output.
     pub fn pull_back(&self, u: &Tensor) -> Result<Product<'p>> {
-        self.tape.pull_back(u)
+        match self.by_rows() {
+            Some(rows) => self.pulled_back(rows.adjoints_of(u)?),
+            None => self.tape.pull_back(u),
+        }
     }
 
     /// Σᵢ ∇²ℓᵢ v, the Hessian's product (Pearlmutter, "Fast exact multiplication by the Hessian", 1994).
@@ -101,13 +174,18 @@ impl<'p> Linearization<'p> {
     /// # Errors
     /// When the vector's length is not that of the parameters.
     pub fn hessian(&self, v: &Tensor) -> Result<Product<'p>> {
-        let tangents = self.tape.tangents(&self.tape.program().parameters().views(v)?)?;
-        let output = self.tape.output();
-        let dz = match &tangents[self.tape.program().output.0] {
-            Some(dz) => dz.clone(),
-            None => output.zeros_like()?,
+        let tangents = self.tangents(v)?;
+        let bent = match self.by_rows() {
+            Some(rows) => rows.adjoint_tangents(&tangents)?,
+            None => {
+                let output = self.tape.output();
+                let dz = match &tangents[self.tape.program().output.0] {
+                    Some(dz) => dz.clone(),
+                    None => output.zeros_like()?,
+                };
+                self.of_output(self.targets.hessian_product(self.loss, output, &dz)?)
+            }
         };
-        let bent = self.targets.hessian_product(self.loss, output, &dz)?;
         Ok(self.tape.product(self.tape.adjoint_tangents(tangents, self.adjoints()?, bent)?))
     }
 
@@ -116,6 +194,9 @@ impl<'p> Linearization<'p> {
     /// # Errors
     /// When the vector's length is not that of the parameters.
     pub fn gauss_newton(&self, v: &Tensor) -> Result<Product<'p>> {
+        if let Some(rows) = self.by_rows() {
+            return self.pulled_back(rows.gauss_newton(&self.tangents(v)?)?);
+        }
         let dz = self.push_forward(v)?;
         self.tape.pull_back(&self.targets.hessian_product(self.loss, self.tape.output(), &dz)?)
     }
@@ -125,22 +206,40 @@ impl<'p> Linearization<'p> {
     /// # Errors
     /// When the vector's length is not that of the parameters.
     pub fn empirical_fisher(&self, v: &Tensor) -> Result<Product<'p>> {
-        self.second_moment(v, std::slice::from_ref(&self.output_bar))
+        match (&self.outputs, self.by_rows()) {
+            (Outputs::Held { bar }, _) => self.second_moment(v, std::slice::from_ref(bar)),
+            (_, rows) => {
+                let tangents = self.tangents(v)?;
+                let bars = rows.map(|rows| rows.empirical_fisher(&tangents)).transpose()?;
+                self.pulled_back(bars.unwrap_or_default())
+            }
+        }
     }
 
-    /// ∂ℓᵢ/∂zᵢ at targets drawn with `noise`, as [`Targets::drawn_gradient`] says.
+    /// Σᵢ Σ_d gᵢ gᵢᵀ v over `draws` draws, with gᵢ = Jᵢᵀ uᵢ and uᵢ = ∂ℓᵢ/∂zᵢ at targets drawn with `noise(d, i)`, of the shape of a
+    /// sample's output, as [`Targets::drawn_gradient`] says. Several draws cost as much as one.
     ///
     /// # Errors
-    /// When the noise does not have the output's shape.
-    pub fn drawn_gradient(&self, noise: &Tensor) -> Result<Tensor> {
-        self.targets.drawn_gradient(self.loss, self.tape.output(), noise)
+    /// When the vector's length is not that of the parameters, or the noise's shape not that of an output.
+    pub fn fisher(
+        &self,
+        v: &Tensor,
+        draws: usize,
+        noise: impl Fn(usize, usize) -> Result<Tensor>,
+    ) -> Result<Product<'p>> {
+        if let Some(rows) = self.by_rows() {
+            return self.pulled_back(rows.fisher(&self.tangents(v)?, draws, noise)?);
+        }
+        let output = self.tape.output();
+        let drawn = (0..draws).map(|draw| {
+            let noise = (0..output.dim(0)?).map(|sample| noise(draw, sample)).collect::<Result<Vec<_>>>()?;
+            self.targets.drawn_gradient(self.loss, output, &Tensor::stack(&noise, 0)?)
+        });
+        self.second_moment(v, &drawn.collect::<Result<Vec<_>>>()?)
     }
 
     /// Σᵢ Σ_d gᵢ gᵢᵀ v with gᵢ = Jᵢᵀ uᵢ for several `output_bars` u_d of the output's shape, at the cost of one.
-    ///
-    /// # Errors
-    /// When the vector's length is not that of the parameters, or a shape not that of the output.
-    pub fn second_moment(&self, v: &Tensor, output_bars: &[Tensor]) -> Result<Product<'p>> {
+    fn second_moment(&self, v: &Tensor, output_bars: &[Tensor]) -> Result<Product<'p>> {
         let dz = self.push_forward(v)?;
         let weighted = output_bars.iter().map(|u| {
             let slopes = sample_sums(&kernels::mul(u, &dz)?)?;

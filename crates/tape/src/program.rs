@@ -196,11 +196,25 @@ impl Program {
     /// # Errors
     /// When an operation does not fit the tensors that reach it.
     pub fn record<'p>(&'p self, point: &Point, batch: &[&Tensor]) -> Result<Tape<'p>> {
+        self.recorded(point, batch, false)
+    }
+
+    /// As [`record`](Self::record), without the last operation: a linear layer, which is applied by rows.
+    pub(crate) fn record_but_last<'p>(&'p self, point: &Point, batch: &[&Tensor]) -> Result<Tape<'p>> {
+        self.recorded(point, batch, true)
+    }
+
+    fn recorded<'p>(&'p self, point: &Point, batch: &[&Tensor], is_open: bool) -> Result<Tape<'p>> {
         let mut values: Vec<Tensor> = Vec::with_capacity(self.sources.len());
         let mut saved: Vec<Vec<Tensor>> = Vec::with_capacity(self.sources.len());
         for (step, source) in self.sources.iter().enumerate() {
             let mut kept = Vec::new();
             let value = match source {
+                Source::Op { inputs, .. } if is_open && step == self.output.0 => {
+                    let (x, weight) = (&values[inputs[0].0], &values[inputs[1].0]);
+                    let shape = [&x.dims()[..x.rank() - 1], &weight.dims()[..1]].concat();
+                    hollow(&x.get(0)?.flatten_all()?.get(0)?.broadcast_as(shape)?)?
+                }
                 Source::Op { op, inputs } => {
                     let x: Vec<&Tensor> = inputs.iter().map(|x| &values[x.0]).collect();
                     op.forward(&x, &mut kept)?
@@ -209,13 +223,15 @@ impl Program {
             };
             values.push(value);
             saved.push(kept);
-            if let Source::Op { inputs, .. } = source {
-                for x in inputs.iter().filter(|x| self.last_use[x.0] == step && !self.read[x.0].value) {
-                    values[x.0] = hollow(&values[x.0])?;
-                }
+            let Source::Op { inputs, .. } = source else { continue };
+            if is_open && step == self.output.0 {
+                continue;
+            }
+            for x in inputs.iter().filter(|x| self.last_use[x.0] == step && !self.read[x.0].value) {
+                values[x.0] = hollow(&values[x.0])?;
             }
         }
-        Ok(Tape::new(self, values, saved))
+        Ok(Tape::new(self, values, saved, is_open))
     }
 
     fn given(&self, source: &Source, point: &Point, batch: &[&Tensor]) -> Result<Tensor> {

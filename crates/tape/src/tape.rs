@@ -25,11 +25,21 @@ pub struct Tape<'p> {
     program: &'p Program,
     values: Vec<Tensor>,
     saved: Vec<Vec<Tensor>>,
+    /// Whether the last operation was left out: it is applied by rows.
+    is_open: bool,
 }
 
 impl<'p> Tape<'p> {
-    pub(crate) fn new(program: &'p Program, values: Vec<Tensor>, saved: Vec<Vec<Tensor>>) -> Self {
-        Self { program, values, saved }
+    pub(crate) fn new(program: &'p Program, values: Vec<Tensor>, saved: Vec<Vec<Tensor>>, is_open: bool) -> Self {
+        Self { program, values, saved, is_open }
+    }
+
+    /// Where sweeps backwards begin: at the output, or at the inputs of the last operation where it was left out.
+    fn ends(&self) -> Vec<Value> {
+        match &self.program.sources[self.program.output.0] {
+            Source::Op { inputs, .. } if self.is_open => inputs.clone(),
+            _ => vec![self.program.output],
+        }
     }
 
     /// The program that was run.
@@ -37,7 +47,7 @@ impl<'p> Tape<'p> {
         self.program
     }
 
-    /// The program's output.
+    /// The program's output; NaN of its shape where it is computed by rows.
     pub fn output(&self) -> &Tensor {
         &self.values[self.program.output.0]
     }
@@ -56,6 +66,7 @@ impl<'p> Tape<'p> {
     /// values; vectors of the parameters' length are not counted.
     pub fn footprint(&self) -> Footprint {
         let of_batch = |step: usize| match self.program.sources[step] {
+            _ if self.is_open && step == self.program.output.0 => 0,
             Source::Op { .. } => self.values[step].elem_count() * self.values[step].dtype().size_in_bytes(),
             _ => 0,
         };
@@ -78,8 +89,10 @@ impl<'p> Tape<'p> {
         }
         // The adjoint-tangent sweep: an adjoint lives from its first summand to the step that computed its value.
         let mut reached = vec![false; self.values.len()];
-        reached[self.program.output.0] = true;
-        live += of_batch(self.program.output.0);
+        for end in self.ends() {
+            reached[end.0] = true;
+            live += of_batch(end.0);
+        }
         for (step, inputs) in active.iter().rev() {
             if !reached[*step] {
                 continue;
@@ -107,6 +120,7 @@ impl<'p> Tape<'p> {
     /// The operations that depend on what the program is differentiated in, in the order in which they ran.
     fn active_operations(&self) -> impl DoubleEndedIterator<Item = (usize, &dyn Op, &[Value])> {
         self.program.sources.iter().enumerate().filter_map(|(step, source)| match source {
+            _ if self.is_open && step == self.program.output.0 => None,
             Source::Op { op, inputs } if self.program.active[step] => Some((step, op.as_ref(), inputs.as_slice())),
             _ => None,
         })
@@ -144,10 +158,10 @@ impl<'p> Tape<'p> {
         }
     }
 
-    /// The adjoint sweep from an adjoint of the output; with `keep`, the adjoints that the adjoint-tangent sweep reads stay.
-    pub(crate) fn adjoints(&self, output_bar: &Tensor, keep: bool) -> Result<Slots> {
-        let mut slots: Slots = vec![None; self.values.len()];
-        slots[self.program.output.0] = Some(output_bar.clone());
+    /// The adjoint sweep from the adjoints of the output, or of the inputs of a last operation that was left out; with `keep`,
+    /// the adjoints that the adjoint-tangent sweep reads stay.
+    pub(crate) fn adjoints(&self, bars: Vec<(Value, Tensor)>, keep: bool) -> Result<Slots> {
+        let mut slots = self.seeded(bars)?;
         for (step, op, inputs) in self.active_operations().rev() {
             let Some(y_bar) = slots[step].take() else { continue };
             if keep {
@@ -161,10 +175,14 @@ impl<'p> Tape<'p> {
     }
 
     /// The adjoint-tangent sweep: the tangents of the parameters' adjoints, given the tangents and the adjoints of all
-    /// values and the tangent of the output's adjoint.
-    pub(crate) fn adjoint_tangents(&self, mut tangents: Slots, adjoints: &Slots, output_bar: Tensor) -> Result<Slots> {
-        let mut slots: Slots = vec![None; self.values.len()];
-        slots[self.program.output.0] = Some(output_bar);
+    /// values and the tangents of the adjoints that it begins with.
+    pub(crate) fn adjoint_tangents(
+        &self,
+        mut tangents: Slots,
+        adjoints: &Slots,
+        bars: Vec<(Value, Tensor)>,
+    ) -> Result<Slots> {
+        let mut slots = self.seeded(bars)?;
         for (step, op, inputs) in self.active_operations().rev() {
             // All that read the tangent of this value are behind us.
             tangents[step] = None;
@@ -182,12 +200,20 @@ impl<'p> Tape<'p> {
         Ok(slots)
     }
 
+    fn seeded(&self, bars: Vec<(Value, Tensor)>) -> Result<Slots> {
+        let mut slots: Slots = vec![None; self.values.len()];
+        for (value, bar) in bars {
+            slots[value.0] = accumulate(slots[value.0].take(), Some(bar))?;
+        }
+        Ok(slots)
+    }
+
     /// The gradient vector in the parameters, for an adjoint of the output: Jᵀ u.
     ///
     /// # Errors
     /// When the adjoint does not have the output's shape.
     pub fn pull_back(&self, output_bar: &Tensor) -> Result<Product<'p>> {
-        Ok(self.product(self.adjoints(output_bar, false)?))
+        Ok(self.product(self.adjoints(vec![(self.program.output, output_bar.clone())], false)?))
     }
 
     /// What a sweep left in the parameters' slots.

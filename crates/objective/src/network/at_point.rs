@@ -55,16 +55,11 @@ impl<'a> AtPoint<'a> {
     }
 }
 
-/// What a draw of targets for the outputs of a batch follows from, whose first sample is at `start`: the same for a sample whatever batch it is in.
-fn noise(seed: u64, draw: usize, start: usize, shape: &[usize], device: &Device) -> Result<Tensor> {
-    let stream = random::stream(seed, "drawn labels", &draw.to_string());
-    let each = shape[1..].iter().product();
-    let of_sample = |sample: usize| {
-        let mut stream = stream.clone();
-        stream.set_stream((start + sample) as u64);
-        StandardNormal.sample_iter(stream).take(each)
-    };
-    let numbers: Vec<f64> = (0..shape[0]).flat_map(of_sample).collect();
+/// What a draw of targets for the outputs of a sample follows from, whatever batch it is in.
+fn noise(seed: u64, draw: usize, sample: usize, shape: &[usize], device: &Device) -> basin_tape::Result<Tensor> {
+    let mut stream = random::stream(seed, "drawn labels", &draw.to_string());
+    stream.set_stream(sample as u64);
+    let numbers: Vec<f64> = StandardNormal.sample_iter(stream).take(shape.iter().product()).collect();
     Ok(Tensor::from_vec(numbers, shape, device)?)
 }
 
@@ -96,12 +91,10 @@ impl Linearized for AtPoint<'_> {
             return Err(Error::input("no labels are drawn for the Fisher matrix", "draw at least 1 for each sample"));
         }
         let product = self.product(v, |range, linearization, v| {
-            let shape = linearization.tape().output().dims();
-            let drawn = (0..labels.draws).map(|draw| {
-                let noise = noise(labels.seed, draw, range.start, shape, &self.network.device)?;
-                Ok(linearization.drawn_gradient(&noise)?)
-            });
-            Ok(linearization.second_moment(v, &drawn.collect::<Result<Vec<_>>>()?)?)
+            let shape = &linearization.tape().output().dims()[1..];
+            let noise =
+                |draw, sample| noise(labels.seed, draw, range.start + sample, shape, &self.network.device);
+            Ok(linearization.fisher(v, labels.draws, noise)?)
         })?;
         Ok((product / labels.draws as f64)?)
     }

@@ -347,10 +347,13 @@ impl<'m> Network<'m> {
         let point = self.program.at(theta, &placed(buffers, self.dtype, &self.device)?)?;
         let evaluate = |range: &Range<usize>| {
             let samples = self.batch(range)?;
-            let output = self.program.evaluate(&point, &samples.inputs())?;
-            let targets = &samples.targets;
-            let total = vector::sum(&targets.losses(self.loss.as_ref(), &output)?)?;
-            Ok((total, self.correct(&output, targets.values())?))
+            let (mut total, mut correct) = (Sum::default(), Sum::default());
+            self.each_output(&point, &samples, |output, targets| {
+                total.add(vector::sum(&targets.losses(self.loss.as_ref(), output)?)?)?;
+                self.correct(output, targets.values())?.map_or(Ok(()), |right| correct.add(right))
+            })?;
+            let number = |sum: Sum| sum.scaled(1.0, DType::F64);
+            Ok((number(total)?, matches!(self.accuracy, Accuracy::LargestOutput | Accuracy::Sign).then(|| number(correct)).transpose()?))
         };
         let (mut total, mut correct) = (Sum::default(), Sum::default());
         self.in_waves(&self.batches, evaluate, |(loss, right)| {
@@ -530,13 +533,23 @@ impl<'m> Network<'m> {
         Ok(self.program.at(theta, &self.buffers)?)
     }
 
+    /// Hands on the outputs of samples with their targets, some positions at a time where these are many.
+    fn each_output(
+        &self,
+        point: &Point,
+        samples: &Samples,
+        take: impl FnMut(&Tensor, &Targets) -> basin_tape::Result<()>,
+    ) -> Result<()> {
+        Ok(self.program.each_output(point, &samples.inputs(), (self.loss.as_ref(), &samples.targets), take)?)
+    }
+
     fn linearize_batch(&self, point: &Point, range: &Range<usize>) -> Result<Linearization<'_>> {
         let samples = self.batch(range)?;
         Ok(Linearization::new(self.program, self.loss.as_ref(), point, &samples.inputs(), &samples.targets)?)
     }
 
     /// How many answers of a batch are right; a sample of several outputs that are right or wrong each counts by their share.
-    fn correct(&self, output: &Tensor, targets: &Tensor) -> Result<Option<Tensor>> {
+    fn correct(&self, output: &Tensor, targets: &Tensor) -> basin_tape::Result<Option<Tensor>> {
         match self.accuracy {
             Accuracy::None => Ok(None),
             Accuracy::Sign => {
@@ -635,9 +648,15 @@ impl Objective for Network<'_> {
         let point = self.at(theta)?;
         let evaluate = |range: &Range<usize>| {
             let samples = self.batch(range)?;
-            let output = self.program.evaluate(&point, &samples.inputs())?;
-            let losses = samples.targets.losses(self.loss.as_ref(), &output)?.to_dtype(DType::F64)?;
-            Ok((losses * self.share)?.to_vec1::<f64>()?)
+            let mut losses = Vec::new();
+            self.each_output(&point, &samples, |output, targets| {
+                losses.push(targets.losses(self.loss.as_ref(), output)?.to_dtype(DType::F64)?);
+                Ok(())
+            })?;
+            // Those of the positions of a sample stand one behind the other.
+            let of_positions = Tensor::cat(&losses, 0)?;
+            let of_samples = of_positions.reshape((range.len(), ()))?.sum(1)?;
+            Ok((of_samples * self.share)?.to_vec1::<f64>()?)
         };
         let mut all = Vec::with_capacity(self.samples);
         self.in_waves(&self.batches, evaluate, |losses| {

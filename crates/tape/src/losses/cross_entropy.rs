@@ -102,6 +102,10 @@ impl Loss for CrossEntropy {
         "cross-entropy"
     }
 
+    fn is_sum_over_positions(&self) -> bool {
+        true
+    }
+
     fn losses(&self, z: &Tensor, targets: &Tensor) -> Result<Tensor> {
         let (q, _) = self.distribution(z, targets)?;
         Ok(sample_sums(&kernels::mul(&q, &log_softmax(z)?)?)?.neg()?)

@@ -23,6 +23,11 @@ pub trait Loss: std::fmt::Debug + Send + Sync {
     /// The loss's name, as in design and command line.
     fn name(&self) -> &'static str;
 
+    /// Whether the loss of a sample of several positions is the sum of theirs, as if each were a sample.
+    fn is_sum_over_positions(&self) -> bool {
+        false
+    }
+
     /// ℓᵢ for each sample, (samples).
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! What the outputs of a micro-batch are held against, and how much each sample counts.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 
 use super::{Loss, per_sample};
@@ -86,6 +88,21 @@ impl Targets {
             Some(weights) => kernels::mul(&drawn, &per_sample(&weights.sqrt()?, &drawn)?),
             None => Ok(drawn),
         }
+    }
+
+    /// The same with each position as a sample, which has the weight of its own.
+    pub(crate) fn by_rows(&self) -> Result<Self> {
+        let weights = self.weights.as_ref().map(|weights| {
+            let shape = [&[weights.elem_count()], &vec![1; self.values.rank() - 1][..]].concat();
+            weights.reshape(shape)?.broadcast_as(self.values.shape())?.flatten_all()
+        });
+        Ok(Self { values: self.values.flatten_all()?, weights: weights.transpose()? })
+    }
+
+    /// Those of some rows.
+    pub(crate) fn rows(&self, range: &Range<usize>) -> Result<Self> {
+        let part = |all: &Tensor| all.narrow(0, range.start, range.len());
+        Ok(Self { values: part(&self.values)?, weights: self.weights.as_ref().map(part).transpose()? })
     }
 
     fn times_weights(&self, x: Tensor) -> Result<Tensor> {
