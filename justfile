@@ -52,6 +52,7 @@ goldens:
     python tests/goldens/lbfgsb.py
     python crates/reporting/tests/goldens/contours.py
     python tests/torch/export.py tests/goldens/exported small mlp-of-one small-cnn-of-one
+    python tests/torch/real_networks.py tests/goldens/exported/real
     python tests/torch/digits.py tests/goldens/digits
 
 # Draw the committed sample reports again from their records.
