@@ -54,6 +54,7 @@ goldens:
     python tests/torch/export.py tests/goldens/exported small mlp-of-one small-cnn-of-one
     python tests/torch/real_networks.py tests/goldens/exported/real
     python tests/torch/digits.py tests/goldens/digits
+    python tests/torch/from_scratch.py tests/goldens/from-scratch
 
 # Draw the committed sample reports again from their records.
 sample-reports:

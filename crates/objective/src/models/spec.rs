@@ -103,7 +103,12 @@ pub enum ModelSpec {
     HuggingFaceGpt2(HuggingFaceGpt2),
     /// The path of a `.pt2` file, as `torch.export.save` writes it.
     Exported(PathBuf),
+    /// The same with weights to be drawn by PyTorch's defaults: `net.pt2:from-scratch`.
+    FromScratch(PathBuf),
 }
+
+/// What stands behind the file of a network that does not start from its own weights.
+const FROM_SCRATCH: &str = ":from-scratch";
 
 /// Names to suggest; families of many names stand with their best known members.
 pub(super) const NAMES: [&str; 32] = [
@@ -171,6 +176,9 @@ impl FromStr for ModelSpec {
     fn from_str(text: &str) -> Result<Self> {
         if text.ends_with(".pt2") {
             return Ok(Self::Exported(text.into()));
+        }
+        if let Some(path) = text.strip_suffix(FROM_SCRATCH).filter(|path| path.ends_with(".pt2")) {
+            return Ok(Self::FromScratch(path.into()));
         }
         torchvision::parse(text).unwrap_or_else(|| parse_in_zoo(text))
     }
@@ -269,6 +277,7 @@ impl Display for ModelSpec {
             Self::Gpt(spec) => spec.fmt(f),
             Self::HuggingFaceGpt2(spec) => spec.fmt(f),
             Self::Exported(path) => path.display().fmt(f),
+            Self::FromScratch(path) => write!(f, "{}{FROM_SCRATCH}", path.display()),
         }
     }
 }
@@ -335,7 +344,7 @@ impl ModelSpec {
             Self::AlexNet(spec) => spec.build(layers, x, needed),
             Self::WideResNet(spec) => spec.build(layers, x, needed),
             Self::VisionTransformer(spec) => spec.build(layers, x, needed),
-            Self::Exported(path) => Err(Error::input(
+            Self::Exported(path) | Self::FromScratch(path) => Err(Error::input(
                 format!("`{}` is a program, not a stack of layers", path.display()),
                 "this is a defect of basin: report it",
             )),
@@ -416,6 +425,7 @@ mod tests {
             "gpt:width=128,depth=4,heads=4,bias=true",
             "gpt:vocabulary=65,context=64,width=8,depth=1,heads=2,bias=false",
             "resnet50:imagenet",
+            "a/net.pt2:from-scratch",
             "hf-gpt2:vocabulary=65,width=8,heads=2",
             "mlp:3-4-2:gelu-tanh",
         ]) {

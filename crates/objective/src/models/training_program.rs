@@ -41,7 +41,7 @@ impl TrainingProgram {
     /// When the model cannot take such samples or give so many outputs, or has no place for the dropout.
     pub fn new(spec: &ModelSpec, input_shape: &[usize], outputs: impl Into<Outputs>, dropout: Dropout) -> Result<Self> {
         dropout.check()?;
-        if let ModelSpec::Exported(path) = spec {
+        if let ModelSpec::Exported(path) | ModelSpec::FromScratch(path) = spec {
             if !dropout.is_none() {
                 return Err(dropout.misplaced(&spec.to_string()));
             }
