@@ -35,9 +35,8 @@ fn every_kind_of_module_is_drawn_as_pytorch_draws_it() {
     let text = std::fs::read(golden("kinds.json")).unwrap();
     let expected: BTreeMap<String, Distribution> = serde_json::from_slice(&text).unwrap();
     let model = model("kinds.pt2:from-scratch", &[4]).unwrap();
-    let drawn: Vec<Vec<f64>> = (0..NETWORKS)
-        .map(|seed| model.initial_parameters(seed, DType::F64).unwrap().to_vec1().unwrap())
-        .collect();
+    let drawn: Vec<Vec<f64>> =
+        (0..NETWORKS).map(|seed| model.initial_parameters(seed, DType::F64).unwrap().to_vec1().unwrap()).collect();
     let entries = model.parameters().entries();
     assert_eq!(entries.len(), expected.len());
     for entry in entries {

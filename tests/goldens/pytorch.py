@@ -755,7 +755,7 @@ def gpt_file():
 
 def hugging_face_files():
     """Saves a GPT-2 with and without its head, as `save_pretrained` names their tensors; the logits of both in f64."""
-    model = module(HUGGING_FACE_GPT2, [6], 7).float()
+    model = module(HUGGING_FACE_GPT2, [6], 7).float().eval()
     fill(model)
     bare = {name.removeprefix("transformer."): tensor for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
     torch.save(model.state_dict(), HERE / "hf-gpt2.bin")

@@ -27,7 +27,8 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn load(settings: &Settings) -> Result<Self> {
         let data: DataSpec = settings.data.parse()?;
-        let weights = settings.start.as_deref().map(|path| Weights::read(path)?.renamed(&settings.rename)).transpose()?;
+        let weights =
+            settings.start.as_deref().map(|path| Weights::read(path)?.renamed(&settings.rename)).transpose()?;
         let spec: ModelSpec = settings.model.parse()?;
         let spec = weights.iter().fold(spec, |spec, weights| spec.sized(weights));
         let mut train = match settings.samples {

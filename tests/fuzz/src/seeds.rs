@@ -26,7 +26,7 @@ pub fn of(target: &str) -> Seeds {
         "npz" => [files("pickles", &["npz"]), vec![npz(&[("x", &numbers()), ("y", &labels()), ("x_test", &numbers())])]].concat(),
         "npy" => vec![numbers(), npy("<f8", "True", "(3, 2)", &[0; 48]), npy("|u1", "False", "(3,)", &[1, 2, 3]), npy(">i4", "False", "(3, 1)", &[0; 12])],
         "idx" => vec![idx()],
-        "cifar" => vec![vec![0; 3075], [&[1][..], &[9; 3073]].concat(), [&[0][..], &[255; 9000]].concat()],
+        "cifar" => vec![vec![0; 3075], [&[1][..], &[9; 3073]].concat(), vec![2; 3074]],
         "csv" => vec![b"a,b,label\n1,2,0\n3.5,-4e2,1\n".to_vec(), b"a;b\n\"1\";2\n3;4\n".to_vec(), b"a\tb\r\n1\t2\r\n".to_vec()],
         "tokens" => vec![(0..64).collect(), b"To be, or not to be".to_vec()],
         "parquet" => files("", &["parquet"]),

@@ -47,22 +47,38 @@ fn change(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut ChaCha8Rng) {
     }
 }
 
-#[test]
-fn whole_files_are_read_and_changed_ones_never_panic() {
-    for target in &TARGETS {
-        let seeds = of(target.name);
-        seeds.iter().for_each(|seed| (target.read)(seed));
-        let mut random = ChaCha8Rng::seed_from_u64(0);
-        for round in 0..rounds() {
-            let mut bytes = seeds.choose(&mut random).expect("every target has seeds").clone();
-            for _ in 0..random.random_range(1..=5) {
-                change(&mut bytes, &seeds, &mut random);
-            }
-            if panic::catch_unwind(|| (target.read)(&bytes)).is_err() {
-                let path = std::env::temp_dir().join(format!("basin-fuzz-{}", target.name));
-                fs::write(&path, &bytes).expect("a file can be written");
-                panic!("{} panics in round {round} on the bytes in {}", target.name, path.display());
-            }
+fn whole_files_are_read_and_changed_ones_never_panic(name: &str) {
+    let target = TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
+    let seeds = of(name);
+    seeds.iter().for_each(|seed| (target.read)(seed));
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    for round in 0..rounds() {
+        let mut bytes = seeds.choose(&mut random).expect("every target has seeds").clone();
+        for _ in 0..random.random_range(1..=5) {
+            change(&mut bytes, &seeds, &mut random);
+        }
+        if panic::catch_unwind(|| (target.read)(&bytes)).is_err() {
+            let path = std::env::temp_dir().join(format!("basin-fuzz-{name}"));
+            fs::write(&path, &bytes).expect("a file can be written");
+            panic!("{name} panics in round {round} on the bytes in {}", path.display());
         }
     }
+}
+
+macro_rules! targets {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            whole_files_are_read_and_changed_ones_never_panic(stringify!($name));
+        })*
+
+        #[test]
+        fn every_target_has_a_test() {
+            assert_eq!(TARGETS.map(|target| target.name), [$(stringify!($name)),*]);
+        }
+    };
+}
+
+targets! {
+    exported_program exported_graph pickle weights sharded_index npz npy idx cifar csv tokens parquet images records
 }

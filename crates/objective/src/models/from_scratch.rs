@@ -95,7 +95,9 @@ fn initial(owner: &Owner, shapes: &BTreeMap<String, Vec<usize>>) -> Option<Initi
         (class, "weight" | "bias") if LINEAR.contains(&class) => Some(Initial::pytorch(inputs(shape("weight")?))),
         (class, "weight" | "running_var") if NORMS.contains(&class) => Some(Initial::Constant(1.0)),
         (class, "bias" | "running_mean") if NORMS.contains(&class) => Some(Initial::Constant(0.0)),
-        ("Bilinear", "weight" | "bias") => Some(Initial::pytorch(Fan { inputs: *shape("weight")?.get(1)?, outputs: 1 })),
+        ("Bilinear", "weight" | "bias") => {
+            Some(Initial::pytorch(Fan { inputs: *shape("weight")?.get(1)?, outputs: 1 }))
+        }
         ("Embedding" | "EmbeddingBag", "weight") => Some(match (owner.padding, shape("weight")?) {
             (Some(row), &[_, width]) => Initial::NormalButOneRow { row, width },
             _ => Initial::Normal { std: 1.0 },

@@ -1,8 +1,8 @@
 //! Layers: operations together with their parameters' names, shapes and initial values.
 
 use basin_tape::ops::{
-    AdaptiveAveragePool2d, CausalSoftmax, Conv2d, Gelu, GeluTanh, LeakyRelu, LinearMap, Mean, Narrow, Pad, Pool2d, Relu,
-    Reshape, Sigmoid, Silu, Softplus, Tanh, Transpose,
+    AdaptiveAveragePool2d, CausalSoftmax, Conv2d, Gelu, GeluTanh, LeakyRelu, LinearMap, Mean, Narrow, Pad, Pool2d,
+    Relu, Reshape, Sigmoid, Silu, Softplus, Tanh, Transpose,
 };
 use basin_tape::{Program, ProgramBuilder, Value};
 
