@@ -42,7 +42,7 @@ const RECURRENT: [(&str, usize); 6] =
 
 impl Model {
     /// The same exported network with initial values that are drawn, instead of those in its file.
-    pub(super) fn from_scratch(self) -> Result<Self> {
+    pub(super) fn with_drawn_weights(self) -> Result<Self> {
         let InitialValues::Exported(file) = self.initial else { return Ok(self) };
         let (owners, shapes): (_, BTreeMap<_, _>) = (file.owners(), file.state_dict().into_iter().collect());
         let initial = |name: &str| owners.get(name).and_then(|owner| initial(owner, &shapes));

@@ -126,7 +126,7 @@ impl Model {
         }
         if let ModelSpec::FromScratch(path) = spec {
             let name = spec.to_string();
-            return Self { name, ..exported::model(path, input_shape, outputs)? }.from_scratch();
+            return Self { name, ..exported::model(path, input_shape, outputs)? }.with_drawn_weights();
         }
         let build = |mode| written(spec, input_shape, outputs, (mode, Dropout::None));
         let Written { program: stored, output, parameters, buffers, foreign, vocabulary, exchangeable, .. } =
