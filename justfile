@@ -24,6 +24,15 @@ test-torch *names:
     target/torch/bin/python tests/torch/export.py target/torch/networks {{names}}
     BASIN_TORCH_NETWORKS="$PWD/target/torch/networks" cargo test --release -p basin-import --test torch -- --ignored --nocapture
 
+# Readers of foreign files, given changed ones: a short run of every target without a fuzzer.
+fuzz-smoke:
+    cargo test --manifest-path tests/fuzz/Cargo.toml
+
+# One of them with a fuzzer, as in `just fuzz pickle 600`; needs cargo-fuzz (`cargo install cargo-fuzz`) and a C++ compiler.
+fuzz target seconds="300":
+    cargo run --manifest-path tests/fuzz/Cargo.toml --bin seeds
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz --features fuzzer {{target}} -- -max_total_time={{seconds}} -rss_limit_mb=3000 -malloc_limit_mb=2000
+
 # What continuous integration runs.
 ci:
     bash .ci/run
@@ -52,7 +61,9 @@ goldens:
     python tests/goldens/lbfgsb.py
     python crates/reporting/tests/goldens/contours.py
     python tests/torch/export.py tests/goldens/exported small mlp-of-one small-cnn-of-one
+    python tests/torch/real_networks.py tests/goldens/exported/real
     python tests/torch/digits.py tests/goldens/digits
+    python tests/torch/from_scratch.py tests/goldens/from-scratch
 
 # Draw the committed sample reports again from their records.
 sample-reports:

@@ -38,6 +38,8 @@ mod plane;
 mod pytorch_files;
 #[path = "end_to_end/ratio.rs"]
 mod ratio;
+#[path = "end_to_end/real_networks.rs"]
+mod real_networks;
 #[path = "end_to_end/schedules.rs"]
 mod schedules;
 #[path = "end_to_end/sharpness.rs"]

@@ -1,6 +1,8 @@
 //! Operations, losses, models and a spectrum against PyTorch. `tests/goldens/pytorch.py` computes what is expected.
 #![expect(clippy::unwrap_used, reason = "a failed test should say where")]
 
+#[path = "goldens/from_scratch.rs"]
+mod from_scratch;
 #[path = "goldens/golden.rs"]
 mod golden;
 #[path = "goldens/inputs.rs"]

@@ -280,3 +280,15 @@ fn a_run_whose_files_are_damaged_is_not_continued() {
         assert_all_refused(&basin, &[(&again, expected)]);
     }
 }
+
+/// The library that reads Parquet files panics on this one.
+#[test]
+fn a_parquet_file_that_contradicts_itself_is_refused_without_a_panics_trace() {
+    let basin = Basin::new();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/goldens/images-train.parquet");
+    let mut bytes = std::fs::read(golden).unwrap();
+    let place = bytes.len() - 1379;
+    bytes[place] = 1;
+    basin.write("f.parquet", bytes);
+    basin.run(&["inspect", "parquet:f.parquet"]).assert_refused(&["`f.parquet`", "its pages contradict themselves"]);
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use basin_objective::weights::Weights;
 use serde_json::Value;
 
 use crate::basin::{Basin, Ended};
@@ -150,4 +151,46 @@ fn every_measure_takes_some_of_the_parameters() {
         record(&command)["result"]["eigenvalues"][0]["value"].clone()
     };
     assert_near(&largest("hessian"), &largest("ggn"), 1e-6);
+}
+
+#[test]
+fn a_network_is_trained_from_scratch_by_seed() {
+    let basin = with_goldens();
+    let first = |model: &str, seed: &str, out: &str| {
+        let settings = ["train", "--model", model, "--seed", seed, "--epochs", "1", "--checkpoint-every", "1", "-q"];
+        let data = ["--samples", "60", "--batch-size", "60", "--data", "npz:digits.npz", "--out", out];
+        basin.done(&[&settings[..], &data, &STANDARDIZE].concat());
+        let weights = Weights::read(basin.path(&format!("{out}/checkpoints/epoch-00000.safetensors"))).unwrap();
+        weights.tensors["net.7.weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let scratch = "small-batch.pt2:from-scratch";
+    let (a, b, stored) = (first(scratch, "0", "a"), first(scratch, "1", "b"), first("small-batch.pt2", "0", "stored"));
+    assert!(a != b && a != stored);
+    // A layer of sixteen inputs is drawn uniformly from ±1/4.
+    assert!(a.iter().all(|x| x.abs() <= 0.25) && a.iter().any(|x| x.abs() > 0.2), "{a:?}");
+    // The checkpoint knows what it began with.
+    let compare = ["compare", "a/checkpoints/epoch-00000.safetensors", "--draws", "1", "--dimension", "2", "--json"];
+    assert_eq!(basin.done(&compare).json()["result"]["rows"][0]["distance"], 0.0);
+}
+
+const HF_GPT2: &str = "hf-gpt2.bin";
+
+#[test]
+fn a_gpt2_of_hugging_face_is_measured_without_an_export() {
+    let basin = Basin::new();
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens");
+    basin.write(HF_GPT2, std::fs::read(goldens.join(HF_GPT2)).unwrap());
+    basin.write("tokens.bin", (0..64_u16).flat_map(|i| (i * i % 7).to_le_bytes()).collect::<Vec<u8>>());
+    let spectrum = |model: &str| {
+        let data = ["--data", "tokens:tokens.bin:u16,context=6,vocabulary=7", "--top", "1", "--bottom", "0", "--json"];
+        basin.run(&[&["spectrum", HF_GPT2, "--model", model][..], &data].concat())
+    };
+    let ended = spectrum("hf-gpt2:heads=2");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let record = ended.json();
+    assert_eq!(record["model"], "hf-gpt2:vocabulary=7,context=6,width=8,depth=2,heads=2");
+    // Heads of 64 do not fit, and nothing in the file says how many there are.
+    spectrum("hf-gpt2").assert_refused(&["heads of 64", "hf-gpt2:heads=N"]);
+    // Another implementation's names: the hint says which model it is.
+    spectrum("gpt:width=8,depth=2,heads=2").assert_refused(&["--model hf-gpt2", "number of heads"]);
 }

@@ -1,24 +1,13 @@
 //! Files of `torch.save`, as they are.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::basin::Basin;
+use crate::real_networks::real;
 
 fn golden(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/pickles").join(name);
     path.to_str().unwrap().to_owned()
-}
-
-/// A network of someone else, where such files are at hand.
-fn real(name: &str) -> Option<String> {
-    let shared = std::env::var_os("BASIN_SHARED").map(PathBuf::from);
-    let data = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let path = data.join("models").join(name);
-    if !path.exists() {
-        println!("skipped: `{}` is not there", path.display());
-        return None;
-    }
-    Some(path.to_str().unwrap().to_owned())
 }
 
 #[test]
@@ -107,13 +96,13 @@ fn published_networks_fit_the_zoo() {
     for (name, model, other) in
         [("resnet20-12fca82f.th", "resnet20", "resnet20:b"), ("pyhessian_resnet20_net.pkl", "resnet20:b", "resnet20")]
     {
-        let Some(file) = real(name) else { return };
+        let Some(file) = real(&format!("models/{name}")) else { return };
         let ended = fitted(&file, model);
         assert_eq!(ended.code, 0, "{ended:?}");
         fitted(&file, other).assert_refused(&[&format!("--model {model}")]);
     }
     for name in ["ccexam_mnist.pth", "burn_mnist.safetensors"] {
-        let Some(file) = real(name) else { return };
+        let Some(file) = real(&format!("models/{name}")) else { return };
         basin.done(&["inspect", &file]);
     }
 }

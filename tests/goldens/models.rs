@@ -1,7 +1,7 @@
 //! Whole models: names, logits, loss, gradient, and the products of Hessian, GGN and empirical Fisher.
 
 use basin_objective::data::{Dataset, Targets};
-use basin_objective::models::{BatchNorm, Model};
+use basin_objective::models::{BatchNorm, Model, ModelSpec};
 use basin_objective::weights::Weights;
 use basin_objective::{LossSpec, Network, NetworkOptions, Objective, Outputs};
 use basin_tape::{Entry, Layout};
@@ -71,7 +71,7 @@ fn tokens(first: usize, samples: usize, length: usize, classes: usize) -> Tensor
 
 impl Case {
     fn data(&self) -> Dataset {
-        let (x, labels) = if self.model.starts_with("gpt") {
+        let (x, labels) = if self.model.contains("gpt") {
             let tokens = |first| tokens(first, self.samples, self.shape[0], self.classes);
             (tokens(0), tokens(1))
         } else {
@@ -212,6 +212,8 @@ fn networks_of_full_size_have_pytorchs_parameters() {
     // As torchvision counts them, and as the papers and their best known implementations do.
     for (spec, count) in [
         ("resnet18:imagenet", 11_689_512),
+        ("resnet50:imagenet", 25_557_032),
+        ("resnet101:imagenet", 44_549_160),
         ("resnet20", 269_722),
         ("resnet56", 853_018),
         ("vgg16:imagenet", 138_357_544),
@@ -220,6 +222,7 @@ fn networks_of_full_size_have_pytorchs_parameters() {
         ("wrn28-10", 36_479_194),
         ("vit:patch=16,width=768,depth=12,heads=12,mlp=3072", 86_567_656),
         ("gpt:vocabulary=50257,context=1024,width=768,depth=12,heads=12,bias=true", 124_439_808),
+        ("hf-gpt2:vocabulary=50257,context=1024,width=768,depth=12,heads=12", 124_439_808),
     ] {
         assert!(counts.contains(&(spec.to_owned(), count)), "{spec}: {counts:?}");
     }
@@ -239,6 +242,29 @@ fn a_gpt_saved_by_pytorch_is_loaded() {
     let inputs = model.inputs(&data, DType::F64, &Device::Cpu).unwrap();
     let logits = program.evaluate(&point, &[&inputs[0]]).unwrap();
     assert_close("logits", &logits, Golden::read("zoo.safetensors").tensor("gpt.logits"), TOLERANCES[0].1);
+}
+
+#[test]
+fn hugging_faces_files_say_their_sizes() {
+    for file in ["hf-gpt2.bin", "hf-gpt2-bare.safetensors"] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens").join(file);
+        let weights = Weights::read(path).unwrap();
+        let spec = "hf-gpt2:heads=2".parse::<ModelSpec>().unwrap().sized(&weights);
+        assert_eq!(spec.to_string(), "hf-gpt2:vocabulary=7,context=6,width=8,depth=2,heads=2");
+        let model = Model::new(&spec, &[6], Outputs::EachPosition { positions: 6, classes: 7 }).unwrap();
+        let gathered = model.gather(&weights, DType::F64).unwrap();
+        let program = model.program(BatchNorm::Stored);
+        let point = program.at(&gathered.parameters, &gathered.buffers).unwrap();
+        let inputs = model.inputs(&tokens(0, 3, 6, 7), DType::F64, &Device::Cpu).unwrap();
+        let logits = program.evaluate(&point, &[&inputs]).unwrap();
+        let expected = Golden::read("zoo.safetensors");
+        assert_close("logits", &logits, expected.tensor("hf-gpt2.logits"), TOLERANCES[0].1);
+    }
+    // Heads of 64 do not fill a width of 8, and no tensor says how many there are.
+    let weights = Weights::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/goldens/hf-gpt2.bin")).unwrap();
+    let spec = "hf-gpt2".parse::<ModelSpec>().unwrap().sized(&weights);
+    let error = Model::new(&spec, &[6], Outputs::EachPosition { positions: 6, classes: 7 }).unwrap_err();
+    assert!(error.hint().unwrap().contains("`hf-gpt2:heads=N`"), "{error:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""Writes the small files of `tests/goldens/pickles/`: what `torch.save` makes of state_dicts.
+"""Writes the small files of `tests/goldens/pickles/`: what `torch.save` and `pickle.dump` make of state_dicts.
 
 Run with PyTorch 2.15: python tests/goldens/pickles.py
 """
@@ -31,7 +31,7 @@ def layer(offset=0.0):
 
 save("zip.pt", layer())
 save("legacy.pth", layer(), _use_new_zipfile_serialization=False)
-for protocol in (2, 3, 4, 5):
+for protocol in range(6):
     save(f"protocol{protocol}.pt", layer(), pickle_protocol=protocol)
     save(f"legacy{protocol}.pt", layer(), pickle_protocol=protocol, _use_new_zipfile_serialization=False)
 
@@ -99,6 +99,36 @@ save(
 save("sequential.pt", OrderedDict((name.replace("fc1", "net.0"), value) for name, value in layer().items()))
 save("module.pt", model)
 save("module_legacy.pt", model, _use_new_zipfile_serialization=False)
+
+# `pickle.dump` of NumPy arrays, by NumPy 2 and under the names of NumPy 1, and of tensors.
+arrays = {name: value.numpy() for name, value in layer().items()}
+for protocol in range(6):
+    (FOLDER / f"numpy{protocol}.pkl").write_bytes(pickle.dumps(arrays, protocol))
+(FOLDER / "numpy-1.pkl").write_bytes(pickle.dumps(arrays, 2).replace(b"numpy._core", b"numpy.core"))
+numbers = np.arange(6.0).reshape(2, 3)
+types = {
+    "c": numbers,
+    "fortran": np.asfortranarray(numbers),
+    "strided": np.arange(12.0).reshape(2, 6)[:, ::2] / 2,
+    "big": numbers.astype(">f4"),
+    "big fortran": np.asfortranarray(numbers.astype(">f8")),
+    "half": numbers.astype("f2"),
+    "bool": numbers > 2,
+    "byte": numbers.astype("i1"),
+    "long": numbers.astype(">i8"),
+    "unsigned": numbers.astype("u4"),
+    "scalar": np.array(1.5),
+    "empty": np.zeros((0, 3)),
+    "ünï\n\\u": np.float32([1]),
+    "words": np.array(["a", "b"]),
+    "objects": np.array([{}, None]),
+    "epoch": np.int64(3),
+    "accuracy": np.float64(0.5).astype(">f8"),
+}
+for protocol in (0, 2, 4, 5):
+    (FOLDER / f"numpy-types{protocol}.pkl").write_bytes(pickle.dumps(types, protocol))
+save("numpy.pt", arrays)
+(FOLDER / "tensors.pkl").write_bytes(pickle.dumps(layer()))
 
 
 class Malicious:

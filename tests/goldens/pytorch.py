@@ -10,6 +10,7 @@ from the top of the repository, with torch, numpy and safetensors installed, wri
 | `losses.safetensors` | the same of losses at given outputs |
 | `models.safetensors` | logits, loss, gradient and the three products of whole models |
 | `zoo.safetensors` | the same of residual networks, VGGs and transformers; names and shapes of these at full size |
+| `hf-gpt2.bin`, `hf-gpt2-bare.safetensors` | a GPT-2 of Hugging Face, with and without its head |
 | `gpt.safetensors` | a GPT as `safetensors.torch.save_model` writes it, its tied weight once |
 | `state_dict.safetensors` | the state_dict of a trained module, as a user saves it; its logits stand with the models |
 | `spectrum.safetensors` | all eigenvalues of the Hessian, the GGN and the empirical Fisher of a small trained net |
@@ -28,6 +29,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+import torchvision
+import transformers
 from safetensors.torch import save_file, save_model
 from torch import nn
 
@@ -551,11 +554,22 @@ class Gpt(nn.Module):
         return self.lm_head(self.transformer.ln_f(x))
 
 
+class HuggingFaceGpt2(transformers.GPT2LMHeadModel):
+    def __init__(self, vocabulary, context, width, depth, heads):
+        sizes = {"vocab_size": vocabulary, "n_positions": context, "n_embd": width, "n_layer": depth, "n_head": heads}
+        super().__init__(transformers.GPT2Config(**sizes, attn_implementation="eager"))
+
+    def forward(self, tokens):
+        return super().forward(tokens, use_cache=False).logits
+
+
 def zoo_module(name, option, shape, outputs):
     """A network of the zoo by its name and what stands behind the colon, every setting of which is given."""
     imagenet = option == "imagenet"
     settings = dict(setting.split("=") for setting in option.split(",") if "=" in setting)
     sizes = {key: int(value) for key, value in settings.items() if value.isdigit()}
+    if name in ("resnet50", "resnet101"):
+        return getattr(torchvision.models, name)(num_classes=outputs)
     if name in ("resnet18", "resnet34"):
         stem = (7, 2, 3) if imagenet else (3, 1, 1)
         blocks = [2, 2, 2, 2] if name == "resnet18" else [3, 4, 6, 3]
@@ -572,6 +586,8 @@ def zoo_module(name, option, shape, outputs):
         return AlexNet(imagenet, shape, outputs)
     if name == "vit":
         return VisionTransformer(shape, outputs, **sizes)
+    if name == "hf-gpt2":
+        return HuggingFaceGpt2(**sizes)
     return Gpt(**sizes, bias=settings["bias"] == "true")
 
 
@@ -660,7 +676,7 @@ def model_cases(cases):
         model = module(case["model"], case["shape"], case["classes"])
         case["parameters"], case["buffers"] = fill(model)
         model.train(case["training"])
-        if case["model"].startswith("gpt"):
+        if "gpt" in case["model"]:
             x, labels = tokens(0, case), tokens(1, case)
         else:
             x = 1.5 * numbers(400, case["samples"], *case["shape"])
@@ -692,6 +708,7 @@ def models():
 
 
 GPT = "gpt:vocabulary=7,context=6,width=8,depth=2,heads=2"
+HUGGING_FACE_GPT2 = GPT.replace("gpt:", "hf-gpt2:")
 
 
 def zoo():
@@ -705,12 +722,17 @@ def zoo():
     cases += [case("alexnet", 2, [3, 16, 16], 4, f64_alone=True)]
     cases += [case("vit:patch=2,width=8,depth=2,heads=2,mlp=12", 2, [3, 4, 6], 4)]
     cases += [case(f"{GPT},bias={bias}", 3, [length], 7) for bias, length in (("true", 6), ("false", 4))]
+    cases += [case("resnet50:imagenet", 2, [3, 32, 32], 3, loss="mse", f64_alone=True)]
+    cases += [case(HUGGING_FACE_GPT2, 3, [length], 7) for length in (6, 4)]
     tensors = model_cases(cases)
     tensors["gpt.logits"] = gpt_file()
+    tensors["hf-gpt2.logits"] = hugging_face_files()
     layouts = []
     for spec, shape, outputs in [
         ("resnet18:imagenet", [3, 224, 224], 1000),
         ("resnet34:cifar", [3, 32, 32], 10),
+        ("resnet50:imagenet", [3, 224, 224], 1000),
+        ("resnet101:imagenet", [3, 224, 224], 1000),
         ("resnet20", [3, 32, 32], 10),
         ("resnet56", [3, 32, 32], 10),
         ("vgg16:imagenet", [3, 224, 224], 1000),
@@ -720,6 +742,7 @@ def zoo():
         ("wrn28-10", [3, 32, 32], 10),
         ("vit:patch=16,width=768,depth=12,heads=12,mlp=3072", [3, 224, 224], 1000),
         ("gpt:vocabulary=50257,context=1024,width=768,depth=12,heads=12,bias=true", [8], 50257),
+        ("hf-gpt2:vocabulary=50257,context=1024,width=768,depth=12,heads=12", [8], 50257),
     ]:
         with torch.device("meta"):
             model = module(spec, shape, outputs)
@@ -734,6 +757,16 @@ def gpt_file():
     fill(model)
     save_model(model, HERE / "gpt.safetensors")
     return model.double()(tokens(0, case(GPT, 3, [6], 7)))
+
+
+def hugging_face_files():
+    """Saves a GPT-2 with and without its head, as `save_pretrained` names their tensors; the logits of both in f64."""
+    model = module(HUGGING_FACE_GPT2, [6], 7).float().eval()
+    fill(model)
+    bare = {name.removeprefix("transformer."): tensor for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+    torch.save(model.state_dict(), HERE / "hf-gpt2.bin")
+    save_file(bare, HERE / "hf-gpt2-bare.safetensors")
+    return model.double()(tokens(0, case(HUGGING_FACE_GPT2, 3, [6], 7)))
 
 
 def state_dict():

@@ -3,7 +3,8 @@
     python tests/torch/real_networks.py DIR
 
 writes DIR/ccexam.pt2 and DIR/burn.pt2, to be given as `--model` with the weights of `ccexam_mnist.pth` (PyPI, ccexam 1.0.0) and
-`burn_mnist.safetensors` (tracel-ai/burn). Both take MNIST standardized by its mean and deviation.
+`burn_mnist.safetensors` (tracel-ai/burn). Both take MNIST standardized by its mean and deviation. The files hold no weights of
+their own: every parameter is one zero, seen as many. Those of `tests/goldens/exported/real` are made so.
 """
 
 import sys
@@ -39,10 +40,17 @@ class Burn(nn.Module):
         return self.norm2(self.fc2(x))
 
 
+def architecture(model):
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            module.register_parameter(name, nn.Parameter(torch.zeros(1).expand(parameter.shape)))
+    return model.eval()
+
+
 if __name__ == "__main__":
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
     x = torch.zeros(2, 1, 28, 28)
     for name, model in [("ccexam", Ccexam()), ("burn", Burn())]:
-        exported = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+        exported = torch.export.export(architecture(model), (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
         torch.export.save(exported, directory / f"{name}.pt2")

@@ -37,9 +37,13 @@ fn hint(model: &Model, weights: &Weights, data: &Dataset, loss: &LossSpec) -> Op
     }
     let outputs = loss.outputs(data).ok()?;
     let fitting = Model::fitting(weights, data.sample_shape(), outputs)?;
-    // No tensor says which function stands between linear layers.
-    let activation = if fitting.starts_with("mlp:") { ", or with another activation than `relu`" } else { "" };
-    Some(format!("names and shapes are those of a `{fitting}`: give `--model {fitting}`{activation}"))
+    // No tensor says which function stands between linear layers, nor how many heads share a width.
+    let unknown = match fitting.split(':').next() {
+        Some("mlp") => ", or with another activation than `relu`",
+        Some("vit" | "gpt" | "hf-gpt2") => ", with the number of heads that it was trained with",
+        _ => "",
+    };
+    Some(format!("names and shapes are those of a `{fitting}`: give `--model {fitting}`{unknown}"))
 }
 
 /// The command line as it was typed.

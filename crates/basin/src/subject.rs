@@ -84,7 +84,7 @@ impl Subject {
         let spec = named("model", &common.model, &metadata.model, path)?;
         let loss = common.loss.as_ref().or(metadata.loss.as_ref());
 
-        let spec: ModelSpec = spec.parse()?;
+        let spec = spec.parse::<ModelSpec>()?.sized(&weights);
         let loss: Option<LossSpec> = loss.map(|loss| loss.parse()).transpose()?;
         let loss = loss.unwrap_or_else(|| LossSpec::default_for(&data));
         let model = Model::new(&spec, data.input_shapes(), loss.outputs(&data)?)?;

@@ -131,7 +131,7 @@ impl Weights {
         Ok(weights)
     }
 
-    fn empty(path: &Path) -> Self {
+    pub(crate) fn empty(path: &Path) -> Self {
         Self {
             tensors: BTreeMap::new(),
             skipped: BTreeMap::new(),

@@ -1,7 +1,5 @@
 //! What a run is about: model, loss and data, and the weights that it starts from.
 
-use std::path::Path;
-
 use basin_objective::data::{DataSpec, Dataset, Split};
 use basin_objective::models::{BatchNorm, Model, ModelSpec, TrainingProgram};
 use basin_objective::weights::Weights;
@@ -29,7 +27,10 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn load(settings: &Settings) -> Result<Self> {
         let data: DataSpec = settings.data.parse()?;
+        let weights =
+            settings.start.as_deref().map(|path| Weights::read(path)?.renamed(&settings.rename)).transpose()?;
         let spec: ModelSpec = settings.model.parse()?;
+        let spec = weights.iter().fold(spec, |spec, weights| spec.sized(weights));
         let mut train = match settings.samples {
             Some(samples) => Dataset::load_first(&data, Split::Train, &settings.inputs, samples)?,
             None => Dataset::load_with(&data, Split::Train, &settings.inputs)?,
@@ -50,7 +51,7 @@ impl Problem {
         check_batch_norm(&model, settings)?;
         let test = train.other_if_any(Split::Test)?;
         settings.augmentation.check(train.sample_shape())?;
-        let start = Start::new(&model, settings)?;
+        let start = Start::new(&model, weights.as_ref(), settings)?;
         Ok(Self { model, training, adversary, loss, train, test, start })
     }
 
@@ -130,11 +131,11 @@ pub(crate) struct Start {
 
 impl Start {
     /// The weights of the checkpoint that the settings name, or else drawn ones.
-    pub(crate) fn new(model: &Model, settings: &Settings) -> Result<Self> {
+    fn new(model: &Model, weights: Option<&Weights>, settings: &Settings) -> Result<Self> {
         let (dtype, layout) = (settings.dtype()?, model.parameters().clone());
-        Ok(match &settings.start {
-            Some(path) => {
-                let gathered = model.gather(&Weights::read(Path::new(path))?, dtype)?;
+        Ok(match weights {
+            Some(weights) => {
+                let gathered = model.gather(weights, dtype)?;
                 Self { parameters: gathered.parameters, buffers: gathered.buffers, layout }
             }
             None => Self {

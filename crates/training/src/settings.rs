@@ -2,6 +2,7 @@
 
 use basin_objective::data::Preprocessing;
 use basin_objective::models::Dropout;
+use basin_objective::weights::Rename;
 use basin_objective::{Error, LossSpec};
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub adversarial: Adversarial,
     /// The checkpoint whose weights the run starts from, instead of drawn ones.
     pub start: Option<String>,
+    /// Other names for the tensors of that checkpoint.
+    pub rename: Vec<Rename>,
     /// Samples of one optimizer step; the last one of an epoch may hold fewer.
     pub batch_size: usize,
     /// What the batch size becomes in the course of the run.
@@ -86,6 +89,7 @@ impl Default for Settings {
             dropout: Dropout::None,
             adversarial: Adversarial::default(),
             start: None,
+            rename: Vec::new(),
             batch_size: 64,
             batch_schedule: BatchSchedule::Constant,
             micro_batch: None,

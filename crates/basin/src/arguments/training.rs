@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use basin_objective::models::Dropout;
+use basin_objective::weights::Rename;
 use basin_training::{Augmentation, BatchSchedule, Observable, Scaling};
 use clap::Args;
 
@@ -100,6 +101,9 @@ pub(crate) struct Train {
     /// Start from the weights of this checkpoint instead of drawn ones; a checkpoint of basin names model, data and loss.
     #[arg(long, value_name = "CKPT")]
     pub(crate) start: Option<String>,
+    /// Give tensors of that checkpoint other names, as often as needed: FROM=TO, with * for any part of a name.
+    #[arg(long, value_name = "FROM=TO", requires = "start")]
+    pub(crate) rename: Vec<Rename>,
     /// Seed of initial weights and shuffling.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,

@@ -158,7 +158,7 @@ impl Fitted {
         data: &str,
         arguments: &Inspect,
     ) -> anyhow::Result<Self> {
-        let spec: ModelSpec = model.parse()?;
+        let spec = model.parse::<ModelSpec>()?.sized(weights);
         let inputs = arguments.inputs.over(metadata.inputs.as_deref().unwrap_or_default().parse()?)?;
         let own = metadata.samples.filter(|_| arguments.data.is_none()).map(|samples| samples as usize);
         let data = load_data(&arguments.inputs.spec(data)?, SplitArgument::Train, own, &inputs, None)?;

@@ -68,6 +68,7 @@ fn base(arguments: &Train) -> Result<Settings, Error> {
         loss: known.loss.or(defaults.loss),
         inputs: known.inputs.as_deref().unwrap_or_default().parse()?,
         start,
+        rename: arguments.rename.clone(),
         ..Settings::default()
     })
 }

@@ -7,6 +7,7 @@ mod archive;
 mod call;
 mod independence;
 mod lowering;
+mod modules;
 mod schema;
 mod views;
 mod weights;
@@ -22,6 +23,7 @@ use schema::{Extent, InputSpec, Model, Versioned};
 use weights::Stored;
 
 pub(crate) use call::{Call, Operand, Outputs};
+pub use modules::Owner;
 pub(crate) use views::View;
 
 /// The major version of the schema that is read.

@@ -36,7 +36,7 @@ pub(super) fn read<'a>(bytes: &'a [u8], place: &str) -> Result<Unpickled<'a>> {
         ));
     }
     let pickle = entries.get(format!("{prefix}data.pkl").as_str()).copied().unwrap_or_default();
-    let mut heap = Heap::default();
+    let mut heap = Heap::of_file(bytes);
     let (root, _) = machine::run(pickle, &mut heap, place)?;
     let data = format!("{prefix}data/");
     let storage = |(name, bytes): (&String, &&'a [u8])| Some((name.strip_prefix(&data)?.to_owned(), *bytes));

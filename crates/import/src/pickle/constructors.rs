@@ -1,7 +1,8 @@
 //! The names that a pickle may use, and what each of them makes. Everything else is refused by name.
 
 use super::machine::{Heap, Object, Value};
-use super::tensor::{ElementType, StorageId, TensorView};
+use super::numpy::{self, NumpyType};
+use super::tensor::{ElementType, Source, StorageId, TensorView};
 use crate::Error;
 
 /// A name that a pickle may use.
@@ -21,10 +22,16 @@ pub(super) enum Global {
     Storage(ElementType),
     /// A type such as `torch.float32`.
     ElementType(ElementType),
-    /// `_codecs.encode`: how protocol 2 writes bytes.
+    /// `_codecs.encode`: how protocols 0 to 2 write bytes.
     Encode,
+    /// `bytes()`: how they write that there are none.
+    Bytes,
     NumpyScalar,
     NumpyType,
+    /// `_reconstruct`: an empty array, whose state follows.
+    NumpyArray,
+    /// `_frombuffer`: a whole array.
+    NumpyArrayOfBuffer,
     /// What no weight depends on: made into nothing, whatever it is given.
     Opaque,
 }
@@ -42,9 +49,16 @@ impl Global {
             ("torch" | "torch.cuda", _) if name.ends_with("Storage") => Self::Storage(ElementType::of_storage(name)?),
             ("torch", _) if ElementType::of_torch(name).is_some() => Self::ElementType(ElementType::of_torch(name)?),
             ("_codecs", "encode") => Self::Encode,
+            ("builtins" | "__builtin__", "bytes") => Self::Bytes,
             ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Self::NumpyScalar,
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Self::NumpyArray,
+            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Self::NumpyArrayOfBuffer,
             ("numpy", "dtype") => Self::NumpyType,
             ("torch", "device")
+            // The class of an array is an argument of `_reconstruct`, which makes all of them alike.
+            | ("numpy", "ndarray")
+            | ("copy_reg" | "copyreg", "_reconstructor")
+            | ("builtins" | "__builtin__", "object")
             | ("builtins" | "__builtin__", "int" | "float" | "bool" | "str" | "complex" | "bytearray" | "slice")
             | ("argparse", "Namespace")
             | ("types", "SimpleNamespace")
@@ -109,9 +123,15 @@ pub(super) fn construct(global: Global, heap: &mut Heap, arguments: Value) -> Re
             let text = heap.text(first).ok_or("it encodes what is no text")?;
             Object::Bytes(text.chars().map(|char| char as u32 as u8).collect())
         }
-        Global::NumpyType => Object::NumpyType(heap.text(first).unwrap_or_default().to_owned()),
+        Global::Bytes => Object::Bytes(vec![]),
+        Global::NumpyType => {
+            let element = heap.text(first).and_then(ElementType::of_numpy);
+            Object::NumpyType(NumpyType { element, big_endian: false })
+        }
+        Global::NumpyArray => Object::NumpyArray,
+        Global::NumpyArrayOfBuffer => numpy::from_buffer(heap, &given)?,
         Global::NumpyScalar => {
-            return Ok(given.get(1).and_then(|&bytes| numpy_scalar(heap, first, bytes)).unwrap_or(Value::None));
+            return Ok(given.get(1).and_then(|&bytes| numpy::scalar(heap, first, bytes)).unwrap_or(Value::None));
         }
         Global::Opaque | Global::Storage(_) | Global::ElementType(_) => Object::Opaque,
     };
@@ -130,19 +150,6 @@ fn pairs(heap: &Heap, given: Value) -> Vec<(Value, Value)> {
     heap.sequence(given).unwrap_or_default().iter().filter_map(pair).collect()
 }
 
-fn numpy_scalar(heap: &Heap, kind: Value, bytes: Value) -> Option<Value> {
-    let (Object::NumpyType(kind), Object::Bytes(bytes)) = (heap.get(kind)?, heap.get(bytes)?) else { return None };
-    let bytes = bytes.as_slice();
-    Some(match kind.as_str() {
-        "f8" => Value::Float(f64::from_le_bytes(bytes.try_into().ok()?)),
-        "f4" => Value::Float(f32::from_le_bytes(bytes.try_into().ok()?).into()),
-        "i8" => Value::Int(i64::from_le_bytes(bytes.try_into().ok()?).into()),
-        "i4" => Value::Int(i32::from_le_bytes(bytes.try_into().ok()?).into()),
-        "b1" => Value::Bool(bytes.first().is_some_and(|&byte| byte != 0)),
-        _ => return None,
-    })
-}
-
 fn size(value: Value) -> Result<usize, String> {
     match value {
         Value::Int(number) => usize::try_from(number).map_err(|_| format!("{number} is no size of a tensor")),
@@ -150,7 +157,7 @@ fn size(value: Value) -> Result<usize, String> {
     }
 }
 
-fn sizes(heap: &Heap, value: Option<&Value>) -> Result<Vec<usize>, String> {
+pub(super) fn sizes(heap: &Heap, value: Option<&Value>) -> Result<Vec<usize>, String> {
     let items = value.and_then(|&value| heap.sequence(value)).ok_or("a tensor has no shape")?;
     if items.len() > 64 {
         return Err(format!("a tensor has {} axes, the most are 64", items.len()));
@@ -164,7 +171,8 @@ fn view(heap: &Heap, given: &[Value], element: Option<ElementType>) -> Result<Te
     };
     Ok(TensorView {
         element: element.unwrap_or(storage.element),
-        storage: storage.clone(),
+        source: Source::Storage(storage.clone()),
+        big_endian: false,
         offset: size(given.get(1).copied().unwrap_or(Value::None))?,
         shape: sizes(heap, given.get(2))?,
         strides: sizes(heap, given.get(3))?,
@@ -185,4 +193,21 @@ pub(super) fn storage(heap: &mut Heap, id: Value) -> Result<StorageId, String> {
     }
     let key = heap.text(*key).ok_or("the key of a storage is no text")?.to_owned();
     Ok(StorageId { element: *element, key, elements: size(*elements)? })
+}
+
+/// The same where protocol 0 wrote the tuple as the text that Python prints of it:
+/// `('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 6)`.
+pub(super) fn storage_of_text(id: &str) -> Result<StorageId, String> {
+    let read = || {
+        let parts: Vec<&str> = id.strip_prefix('(')?.strip_suffix(')')?.split(", ").collect();
+        let quoted = |text: &str| Some(text.strip_prefix('\'')?.strip_suffix('\'')?.to_owned());
+        let ["'storage'", class, key, _, elements] = parts.strip_suffix(&["None"]).unwrap_or(&parts) else {
+            return None;
+        };
+        let class = quoted(class.strip_prefix("<class ")?.strip_suffix('>')?)?;
+        let (module, name) = class.rsplit_once('.')?;
+        let Some(Global::Storage(element)) = Global::named(module, name) else { return None };
+        Some(StorageId { element, key: quoted(key)?, elements: elements.parse().ok()? })
+    };
+    read().ok_or_else(|| "a persistent id is not that of a whole storage".to_owned())
 }

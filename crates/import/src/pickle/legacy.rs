@@ -1,5 +1,6 @@
 //! The legacy format of `torch.save`: a magic number, the protocol, facts about the system, the object, the keys of the
-//! storages, each a pickle of its own; then the storages, each its number of elements and their bytes.
+//! storages, each a pickle of its own; then the storages, each its number of elements and their bytes. And a dict that
+//! `pickle.dump` wrote alone, with arrays of NumPy in it.
 
 use super::machine::{self, Heap, Object, Value};
 use super::{Unpickled, damaged};
@@ -7,15 +8,20 @@ use crate::{Error, Result};
 use std::collections::HashMap;
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
+/// As protocols 0 and 1 write it.
+pub(super) const MAGIC_AS_TEXT: &[u8] = b"L119547037146038801333356L\n.";
 const PROTOCOL: i128 = 1001;
 
 pub(super) fn read<'a>(bytes: &'a [u8], place: &str) -> Result<Unpickled<'a>> {
-    let mut heap = Heap::default();
+    let mut heap = Heap::of_file(bytes);
     let mut rest = bytes;
     let (magic, length) = machine::run(rest, &mut heap, place)?;
+    if heap.dict(magic).is_some() {
+        return Ok((heap, magic, HashMap::new()));
+    }
     if magic != Value::Int(MAGIC) {
         return Err(Error::new(
-            format!("`{place}` is a pickle, but not one that `torch.save` wrote"),
+            format!("`{place}` is a pickle, but neither one that `torch.save` wrote nor a dict of NumPy arrays"),
             "save the weights with `torch.save(model.state_dict(), …)` or `safetensors.torch.save_file`",
         ));
     }

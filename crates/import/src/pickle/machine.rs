@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::constructors::{self, Global};
+use super::numpy::{self, NumpyType};
 use super::opcodes::{Opcode, Reader};
 use super::tensor::{StorageId, TensorView};
 use crate::{Error, Result};
@@ -29,8 +30,9 @@ pub(super) enum Object {
     Global(Global),
     Storage(StorageId),
     Tensor(TensorView),
-    /// The type of a NumPy scalar, as `f8`.
-    NumpyType(String),
+    NumpyType(NumpyType),
+    /// An array of NumPy before its state is known; then it is a tensor.
+    NumpyArray,
     /// Something that no weight depends on; it is not kept.
     Opaque,
 }
@@ -38,19 +40,31 @@ pub(super) enum Object {
 /// The most instructions of a file; each makes at most one value. State_dicts have some thousands.
 const MOST_STEPS: usize = 1 << 24;
 
-/// The most values and letters that constructors copy. Arguments can be recalled again and again, so that a short file could
-/// ask for copies without end.
+/// The most values and letters that constructors copy: this many, or [`COPIES_OF_FILE`] times the file. Arguments can be
+/// recalled again and again, so that a short file could ask for copies without end.
 const MOST_COPIED: usize = 1 << 24;
 
+/// Protocols 0 to 2 write bytes as texts, of up to two bytes a letter in memory, which a constructor makes bytes again.
+const COPIES_OF_FILE: usize = 4;
+
 /// All objects of a file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Heap {
     objects: Vec<Object>,
     steps: usize,
     copied: usize,
+    file_length: usize,
 }
 
 impl Heap {
+    pub(super) fn of_file(bytes: &[u8]) -> Self {
+        Self { objects: vec![], steps: 0, copied: 0, file_length: bytes.len() }
+    }
+
+    pub(super) fn file_length(&self) -> usize {
+        self.file_length
+    }
+
     pub(super) fn add(&mut self, object: Object) -> Value {
         self.objects.push(object);
         Value::Object(self.objects.len() - 1)
@@ -59,7 +73,7 @@ impl Heap {
     /// Counts values or letters that are about to be copied.
     pub(super) fn charge(&mut self, count: usize) -> std::result::Result<(), String> {
         self.copied = self.copied.saturating_add(count);
-        match self.copied <= MOST_COPIED {
+        match self.copied <= MOST_COPIED.max(self.file_length.saturating_mul(COPIES_OF_FILE)) {
             true => Ok(()),
             false => Err("its constructors are given more than a state_dict needs".into()),
         }
@@ -68,7 +82,7 @@ impl Heap {
     /// How much a constructor that is given this value copies.
     pub(super) fn extent(&self, value: Value) -> usize {
         match self.get(value) {
-            Some(Object::Text(text) | Object::NumpyType(text)) => text.len(),
+            Some(Object::Text(text)) => text.len(),
             Some(Object::Bytes(bytes)) => bytes.len(),
             Some(Object::List(items) | Object::Tuple(items)) => items.len(),
             Some(Object::Dict(items)) => items.len(),
@@ -98,6 +112,13 @@ impl Heap {
     pub(super) fn text(&self, value: Value) -> Option<&str> {
         match self.get(value)? {
             Object::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn bytes(&self, value: Value) -> Option<&[u8]> {
+        match self.get(value)? {
+            Object::Bytes(bytes) => Some(bytes),
             _ => None,
         }
     }
@@ -257,11 +278,21 @@ impl Machine<'_, '_> {
                 let (_, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
                 self.construct(class, arguments)?;
             }
-            // The state of an object: attributes such as `_metadata`, on which no weight depends.
-            Opcode::Build => drop(self.pop()?),
+            // Of other objects than NumPy's, the state is attributes such as `_metadata`, on which no weight depends.
+            Opcode::Build => {
+                let (state, object) = (self.pop()?, self.top()?);
+                let built = numpy::with_state(self.heap, object, state).map_err(|what| self.fault(what))?;
+                if let (Some(built), Some(slot)) = (built, self.heap.get_mut(object)) {
+                    *slot = built;
+                }
+            }
             Opcode::PersistentId => {
                 let id = self.pop()?;
                 let storage = constructors::storage(self.heap, id).map_err(|what| self.fault(what))?;
+                self.push(Object::Storage(storage));
+            }
+            Opcode::PersistentIdText(id) => {
+                let storage = constructors::storage_of_text(&id).map_err(|what| self.fault(what))?;
                 self.push(Object::Storage(storage));
             }
         }

@@ -1,4 +1,5 @@
-//! Weights as `torch.save` writes them: state_dicts as pickles, in the zip format and in the legacy one.
+//! Weights as `torch.save` writes them: state_dicts as pickles, in the zip format and in the legacy one; and dicts of NumPy
+//! arrays that `pickle.dump` wrote.
 //!
 //! A pickle is a program. The one here builds containers, numbers and texts, and knows the few constructors that a
 //! state_dict needs; anything else that a file names is refused by that name. Nothing of a file is ever run.
@@ -7,6 +8,7 @@ mod archive;
 mod constructors;
 mod legacy;
 mod machine;
+mod numpy;
 mod opcodes;
 mod state_dict;
 mod tensor;
@@ -35,12 +37,14 @@ pub fn is_zip(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04")
 }
 
-/// Whether the first bytes of a file are those of a binary pickle (protocol 2 or later).
+/// Whether the first bytes of a file are those of a pickle. Protocols 0 and 1 have no header; theirs are told by what
+/// `torch.save` begins with, and a dict.
 pub fn is_pickle(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x80, 2..=5, ..])
+    let old: [&[u8]; 4] = [legacy::MAGIC_AS_TEXT, b"(dp0\n", b"}q\x00", b"ccollections\nOrderedDict\n"];
+    matches!(bytes, [0x80, 2..=5, ..]) || old.iter().any(|start| bytes.starts_with(start))
 }
 
-/// Reads the state_dict of a file that `torch.save` wrote; `path` serves the messages. Where the file holds several,
+/// Reads the state_dict of a file that `torch.save` wrote, or `pickle.dump` from NumPy arrays; `path` serves the messages. Where the file holds several,
 /// `choice` names one by its keys, such as `state_dict_ema`.
 ///
 /// ```

@@ -39,6 +39,8 @@ pub(super) enum Opcode<'a> {
     NewObjectWithKeywords,
     Build,
     PersistentId,
+    /// A persistent id as Python prints it.
+    PersistentIdText(String),
 }
 
 /// Reads instructions one after another; no length is trusted.
@@ -76,12 +78,24 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
-    fn line(&mut self) -> Read<String> {
+    fn raw_line(&mut self) -> Read<&'a [u8]> {
         let left = self.bytes.get(self.at..).unwrap_or_default();
         let end = left.iter().position(|&byte| byte == b'\n').ok_or("a line does not end")?;
         let line = self.take(end as u64)?;
         self.at += 1;
-        Ok(text(line))
+        Ok(line)
+    }
+
+    fn line(&mut self) -> Read<String> {
+        Ok(text(self.raw_line()?))
+    }
+
+    /// A string of Python 2 as that prints it.
+    fn quoted(&mut self) -> Read<String> {
+        let line = latin(self.raw_line()?);
+        let inner = ['\'', '"'].iter().find_map(|&quote| line.strip_prefix(quote)?.strip_suffix(quote));
+        let short = [('n', '\n'), ('t', '\t'), ('r', '\r'), ('\\', '\\'), ('\'', '\''), ('"', '"')];
+        unescaped(inner.ok_or("a string has no quotes")?, &[('x', 2)], &short)
     }
 
     fn parsed<T: std::str::FromStr>(&mut self) -> Read<T> {
@@ -135,8 +149,8 @@ impl<'a> Reader<'a> {
             0x8b => self.integer(4)?,
             b'F' => Opcode::Float(self.parsed()?),
             b'G' => Opcode::Float(f64::from_bits(self.length(8)?.swap_bytes())),
-            b'S' => Opcode::Text(self.line()?.trim_matches(['\'', '"']).to_owned()),
-            b'V' => Opcode::Text(self.line()?),
+            b'S' => Opcode::Text(self.quoted()?),
+            b'V' => Opcode::Text(unescaped(&latin(self.raw_line()?), &[('u', 4), ('U', 8)], &[])?),
             // Strings of Python 2 are bytes; those of state_dicts are names.
             b'T' => Opcode::Text(latin(self.counted(4)?)),
             b'U' => Opcode::Text(latin(self.counted(1)?)),
@@ -174,6 +188,7 @@ impl<'a> Reader<'a> {
             0x92 => Opcode::NewObjectWithKeywords,
             b'b' => Opcode::Build,
             b'Q' => Opcode::PersistentId,
+            b'P' => Opcode::PersistentIdText(self.line()?),
             other => return Err(format!("opcode {other:#04x} is none that `torch.save` writes")),
         })
     }
@@ -186,4 +201,29 @@ fn text(bytes: &[u8]) -> String {
 
 fn latin(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
+}
+
+/// A text with its escapes resolved: letters by their number, of so many hexadecimal digits, and short ones. What is neither
+/// stays as it is.
+fn unescaped(text: &str, numbered: &[(char, usize)], short: &[(char, char)]) -> Read<String> {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, escape)) = rest.split_once('\\') {
+        result.push_str(before);
+        let letter = escape.chars().next().ok_or("an escape ends early")?;
+        rest = escape.get(letter.len_utf8()..).unwrap_or_default();
+        if let Some(&(_, digits)) = numbered.iter().find(|&&(known, _)| known == letter) {
+            let (digits, behind) = rest.split_at_checked(digits).ok_or("an escape ends early")?;
+            let number = u32::from_str_radix(digits, 16).map_err(|_| "an escape is no number")?;
+            // Lone surrogates are no letters, as in `text`.
+            result.push(char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER));
+            rest = behind;
+        } else if let Some(&(_, meant)) = short.iter().find(|&&(known, _)| known == letter) {
+            result.push(meant);
+        } else {
+            result.extend(['\\', letter]);
+        }
+    }
+    result.push_str(rest);
+    Ok(result)
 }

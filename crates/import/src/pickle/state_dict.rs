@@ -50,12 +50,12 @@ pub(super) fn read(
     let candidates = candidates(heap, root);
     let (chosen, notes) = choose(&candidates, place, choice)?;
     let mut pickled = Pickled { notes, ..Pickled::default() };
-    let held: usize = storages.values().map(|bytes| bytes.len()).sum();
-    let mut budget = held.saturating_mul(MOST_COPIES).saturating_add(1 << 20);
+    let mut budget = heap.file_length().saturating_mul(MOST_COPIES).saturating_add(1 << 20);
     let mut places = HashMap::new();
     for &(key, value) in heap.dict(chosen.dict).unwrap_or_default() {
         let (Some(name), Some(Object::Tensor(view))) = (heap.text(key), heap.get(value)) else { continue };
-        let array = view.read(storages, &mut budget).map_err(|what| damaged(place, format!("`{name}`: {what}")))?;
+        let array =
+            view.read(heap, storages, &mut budget).map_err(|what| damaged(place, format!("`{name}`: {what}")))?;
         match places.get(name) {
             // A dict keeps the last value of a key, at the place of the first.
             Some(&at) => {
@@ -147,7 +147,7 @@ fn choose<'a>(candidates: &'a [Candidate], place: &str, choice: Option<&str>) ->
         (Some(chosen), _, _) | (None, Some(chosen), _) | (None, None, [chosen]) => *chosen,
         (None, None, []) => {
             return Err(Error::new(
-                format!("`{place}` holds no state_dict: there is no dict of tensors in it"),
+                format!("`{place}` holds no state_dict: there is no dict of tensors or NumPy arrays in it"),
                 "save the weights with `torch.save(model.state_dict(), …)`",
             ));
         }

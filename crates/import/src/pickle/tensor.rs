@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::machine::{Heap, Value};
+
 /// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElementType {
@@ -58,6 +60,26 @@ impl ElementType {
             "ComplexDouble" => Self::Other(16),
             "QUInt8" | "QInt8" => Self::Other(1),
             "QInt32" => Self::Other(4),
+            _ => return None,
+        })
+    }
+
+    /// By the letters of a NumPy type; `None` for objects, texts, dates and records.
+    pub(super) fn of_numpy(letters: &str) -> Option<Self> {
+        Some(match letters {
+            "b1" => Self::Bool,
+            "u1" => Self::U8,
+            "i1" => Self::I8,
+            "i2" => Self::I16,
+            "i4" => Self::I32,
+            "i8" => Self::I64,
+            "f2" => Self::F16,
+            "f4" => Self::F32,
+            "f8" => Self::F64,
+            "u2" => Self::Other(2),
+            "u4" => Self::Other(4),
+            "u8" | "c8" => Self::Other(8),
+            "c16" | "f16" => Self::Other(16),
             _ => return None,
         })
     }
@@ -124,33 +146,52 @@ pub(super) struct StorageId {
     pub(super) elements: usize,
 }
 
+/// Where the elements of a tensor lie.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Storage(StorageId),
+    /// Bytes in the pickle itself.
+    Pickle(Value),
+}
+
 /// A view of a storage.
 #[derive(Clone, Debug)]
 pub(super) struct TensorView {
-    pub(super) storage: StorageId,
+    pub(super) source: Source,
     pub(super) element: ElementType,
+    pub(super) big_endian: bool,
     /// In elements, as the strides are.
     pub(super) offset: usize,
     pub(super) shape: Vec<usize>,
     pub(super) strides: Vec<usize>,
 }
 
+impl Source {
+    fn bytes<'a>(&self, heap: &'a Heap, storages: &Storages<'a>) -> Result<&'a [u8], String> {
+        let storage = match self {
+            Self::Storage(storage) => storage,
+            Self::Pickle(bytes) => return heap.bytes(*bytes).ok_or_else(|| "its elements are missing".to_owned()),
+        };
+        let bytes = *storages.get(&storage.key).ok_or_else(|| format!("storage `{}` is missing", storage.key))?;
+        if storage.elements.checked_mul(storage.element.size()) != Some(bytes.len()) {
+            return Err(format!(
+                "storage `{}` has {} bytes, expected {} elements of {}",
+                storage.key,
+                bytes.len(),
+                storage.elements,
+                storage.element
+            ));
+        }
+        Ok(bytes)
+    }
+}
+
 impl TensorView {
     /// The elements row by row. No more than `budget` bytes are made, which are taken from it: a view of one element may
     /// claim any number of them.
-    pub(super) fn read(&self, storages: &Storages<'_>, budget: &mut usize) -> Result<Array, String> {
+    pub(super) fn read(&self, heap: &Heap, storages: &Storages<'_>, budget: &mut usize) -> Result<Array, String> {
         let size = self.element.size();
-        let bytes =
-            *storages.get(&self.storage.key).ok_or_else(|| format!("storage `{}` is missing", self.storage.key))?;
-        if self.storage.elements.checked_mul(self.storage.element.size()) != Some(bytes.len()) {
-            return Err(format!(
-                "storage `{}` has {} bytes, expected {} elements of {}",
-                self.storage.key,
-                bytes.len(),
-                self.storage.elements,
-                self.storage.element
-            ));
-        }
+        let bytes = self.source.bytes(heap, storages)?;
         if self.shape.len() != self.strides.len() {
             return Err(format!("there are {} sizes and {} strides", self.shape.len(), self.strides.len()));
         }
@@ -168,15 +209,17 @@ impl TensorView {
             let within = last.and_then(|last| last.checked_add(1)?.checked_mul(size)).filter(|&end| end <= bytes.len());
             within.ok_or_else(|| {
                 format!(
-                    "a tensor of shape {:?}, strides {:?} and offset {} reaches past the {} bytes of storage `{}`",
+                    "a tensor of shape {:?}, strides {:?} and offset {} reaches past the {} bytes of its storage",
                     self.shape,
                     self.strides,
                     self.offset,
                     bytes.len(),
-                    self.storage.key
                 )
             })?;
             self.rows(bytes, count, &mut elements);
+        }
+        if self.big_endian {
+            elements.chunks_exact_mut(size).for_each(<[u8]>::reverse);
         }
         Ok(Array { element: self.element, shape: self.shape.clone(), bytes: elements })
     }

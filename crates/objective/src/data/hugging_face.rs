@@ -2,7 +2,7 @@
 //! files, and a column of labels.
 
 use std::fs::{self, File};
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use parquet::schema::types::SchemaDescriptor;
 
 use super::decoding::ImageReading;
 use super::rows::Source;
-use super::{Color, Preprocessing, Rows, Samples, Split, Targets};
+use super::{Color, Preprocessing, Rows, Samples, Split, Targets, panics};
 use crate::{Error, Result};
 
 const IMAGES: [&str; 2] = ["image", "img"];
@@ -306,10 +306,10 @@ fn column(schema: &SchemaDescriptor, fits: impl Fn(&[String]) -> bool) -> Option
 
 /// What the library makes of a file: it panics on some that contradict themselves.
 fn guarded<T>(path: &Path, call: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
-    let fault = match panic::catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(cause)) => cause.to_string(),
-        Err(_) => "its pages contradict themselves".to_owned(),
+    let fault = match panics::caught(AssertUnwindSafe(call)) {
+        Some(Ok(value)) => return Ok(value),
+        Some(Err(cause)) => cause.to_string(),
+        None => "its pages contradict themselves".to_owned(),
     };
     Err(Error::input(
         format!("`{}` is no Parquet file that can be read: {fault}", path.display()),

@@ -26,6 +26,7 @@ mod image_folder;
 mod images;
 mod npy;
 mod npz;
+mod panics;
 mod preprocessing;
 mod resizing;
 mod rows;

@@ -96,6 +96,12 @@ impl Preprocessing {
                 "leave it out, or store the inputs as f32 of shape (N, C, H, W), pixels between 0 and 1",
             ));
         };
+        if channels * height * width == 0 {
+            return Err(Error::input(
+                format!("`{name}` needs images: those of shape {:?} have no pixels", [channels, height, width]),
+                "check that the data was stored completely",
+            ));
+        }
         let pixels = inputs.flatten_all()?.to_vec1::<f32>()?;
         let fitted = pixels
             .par_chunks_exact(channels * height * width)
@@ -157,5 +163,20 @@ impl fmt::Display for Preprocessing {
             self.standardize.as_ref().map(|standardization| format!("standardize={standardization}")),
         ];
         f.write_str(&steps.into_iter().flatten().collect::<Vec<_>>().join(";"))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_without_pixels_are_refused_and_not_divided_into() {
+        let resized: Preprocessing = "resize=4x4".parse().unwrap();
+        for shape in [(2, 1, 0, 3), (2, 1, 3, 0), (2, 0, 3, 3), (0, 0, 3, 3)] {
+            let images = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+            assert!(resized.fit_all(images).unwrap_err().to_string().contains("have no pixels"));
+        }
     }
 }

@@ -20,6 +20,13 @@ pub(super) enum Initial {
         /// The standard deviation.
         std: f64,
     },
+    /// Standard normal, but 0 in one row: that of padding in a table.
+    NormalButOneRow {
+        /// The row.
+        row: usize,
+        /// The numbers in a row.
+        width: usize,
+    },
 }
 
 /// How many inputs a unit of a layer has, and how many outputs an input has a part in.
@@ -66,6 +73,11 @@ impl Initial {
             Self::Uniform { bound } => into.extend((0..count).map(|_| rng.random_range(-bound..bound))),
             Self::Normal { std } => {
                 into.extend((0..count).map(|_| -> f64 { StandardNormal.sample(&mut rng) }).map(|x| std * x));
+            }
+            Self::NormalButOneRow { row, width } => {
+                let values = (0..count).map(|_| -> f64 { StandardNormal.sample(&mut rng) });
+                let zeroed = |(at, x)| if at / width.max(1) == row { 0.0 } else { x };
+                into.extend(values.enumerate().map(zeroed));
             }
         }
     }

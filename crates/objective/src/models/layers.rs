@@ -1,8 +1,8 @@
 //! Layers: operations together with their parameters' names, shapes and initial values.
 
 use basin_tape::ops::{
-    AdaptiveAveragePool2d, CausalSoftmax, Conv2d, Gelu, LeakyRelu, LinearMap, Mean, Narrow, Pad, Pool2d, Relu, Reshape,
-    Sigmoid, Silu, Softplus, Tanh, Transpose,
+    AdaptiveAveragePool2d, CausalSoftmax, Conv2d, Gelu, GeluTanh, LeakyRelu, LinearMap, Mean, Narrow, Pad, Pool2d,
+    Relu, Reshape, Sigmoid, Silu, Softplus, Tanh, Transpose,
 };
 use basin_tape::{Program, ProgramBuilder, Value};
 
@@ -299,6 +299,18 @@ impl Layers {
         Layer { value: self.builder.linear(x.value, weight, bias), shape, units }
     }
 
+    /// x W + b on the last axis, where W is inputs × outputs: what Hugging Face calls `Conv1D`.
+    pub(super) fn conv1d(&mut self, name: &str, outputs: usize, weight: Initial, bias: Initial, x: Layer) -> Layer {
+        let mut shape = x.shape;
+        let inputs = shape.pop().unwrap_or(1);
+        let weight = self.new_parameter(format!("{name}.weight"), &[inputs, outputs], weight);
+        let bias = self.new_parameter(format!("{name}.bias"), &[outputs], bias);
+        let transposed = self.builder.linear_map(Transpose(0, 1), weight);
+        shape.push(outputs);
+        let value = self.builder.linear(x.value, transposed, Some(bias));
+        self.mixed(value, shape)
+    }
+
     /// A convolution.
     pub(super) fn conv2d(&mut self, name: &str, convolution: Convolution, x: Layer) -> Result<Layer> {
         let Convolution { channels, kernel, stride, padding, weight, bias } = convolution;
@@ -415,6 +427,7 @@ impl Layers {
             Activation::Tanh => b.elementwise(Tanh, x.value),
             Activation::Sigmoid => b.elementwise(Sigmoid, x.value),
             Activation::Gelu => b.elementwise(Gelu, x.value),
+            Activation::GeluTanh => b.elementwise(GeluTanh, x.value),
             Activation::Silu => b.elementwise(Silu, x.value),
             Activation::Softplus => b.elementwise(Softplus, x.value),
             Activation::Identity => x.value,

@@ -6,14 +6,17 @@ mod convolutional;
 mod dropout;
 mod exported;
 mod fitting;
+mod from_scratch;
 mod fully_connected;
 mod gpt;
 mod hidden_units;
+mod hugging_face_gpt2;
 mod image_layout;
 mod initial;
 mod layers;
 mod residual;
 mod spec;
+mod torchvision;
 mod training_program;
 mod vgg;
 mod vision_transformer;
@@ -23,12 +26,15 @@ pub use alexnet::AlexNet;
 pub use dropout::Dropout;
 pub use gpt::Gpt;
 pub use hidden_units::{ExchangeableUnits, UnitAxis, UnitTensor};
+pub use hugging_face_gpt2::HuggingFaceGpt2;
 pub use residual::{CifarResNet, ResNet};
 pub use spec::{Activation, ModelSpec};
 pub use training_program::TrainingProgram;
 pub use vgg::Vgg;
 pub use vision_transformer::VisionTransformer;
 pub use wide_residual::WideResNet;
+
+use std::collections::BTreeMap;
 
 use basin_import::ExportedProgram;
 use basin_tape::{Entry, Layout, Program};
@@ -78,6 +84,8 @@ enum InitialValues {
     Drawn { parameters: Vec<Initial>, buffers: Vec<Initial> },
     /// Those in the file of an exported network.
     Exported(Box<ExportedProgram>),
+    /// Of an exported network too: drawn for tensors by name, and those in its file for all others.
+    FromScratch { file: Box<ExportedProgram>, drawn: BTreeMap<String, Initial> },
 }
 
 /// An input of a model.
@@ -125,6 +133,10 @@ impl Model {
         let (inputs, outputs) = (inputs.into(), outputs.into());
         if let ModelSpec::Exported(path) = spec {
             return exported::model(path, &inputs, outputs);
+        }
+        if let ModelSpec::FromScratch(path) = spec {
+            let name = spec.to_string();
+            return Self { name, ..exported::model(path, &inputs, outputs)? }.with_drawn_weights();
         }
         let build = |mode| written(spec, &inputs.first, outputs, (mode, Dropout::None));
         let Written { program: stored, output, parameters, buffers, foreign, vocabulary, exchangeable, .. } =
@@ -374,7 +386,7 @@ impl Model {
     }
 
     /// The initial parameter vector, drawn as PyTorch or the model's authors draw it, from one stream per (seed, tensor
-    /// name); of an exported network, the weights in its file.
+    /// name); of an exported network, the weights in its file, unless it is to start from scratch.
     ///
     /// # Errors
     /// When candle fails.
@@ -382,6 +394,10 @@ impl Model {
         match &self.initial {
             InitialValues::Drawn { parameters, .. } => draw(self.parameters(), parameters, seed, dtype),
             InitialValues::Exported(file) => Ok(self.gather(&Weights::of_exported(file)?, dtype)?.parameters),
+            InitialValues::FromScratch { file, drawn } => {
+                let stored = self.gather(&Weights::of_exported(file)?, dtype)?.parameters;
+                redrawn(self.parameters(), &stored, drawn, seed)
+            }
         }
     }
 
@@ -393,6 +409,10 @@ impl Model {
         match &self.initial {
             InitialValues::Drawn { buffers, .. } => draw(self.buffers(), buffers, 0, dtype),
             InitialValues::Exported(file) => Ok(self.gather(&Weights::of_exported(file)?, dtype)?.buffers),
+            InitialValues::FromScratch { file, drawn } => {
+                let stored = self.gather(&Weights::of_exported(file)?, dtype)?.buffers;
+                redrawn(self.buffers(), &stored, drawn, 0)
+            }
         }
     }
 
@@ -440,4 +460,18 @@ fn draw(layout: &Layout, initial: &[Initial], seed: u64, dtype: DType) -> Result
         initial.draw(seed, name, shape.iter().product(), &mut vector);
     }
     Ok(Tensor::new(vector, &Device::Cpu)?.to_dtype(dtype)?)
+}
+
+/// Stored values with those of some tensors drawn.
+fn redrawn(layout: &Layout, stored: &Tensor, drawn: &BTreeMap<String, Initial>, seed: u64) -> Result<Tensor> {
+    let mut vector = stored.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    for entry in layout.entries() {
+        let place = vector.get_mut(entry.offset..entry.offset + entry.len());
+        if let (Some(initial), Some(place)) = (drawn.get(&entry.name), place) {
+            let mut values = Vec::with_capacity(entry.len());
+            initial.draw(seed, &entry.name, entry.len(), &mut values);
+            place.copy_from_slice(&values);
+        }
+    }
+    Ok(Tensor::new(vector, &Device::Cpu)?.to_dtype(stored.dtype())?)
 }

@@ -1,4 +1,5 @@
-//! Residual networks of two 3×3 convolutions per block (He et al., "Deep residual learning for image recognition", 2016).
+//! Residual networks (He et al., "Deep residual learning for image recognition", 2016): blocks of two 3×3 convolutions, or
+//! bottlenecks of a 1×1, a 3×3 and a 1×1 one.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use super::initial::{Draw, Initial};
 use super::layers::{Convolution, Layer, Layers, image};
 use crate::{Error, Result};
 
-/// ResNet-18 and ResNet-34, as in torchvision. For small images the stem is a 3×3 convolution without pooling; whole such
+/// ResNet-18 and 34, and with bottlenecks 50, 101 and 152, as in torchvision. For small images the stem is a 3×3 convolution without pooling; whole such
 /// models are often saved with `shortcut` for `downsample` and `linear` for `fc`, which is understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResNet {
@@ -40,7 +41,9 @@ impl ResNet {
     fn blocks(depth: usize) -> Option<[usize; 4]> {
         match depth {
             18 => Some([2, 2, 2, 2]),
-            34 => Some([3, 4, 6, 3]),
+            34 | 50 => Some([3, 4, 6, 3]),
+            101 => Some([3, 4, 23, 3]),
+            152 => Some([3, 8, 36, 3]),
             _ => None,
         }
     }
@@ -53,7 +56,8 @@ impl ResNet {
 
     pub(super) fn build(&self, layers: &mut Layers, x: Layer, outputs: usize) -> Result<Layer> {
         let [_, height, width] = image(&x.shape)?;
-        let mut network = Residual { layers, weight: Initial::kaiming_out, second: "downsample", alias: "shortcut" };
+        let (weight, bottleneck) = (Initial::kaiming_out, self.depth >= 50);
+        let mut network = Residual { layers, weight, bottleneck, second: "downsample", alias: "shortcut" };
         let mut x = match self.layout.unwrap_or(ImageLayout::for_size(height, width)) {
             ImageLayout::Cifar => network.normed_convolution(("conv1", "bn1"), Convolution::same(64, 3), x)?,
             ImageLayout::ImageNet => {
@@ -87,7 +91,8 @@ impl CifarResNet {
     }
 
     pub(super) fn build(&self, layers: &mut Layers, x: Layer, outputs: usize) -> Result<Layer> {
-        let mut network = Residual { layers, weight: Initial::kaiming_in, second: "shortcut", alias: "downsample" };
+        let weight = Initial::kaiming_in;
+        let mut network = Residual { layers, weight, bottleneck: false, second: "shortcut", alias: "downsample" };
         let x = network.normed_convolution(("conv1", "bn1"), Convolution::same(16, 3), x)?;
         let mut x = network.layers.relu(x);
         for (stage, channels) in (1..).zip([16, 32, 64]) {
@@ -115,6 +120,8 @@ struct Residual<'a> {
     layers: &'a mut Layers,
     /// How convolutions are drawn.
     weight: Draw,
+    /// Whether blocks have three convolutions, the last one of four times the channels.
+    bottleneck: bool,
     /// What the second path of a block is called, and what others call it.
     second: &'static str,
     alias: &'static str,
@@ -138,10 +145,18 @@ impl Residual<'_> {
 
     fn block(&mut self, name: &str, channels: usize, stride: usize, shortcut: Shortcut, x: Layer) -> Result<Layer> {
         let named = |layer: &str| format!("{name}.{layer}");
-        let first = Convolution { stride, ..Convolution::same(channels, 3) };
-        let y = self.normed_convolution((&named("conv1"), &named("bn1")), first, x.clone())?;
-        let y = self.layers.relu(y);
-        let y = self.normed_convolution((&named("conv2"), &named("bn2")), Convolution::same(channels, 3), y)?;
+        let strided = Convolution { stride, ..Convolution::same(channels, 3) };
+        let same = Convolution::same;
+        let convolutions = match self.bottleneck {
+            true => vec![same(channels, 1), strided, same(4 * channels, 1)],
+            false => vec![strided, same(channels, 3)],
+        };
+        let mut y = x.clone();
+        for (i, convolution) in (1..).zip(convolutions) {
+            y = if i > 1 { self.layers.relu(y) } else { y };
+            let (conv, bn) = (named(&format!("conv{i}")), named(&format!("bn{i}")));
+            y = self.normed_convolution((&conv, &bn), convolution, y)?;
+        }
         let x = match shortcut {
             _ if x.shape == y.shape => x,
             Shortcut::A => {
@@ -154,7 +169,7 @@ impl Residual<'_> {
                 self.alias(&conv, &format!("{name}.{}.0", self.alias), &["weight"]);
                 let normed = ["weight", "bias", "running_mean", "running_var"];
                 self.alias(&bn, &format!("{name}.{}.1", self.alias), &normed);
-                let convolution = Convolution { stride, ..Convolution::same(channels, 1) };
+                let convolution = Convolution { stride, ..Convolution::same(y.shape[0], 1) };
                 self.normed_convolution((&conv, &bn), convolution, x)?
             }
         };

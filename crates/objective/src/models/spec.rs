@@ -6,12 +6,14 @@ use std::str::FromStr;
 
 use super::alexnet::AlexNet;
 use super::gpt::Gpt;
+use super::hugging_face_gpt2::HuggingFaceGpt2;
 use super::layers::{Layer, Layers};
 use super::residual::{CifarResNet, ResNet};
 use super::vgg::Vgg;
 use super::vision_transformer::VisionTransformer;
 use super::wide_residual::WideResNet;
-use super::{convolutional, fully_connected};
+use super::{convolutional, fully_connected, torchvision};
+use crate::weights::Weights;
 use crate::{Error, Outputs, Result, suggestion};
 
 /// An elementwise function between layers.
@@ -27,6 +29,8 @@ pub enum Activation {
     Sigmoid,
     /// x Φ(x).
     Gelu,
+    /// The same with Φ approximated by tanh, as in GPT-2.
+    GeluTanh,
     /// x σ(x).
     Silu,
     /// log(1 + eˣ).
@@ -35,12 +39,13 @@ pub enum Activation {
     Identity,
 }
 
-const ACTIVATIONS: [(&str, Activation); 8] = [
+const ACTIVATIONS: [(&str, Activation); 9] = [
     ("relu", Activation::Relu),
     ("leaky-relu", Activation::LeakyRelu),
     ("tanh", Activation::Tanh),
     ("sigmoid", Activation::Sigmoid),
     ("gelu", Activation::Gelu),
+    ("gelu-tanh", Activation::GeluTanh),
     ("silu", Activation::Silu),
     ("softplus", Activation::Softplus),
     ("identity", Activation::Identity),
@@ -80,7 +85,7 @@ pub enum ModelSpec {
     C3,
     /// C2 under the name the paper uses with CIFAR-100.
     C4,
-    /// `resnet18`, `resnet34`, optionally with `:cifar` or `:imagenet`.
+    /// `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`, optionally with `:cifar` or `:imagenet`.
     ResNet(ResNet),
     /// `resnet20`, `resnet32`, `resnet44`, `resnet56`, `resnet110`, optionally with `:b`.
     CifarResNet(CifarResNet),
@@ -94,12 +99,19 @@ pub enum ModelSpec {
     VisionTransformer(VisionTransformer),
     /// `gpt`, with settings such as `gpt:context=64,width=128`.
     Gpt(Gpt),
+    /// `hf-gpt2`, with settings such as `hf-gpt2:heads=12`.
+    HuggingFaceGpt2(HuggingFaceGpt2),
     /// The path of a `.pt2` file, as `torch.export.save` writes it.
     Exported(PathBuf),
+    /// The same with weights to be drawn by PyTorch's defaults: `net.pt2:from-scratch`.
+    FromScratch(PathBuf),
 }
 
+/// What stands behind the file of a network that does not start from its own weights.
+const FROM_SCRATCH: &str = ":from-scratch";
+
 /// Names to suggest; families of many names stand with their best known members.
-pub(super) const NAMES: [&str; 28] = [
+pub(super) const NAMES: [&str; 32] = [
     "f1",
     "f2",
     "c1",
@@ -109,6 +121,9 @@ pub(super) const NAMES: [&str; 28] = [
     "mlp",
     "resnet18",
     "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
     "resnet20",
     "resnet32",
     "resnet44",
@@ -128,6 +143,7 @@ pub(super) const NAMES: [&str; 28] = [
     "wrn28-10",
     "vit",
     "gpt",
+    "hf-gpt2",
 ];
 
 /// Of a file of weights given as a model.
@@ -141,7 +157,7 @@ const NOT_ONNX: &str = "ONNX files are not read: export the network with `torch.
 /// Reads a name and what stands behind its colon; absent where the name is another family's.
 type Parse = fn(&str, Option<&str>) -> Option<Result<ModelSpec>>;
 
-const FAMILIES: [Parse; 9] = [
+const FAMILIES: [Parse; 10] = [
     |name, option| option.filter(|_| name == "mlp").map(mlp),
     keskar,
     |name, option| Some(ResNet::parse(name, option)?.map(ModelSpec::ResNet)),
@@ -151,6 +167,7 @@ const FAMILIES: [Parse; 9] = [
     |name, option| Some(WideResNet::parse(name, option)?.map(ModelSpec::WideResNet)),
     |name, option| Some(VisionTransformer::parse(name, option)?.map(ModelSpec::VisionTransformer)),
     |name, option| Some(Gpt::parse(name, option)?.map(ModelSpec::Gpt)),
+    |name, option| Some(HuggingFaceGpt2::parse(name, option)?.map(ModelSpec::HuggingFaceGpt2)),
 ];
 
 impl FromStr for ModelSpec {
@@ -160,25 +177,33 @@ impl FromStr for ModelSpec {
         if text.ends_with(".pt2") {
             return Ok(Self::Exported(text.into()));
         }
-        let (name, option) = match text.split_once(':') {
-            Some((name, option)) => (name, Some(option)),
-            None => (text, None),
-        };
-        FAMILIES.iter().find_map(|parse| parse(name, option)).unwrap_or_else(|| {
-            let hint = match Path::new(text).extension().and_then(|extension| extension.to_str()) {
-                Some("pt" | "pth" | "ckpt" | "bin" | "safetensors") => WEIGHTS_ALONE.to_owned(),
-                Some("onnx") => NOT_ONNX.to_owned(),
-                _ => suggestion::hint(name, &NAMES),
-            };
-            Err(Error::input(
-                format!("unknown model `{text}`"),
-                match suggestion::nearest(name, &NAMES) {
-                    Some("mlp") | None => format!("{hint}; an `mlp` is written like `mlp:64-128-10:relu`"),
-                    Some(_) => hint,
-                },
-            ))
-        })
+        if let Some(path) = text.strip_suffix(FROM_SCRATCH).filter(|path| path.ends_with(".pt2")) {
+            return Ok(Self::FromScratch(path.into()));
+        }
+        torchvision::parse(text).unwrap_or_else(|| parse_in_zoo(text))
     }
+}
+
+/// A model of the zoo by the zoo's own name.
+pub(super) fn parse_in_zoo(text: &str) -> Result<ModelSpec> {
+    let (name, option) = match text.split_once(':') {
+        Some((name, option)) => (name, Some(option)),
+        None => (text, None),
+    };
+    FAMILIES.iter().find_map(|parse| parse(name, option)).unwrap_or_else(|| {
+        let hint = match Path::new(text).extension().and_then(|extension| extension.to_str()) {
+            Some("pt" | "pth" | "ckpt" | "bin" | "safetensors") => WEIGHTS_ALONE.to_owned(),
+            Some("onnx") => NOT_ONNX.to_owned(),
+            _ => suggestion::hint(name, &NAMES),
+        };
+        Err(Error::input(
+            format!("unknown model `{text}`"),
+            match suggestion::nearest(name, &NAMES) {
+                Some("mlp") | None => format!("{hint}; an `mlp` is written like `mlp:64-128-10:relu`"),
+                Some(_) => hint,
+            },
+        ))
+    })
 }
 
 fn keskar(name: &str, option: Option<&str>) -> Option<Result<ModelSpec>> {
@@ -250,16 +275,43 @@ impl Display for ModelSpec {
             Self::WideResNet(spec) => spec.fmt(f),
             Self::VisionTransformer(spec) => spec.fmt(f),
             Self::Gpt(spec) => spec.fmt(f),
+            Self::HuggingFaceGpt2(spec) => spec.fmt(f),
             Self::Exported(path) => path.display().fmt(f),
+            Self::FromScratch(path) => write!(f, "{}{FROM_SCRATCH}", path.display()),
         }
     }
 }
 
 impl ModelSpec {
+    /// The same model with the sizes of these weights where its name leaves them open, as `hf-gpt2` does.
+    ///
+    /// ```
+    /// use basin_objective::models::ModelSpec;
+    /// # use basin_objective::weights::{self, Weights};
+    /// # use candle_core::{DType, Device, Tensor};
+    /// # let path = tempfile::tempdir()?.keep().join("model.safetensors");
+    /// # let tensor = |rows| Tensor::zeros((rows, 8), DType::F32, &Device::Cpu);
+    /// # let tensors = [("wte.weight".to_owned(), tensor(7)?), ("wpe.weight".to_owned(), tensor(6)?)];
+    /// # weights::write(&path, &tensors, &Default::default())?;
+    ///
+    /// // A file with a table of 7 tokens and one of 6 positions, 8 numbers each.
+    /// let spec = "hf-gpt2:depth=1,heads=2".parse::<ModelSpec>()?.sized(&Weights::read(&path)?);
+    /// assert_eq!(spec.to_string(), "hf-gpt2:vocabulary=7,context=6,width=8,depth=1,heads=2");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn sized(self, weights: &Weights) -> Self {
+        match self {
+            Self::HuggingFaceGpt2(spec) => Self::HuggingFaceGpt2(spec.sized(weights)),
+            other => other,
+        }
+    }
+
     pub(super) fn build(&self, layers: &mut Layers, input_shape: &[usize], outputs: Outputs) -> Result<Layer> {
         let x = layers.input(input_shape);
-        if let Self::Gpt(spec) = self {
-            return spec.build(layers, x, outputs);
+        match self {
+            Self::Gpt(spec) => return spec.build(layers, x, outputs),
+            Self::HuggingFaceGpt2(spec) => return spec.build(layers, x, outputs),
+            _ => {}
         }
         let needed = match outputs {
             Outputs::AtLeast(_) | Outputs::Exactly(_) | Outputs::Binary => outputs.needed(),
@@ -272,6 +324,7 @@ impl ModelSpec {
         };
         match self {
             Self::Gpt(spec) => spec.build(layers, x, outputs),
+            Self::HuggingFaceGpt2(spec) => spec.build(layers, x, outputs),
             Self::Mlp { widths, activation, batch_norm } => {
                 let inputs = input_shape.iter().product::<usize>();
                 let last = widths[widths.len() - 1];
@@ -291,7 +344,7 @@ impl ModelSpec {
             Self::AlexNet(spec) => spec.build(layers, x, needed),
             Self::WideResNet(spec) => spec.build(layers, x, needed),
             Self::VisionTransformer(spec) => spec.build(layers, x, needed),
-            Self::Exported(path) => Err(Error::input(
+            Self::Exported(path) | Self::FromScratch(path) => Err(Error::input(
                 format!("`{}` is a program, not a stack of layers", path.display()),
                 "this is a defect of basin: report it",
             )),
@@ -371,6 +424,10 @@ mod tests {
             "vit:patch=2,width=12,depth=3,heads=6,mlp=24",
             "gpt:width=128,depth=4,heads=4,bias=true",
             "gpt:vocabulary=65,context=64,width=8,depth=1,heads=2,bias=false",
+            "resnet50:imagenet",
+            "a/net.pt2:from-scratch",
+            "hf-gpt2:vocabulary=65,width=8,heads=2",
+            "mlp:3-4-2:gelu-tanh",
         ]) {
             assert_eq!(text.parse::<ModelSpec>().unwrap().to_string(), text);
         }

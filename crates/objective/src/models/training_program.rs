@@ -48,7 +48,7 @@ impl TrainingProgram {
     ) -> Result<Self> {
         dropout.check()?;
         let inputs = inputs.into();
-        if let ModelSpec::Exported(path) = spec {
+        if let ModelSpec::Exported(path) | ModelSpec::FromScratch(path) = spec {
             if !dropout.is_none() {
                 return Err(dropout.misplaced(&spec.to_string()));
             }

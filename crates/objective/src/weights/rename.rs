@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Weights;
 use crate::{Error, Result};
 
@@ -22,7 +24,8 @@ use crate::{Error, Result};
 /// assert_eq!(rule.apply("encoder.fc1.bias").as_deref(), Some("fc1.bias"));
 /// # Ok::<(), basin_objective::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Rename {
     from: String,
     to: String,
@@ -43,6 +46,20 @@ impl FromStr for Rename {
             return Err(Error::input(format!("`{text}` has more `*` behind the `=` than before it"), hint));
         }
         Ok(Self { from: from.to_owned(), to: to.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Rename {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Rename> for String {
+    fn from(rule: Rename) -> Self {
+        rule.to_string()
     }
 }
 
