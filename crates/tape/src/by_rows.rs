@@ -18,6 +18,9 @@ const LEAST_OUTPUTS: usize = 1 << 20;
 /// Outputs that are held at a time.
 const AT_A_TIME: usize = 1 << 23;
 
+/// Tensors of as many numbers as outputs that are alive at once in a product: z, ż, probabilities, targets, and what is made of them.
+const TENSORS: usize = 6;
+
 /// The rows that are worked on at a time where the last layer of a program is a linear one of so many outputs that they are never
 /// held together, and its loss one of rows.
 pub(crate) fn rows_at_a_time(program: &Program, loss: &dyn Loss, point: &Point, targets: &Targets) -> Option<usize> {
@@ -135,6 +138,13 @@ impl<'p> ByRows<'_, 'p> {
         let rows = Tensor::cat(rows, 0)?;
         let samples = self.samples()?;
         sample_sums(&rows.reshape((samples, rows.elem_count() / samples.max(1)))?)
+    }
+
+    /// Bytes of the outputs that are worked on at a time, with what is computed of them.
+    pub(crate) fn bytes_at_a_time(&self) -> usize {
+        let z = self.tape.output();
+        let outputs = z.dims()[z.rank() - 1];
+        self.at_a_time.min(self.tape.row_count()) * outputs * z.dtype().size_in_bytes() * TENSORS
     }
 
     /// ℓᵢ for each sample.
@@ -359,7 +369,9 @@ mod tests {
         let loss = CrossEntropy::default();
         let at = Linearization::new(&program, &loss, &point, &[&x], &classes).expect("a linearization");
         let whole = Linearization::with_rows(&program, &loss, &point, &[&x], (&classes).into(), None).expect("one");
-        assert!(at.footprint().kept < 1000 && whole.footprint().kept + whole.footprint().sweep > 1 << 24);
+        let outputs = (1 << 18) * 4 * 8;
+        assert!(at.footprint().kept < 1000 && at.footprint().sweep < 13 * outputs);
+        assert!(whole.footprint().kept + whole.footprint().sweep > 2 * outputs);
         assert!(distance(&at.losses().expect("losses"), &whole.losses().expect("losses")) < TOLERANCE);
         let mut handed = Vec::new();
         let take = |z: &Tensor, targets: &Targets| {

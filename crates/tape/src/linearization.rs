@@ -251,6 +251,7 @@ impl<'p> Linearization<'p> {
 
     /// Bytes that keeping this takes, and that a Hessian product takes beyond.
     pub fn footprint(&self) -> Footprint {
-        self.tape.footprint()
+        let Footprint { kept, sweep } = self.tape.footprint();
+        Footprint { kept, sweep: sweep + self.by_rows().map_or(0, |rows| rows.bytes_at_a_time()) }
     }
 }

@@ -398,8 +398,7 @@ impl<'m> Network<'m> {
     /// What linearizing the first sample takes.
     fn footprint_of_one(&self) -> Result<Footprint> {
         let theta = Tensor::zeros(self.program.parameters().len(), self.dtype, &self.device)?;
-        let tape = self.program.record(&self.at(&theta)?, &self.batch(&(0..1))?.inputs())?;
-        Ok(tape.footprint())
+        Ok(self.linearize_batch(&self.at(&theta)?, &(0..1))?.footprint())
     }
 
     /// The micro-batches whose linearizations fit into the memory, beside the sweeps over those that are worked on at a
