@@ -8,7 +8,10 @@ use super::{Array, Graph, Read};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cell {
     Lstm,
-    Gru,
+    Gru {
+        /// Whether the reset gate acts on the state behind its matrix product, as in PyTorch, or in front of it.
+        reset_after: bool,
+    },
     Tanh,
     Relu,
 }
@@ -114,7 +117,7 @@ impl Graph {
                 let bounded = self.elementwise(Tanh, &c)?;
                 Ok(vec![self.multiply(&o, &bounded)?, c])
             }
-            Cell::Gru => {
+            Cell::Gru { reset_after } => {
                 let (axis, thirds) = (input.rank() - 1, [width; 3]);
                 let (of_input, of_state) = (self.split(input, axis, &thirds)?, self.split(&of_state, axis, &thirds)?);
                 let gate = |graph: &mut Self, k: usize| {
@@ -122,7 +125,15 @@ impl Graph {
                     graph.elementwise(Sigmoid, &sum)
                 };
                 let (r, z) = (gate(self, 0)?, gate(self, 1)?);
-                let remembered = self.multiply(&r, &of_state[2])?;
+                let remembered = match reset_after {
+                    true => self.multiply(&r, &of_state[2])?,
+                    false => {
+                        let reset = self.multiply(&r, h)?;
+                        let weight = self.narrow(weights.of_state, 0, 2 * width, width)?;
+                        let bias = weights.biases.map(|(_, bias)| self.narrow(bias, 0, 2 * width, width)).transpose()?;
+                        self.linear(&reset, &weight, bias.as_ref())?
+                    }
+                };
                 let sum = self.add(&of_input[2], &remembered)?;
                 let n = self.elementwise(Tanh, &sum)?;
                 // h' = n + z (h − n).

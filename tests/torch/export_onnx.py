@@ -1,0 +1,174 @@
+"""Exports the networks of networks.py as ONNX files, and writes beside each what PyTorch computes in f64.
+
+    python tests/torch/export_onnx.py DIR [small|large|static|optimized|older|NAME …]
+    python tests/torch/export_onnx.py --goldens
+
+As export.py, of which it takes the figures; the second writes the committed files. NAME is a network's name, with
+`-optimized` for what the exporter makes of it where it is left to optimise, `-older` or `-older13` for PyTorch's older
+exporter (opset 17 or 13), `-older-folded` for that one's constant folding.
+"""
+
+import sys
+import warnings
+from pathlib import Path
+from unittest.mock import patch
+
+import export
+import networks
+import onnx
+import torch
+from safetensors.torch import save_file
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+# Of the committed files; those with a reference among goldens/exported have no other.
+GOLDENS = {
+    "mlp": False, "small-cnn": False, "activations": False, "arithmetic": False, "shapes": False, "convolutions": False,
+    "transformer": False, "tied": True, "recurrent": True, "hf-bert": False, "hf-gpt2": False, "mlp-of-one": False,
+    "mlp-optimized": True, "small-cnn-optimized": True, "small-cnn-older": False, "small-cnn-older-folded": True,
+    "recurrent-optimized": True, "recurrent-older13": True, "tied-older-folded": True, "transformer-older": True,
+}  # fmt: skip
+
+SUFFIXES = ["-optimized", "-older-folded", "-older13", "-older"]
+
+
+def kind(name):
+    """The network, the number of samples it is exported for where that is fixed, and the exporter."""
+    suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+    network, samples = networks.STATIC.get(name.removesuffix(suffix), (name.removesuffix(suffix), None))
+    return network, samples, suffix.removeprefix("-") or "unoptimized"
+
+
+def build(name):
+    """The network with its inputs. What merges equal tensors would merge weights that were never trained."""
+    network, _, exporter = kind(name)
+    torch.manual_seed(1)
+    model, inputs = (networks.SMALL | networks.LARGE)[network]()
+    model = model.double().eval()
+    if exporter != "unoptimized" or network == "tied":
+        # ONNX does not say that a parameter is frozen.
+        for parameter in model.parameters():
+            parameter.requires_grad_(True)
+    if exporter in ("optimized", "older-folded"):
+        for parameter in model.parameters():
+            parameter.data += 0.02 * torch.randn_like(parameter)
+    for module in model.modules():
+        # Nor that a row of an embedding is that of padding, and left alone.
+        if isinstance(module, torch.nn.Embedding):
+            module.padding_idx = None
+    if hasattr(model, "config"):
+        model.config.use_cache = False
+        model.config._attn_implementation = "sdpa"
+    return model, inputs
+
+
+def write(name, model, inputs, path):
+    _, samples, exporter = kind(name)
+    cut = (lambda x: x[:samples]) if samples else (lambda x: x)
+    named = isinstance(inputs, dict)
+    arguments = () if named else tuple(cut(x) for x in inputs)
+    keywords = {key: cut(x) for key, x in inputs.items()} if named else None
+    axes = {0: export.DYNAMIC}
+    if exporter in ("unoptimized", "optimized"):
+        dynamic = {key: axes for key in inputs} if named else tuple(axes for _ in inputs)
+        torch.onnx.export(
+            model, arguments, path, kwargs=keywords, dynamo=True, optimize=exporter == "optimized", verbose=False,
+            external_data=False, dynamic_shapes=None if samples else dynamic,
+        )  # fmt: skip
+    else:
+        names = list(inputs) if named else [f"x{i}" if i else "x" for i in range(len(inputs))]
+        torch.onnx.export(
+            model, arguments, path, kwargs=keywords, dynamo=False, opset_version=13 if exporter == "older13" else 17,
+            input_names=names, do_constant_folding=exporter == "older-folded",
+            dynamic_axes=None if samples else {key: {0: "N"} for key in names},
+        )  # fmt: skip
+
+
+def stripped(path):
+    """Without what names files of the machine that wrote it, and what no reader needs."""
+    file = onnx.load(path)
+    unneeded = {"pkg.torch.onnx.stack_trace", "pkg.torch.onnx.fx_node", "pkg.torch.onnx.original_node_name", "namespace"}
+    for item in [*file.graph.node, *file.graph.value_info, *file.graph.input, *file.graph.output]:
+        kept = [entry for entry in item.metadata_props if entry.key not in unneeded]
+        del item.metadata_props[:]
+        item.metadata_props.extend(kept)
+        item.ClearField("doc_string")
+    onnx.save(file, path)
+    return file
+
+
+def by_names_of(file, model):
+    """Figures of parameters under the names in the file; those of tensors that are none of the network's, as they are or
+    turned, are left out."""
+    found = {}
+    own = dict(model.named_parameters(remove_duplicate=False))
+    shared = {}
+    for name, parameter in own.items():
+        shared.setdefault(id(parameter), []).append(name)
+    first = {name: names[0] for names in shared.values() for name in names}
+    floats = [t for t in file.graph.initializer if t.data_type in (onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT)]
+    for tensor in floats:
+        if tensor.name in own:
+            found[tensor.name] = (first[tensor.name], False)
+            continue
+        numbers = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
+        for name in {first[name] for name in own}:
+            if torch.equal(own[name].data, numbers):
+                found[tensor.name] = (name, False)
+            elif numbers.dim() == 2 and own[name].dim() == 2 and torch.equal(own[name].data.t(), numbers):
+                found[tensor.name] = (name, True)
+    for node in file.graph.node:
+        if node.op_type == "Identity" and node.output[0] in own:
+            found[node.output[0]] = (first[node.output[0]], False)
+    covered = {name for name, _ in found.values()}
+    for name in [name for name in first if name == first[name] and name not in covered]:
+        print(f"  not as it is: {name}", flush=True)
+    return found, covered
+
+
+def main(directory, names):
+    directory.mkdir(parents=True, exist_ok=True)
+    small = [name for name in networks.SMALL]
+    groups = {
+        "small": small, "large": list(networks.LARGE), "static": list(networks.STATIC),
+        "optimized": [f"{name}-optimized" for name in [*small, *networks.LARGE]],
+        "older": [f"{name}-older" for name in [*small, *networks.LARGE]],
+    }  # fmt: skip
+    for name in [name for word in names or groups for name in groups.get(word, [word])]:
+        path = directory / f"{name}.onnx"
+        model, inputs = build(name)
+        try:
+            write(name, model, inputs, str(path))
+        except Exception as error:
+            if not kind(name)[2].startswith("older"):
+                raise
+            path.unlink(missing_ok=True)
+            print(f"{name}: PyTorch's older exporter cannot write it ({type(error).__name__})", flush=True)
+            continue
+        file = stripped(path)
+        found, covered = by_names_of(file, model)
+        with export.Double(), sdpa_kernel(SDPBackend.MATH), patch("torch.nn.functional.hardsigmoid", export.hardsigmoid):
+            tensors = export.figures(model, inputs, covered)
+        written = {key: tensors[key] for key in ("output", "y", "loss")}
+        for own, (parameter, turned) in found.items():
+            for figure in ("gradient", "v", "hv"):
+                tensor = tensors.get(f"{figure}.{parameter}")
+                if tensor is not None:
+                    written[f"{figure}.{own}"] = tensor.t() if turned else tensor
+        given = inputs.items() if isinstance(inputs, dict) else enumerate(inputs)
+        written |= {f"input.{place}": x for place, x in given}
+        if kind(name)[2] in ("optimized", "older-folded"):
+            # Not all parameters of the file are those of the network.
+            written["partial"] = torch.ones(1)
+        save_file({key: x.detach().clone().contiguous() for key, x in written.items()}, path.with_suffix(".safetensors"))
+        print(name, flush=True)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    if sys.argv[1:] == ["--goldens"]:
+        goldens = Path(__file__).parents[1] / "goldens/onnx"
+        main(goldens, list(GOLDENS))
+        for name in [name for name, own in GOLDENS.items() if not own]:
+            (goldens / f"{name}.safetensors").unlink()
+    else:
+        main(Path(sys.argv[1]), sys.argv[2:])
