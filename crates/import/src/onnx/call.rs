@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::schema::{Attribute, Node};
+use super::schema::{Attribute, Node, value_of};
 use super::tensors;
 use crate::graph::{Array, Graph, Read, Size};
 
@@ -14,6 +14,8 @@ pub(crate) struct Call<'a> {
     pub(crate) opset: i64,
     /// Whether batch norm uses the statistics of the batch.
     pub(crate) batch_statistics: bool,
+    /// What a reader of the network's figures should know.
+    pub(crate) notes: &'a mut Vec<String>,
     /// The inputs, absent where they are left out.
     pub(super) inputs: Vec<Option<Array>>,
 }
@@ -25,6 +27,21 @@ impl Call<'_> {
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.attribute(name).is_some()
+    }
+
+    /// Whether a node that is another operator than PyTorch's says that it was exported from that one. There PyTorch 2.15
+    /// writes by mistake what computes something else; a network is measured as it was trained.
+    pub(crate) fn is_pytorchs(&mut self, operator: &str, written: &str) -> bool {
+        let classes = value_of(&self.node.metadata_props, "pkg.torch.onnx.class_hierarchy");
+        let own = classes.is_some_and(|classes| classes.contains(operator));
+        if own {
+            self.notes.push(format!(
+                "`{}` is computed as PyTorch's `{operator}`, from which it was exported: the file has a {} {written}, \
+                 which computes something else, by a mistake of the exporter",
+                self.node.name, self.node.op_type
+            ));
+        }
+        own
     }
 
     /// The input at a place.

@@ -204,9 +204,9 @@ impl<'a> Lowering<'a> {
                 *x = moving.positions(x)?;
             }
         }
-        let graph = &mut self.reading.graph;
+        let Reading { graph, notes, .. } = &mut self.reading;
         let (opset, batch_statistics) = (self.file.opset, self.batch_statistics);
-        let mut outputs = reader(&mut Call { graph, node, opset, batch_statistics, inputs })?;
+        let mut outputs = reader(&mut Call { graph, node, opset, batch_statistics, notes, inputs })?;
         if let Some(moving) = moving {
             outputs = outputs.iter().map(|x| moving.arrived(&self.reading.graph, x)).collect::<Read<Vec<_>>>()?;
         }
@@ -216,7 +216,9 @@ impl<'a> Lowering<'a> {
         }
         for (name, array) in node.output.iter().zip(outputs).filter(|(name, _)| !name.is_empty()) {
             self.check(name, &array)?;
-            self.arrays.insert(name.clone(), array);
+            if self.arrays.insert(name.clone(), array).is_some() {
+                return Err(format!("the file gives the name `{name}` twice").into());
+            }
         }
         Ok(())
     }

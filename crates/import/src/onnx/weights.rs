@@ -60,9 +60,9 @@ const FORMS: [&str; 11] = [
 
 impl Weights {
     pub(super) fn of(graph: &schema::Graph, directory: &Path) -> Read<Self> {
-        let uses = uses(graph);
         let told = told(graph);
         let merged = merged(graph, &told);
+        let uses = uses(graph, &merged);
         let mut weights = Vec::new();
         for (place, tensor) in graph.initializer.iter().enumerate() {
             let seconds = merged.get(tensor.name.as_str()).map(Vec::as_slice).unwrap_or_default();
@@ -167,13 +167,15 @@ pub(super) fn nodes<'a>(graph: &'a schema::Graph, found: &mut Vec<&'a Node>) {
     }
 }
 
-/// Where each tensor is used, also in another form.
-fn uses(graph: &schema::Graph) -> HashMap<&str, Uses> {
+/// Where each tensor is used, also in another form; under each of its names by itself.
+fn uses<'a>(graph: &'a schema::Graph, merged: &HashMap<&'a str, Vec<&'a str>>) -> HashMap<&'a str, Uses> {
+    let seconds: HashSet<&str> = merged.values().flatten().copied().collect();
     let mut all = Vec::new();
     nodes(graph, &mut all);
     let mut uses: HashMap<&str, Uses> = HashMap::new();
     // Behind a node stand those that use what it gives.
-    for node in all.into_iter().rev() {
+    let is_second = |node: &Node| node.output.first().is_some_and(|output| seconds.contains(output.as_str()));
+    for node in all.into_iter().rev().filter(|node| !is_second(node)) {
         let form = FORMS.contains(&node.op_type.as_str());
         let of_output = node.output.first().and_then(|output| uses.get(output.as_str())).copied().unwrap_or_default();
         for (place, input) in node.input.iter().enumerate().filter(|(_, input)| !input.is_empty()) {

@@ -71,6 +71,11 @@ fn columns(c: &mut Call, index: &Array) -> Read<Vec<Array>> {
 fn scatter_by_rows(c: &mut Call) -> Read<Vec<Array>> {
     let (x, index, write) = (c.array(0)?, c.array(1)?, c.array(2)?);
     refuse_reduction(c)?;
+    if matches!(index.content, Content::SampleNumbers) && x.shape.first() == Some(&Extent::Samples(1)) {
+        // All samples are written over, each by its own.
+        let write = c.graph.cast(&write, x.kind)?;
+        return Ok(vec![c.graph.expand_to(&write, &x.shape)?]);
+    }
     if x.rank() == 0 || index.rank() != 2 || index.fixed(1)? != 1 {
         return Err("writing at positions along several axes at once".into());
     }

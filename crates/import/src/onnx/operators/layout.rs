@@ -130,11 +130,14 @@ fn slice(c: &mut Call) -> Read<Vec<Array>> {
             }
             continue;
         }
+        let extent = x.fixed(axis)?;
         let number = |size: Size| match size {
             Size::Number(number) => Ok(number),
+            // However few samples there are, it lies beyond the end.
+            Size::Extent(Extent::Samples(times)) if times >= extent => Ok(i64::MAX),
             Size::Extent(_) => Err("a slice up to the number of samples"),
         };
-        let positions = sliced(number(start)?, number(end)?, step, x.fixed(axis)?)?;
+        let positions = sliced(number(start)?, number(end)?, step, extent)?;
         x = match step {
             1.. => c.graph.slice(&x, axis, &positions)?,
             _ => c.graph.select_positions(&x, axis, positions.into_iter().map(|position| position as i64).collect())?,

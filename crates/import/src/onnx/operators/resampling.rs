@@ -14,7 +14,8 @@ pub(super) fn reader(name: &str) -> Option<Reader> {
         },
         "SpaceToDepth" => |c| {
             let (x, r) = (c.array(0)?, c.count("blocksize", 1)?);
-            Ok(vec![c.graph.space_to_depth(&x, r, true)?])
+            let positions_first = !c.is_pytorchs("aten.pixel_unshuffle", "of other channels");
+            Ok(vec![c.graph.space_to_depth(&x, r, positions_first)?])
         },
         _ => return None,
     })
