@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
@@ -23,12 +23,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The blake3 hash of a file's bytes, in hexadecimal, which are not held.
-pub(crate) fn fingerprint(path: &Path) -> Result<String> {
-    length(path)?;
+/// The blake3 hash of the bytes of files, one behind the other, in hexadecimal; the bytes are not held.
+pub(crate) fn fingerprint(paths: &[PathBuf]) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
-    let hashed = File::open(path).and_then(|file| io::copy(&mut io::BufReader::new(file), &mut hasher));
-    hashed.map_err(|cause| Error::io("read", path, cause))?;
+    for path in paths {
+        length(path)?;
+        let hashed = File::open(path).and_then(|file| io::copy(&mut io::BufReader::new(file), &mut hasher));
+        hashed.map_err(|cause| Error::io("read", path, cause))?;
+    }
     Ok(hasher.finalize().to_hex().to_string())
 }
 

@@ -7,7 +7,7 @@ mod independence;
 mod reading;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use basin_tape::Program;
 use candle_core::Tensor;
@@ -86,6 +86,11 @@ pub(crate) trait Format: fmt::Debug + Send + Sync {
     /// The network as its graph says, for samples of one shape for each input.
     fn read(&self, samples: &[Vec<usize>], batch_statistics: bool) -> Result<Network>;
 
+    /// Files beside it that hold its weights.
+    fn files_beside(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// How to export a network for any number of samples.
     fn export_any(&self) -> &'static str;
 }
@@ -122,6 +127,11 @@ impl NetworkFile {
     /// Where it was read.
     pub fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// The files that it consists of: itself, and those beside it that hold its weights.
+    pub fn files(&self) -> Vec<PathBuf> {
+        std::iter::once(self.path().to_owned()).chain(self.0.files_beside()).collect()
     }
 
     /// What wrote it, such as `PyTorch 2.15.0`.

@@ -10,6 +10,7 @@ mod schema;
 mod tensors;
 mod weights;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
@@ -114,6 +115,11 @@ impl Format for OnnxModel {
 
     fn read(&self, samples: &[Vec<usize>], batch_statistics: bool) -> Result<Network> {
         lowering::network(self, samples, batch_statistics)
+    }
+
+    fn files_beside(&self) -> Vec<PathBuf> {
+        let locations: BTreeSet<&str> = self.graph.initializer.iter().filter_map(tensors::location).collect();
+        locations.into_iter().map(|location| directory(&self.path).join(location)).collect()
     }
 
     fn export_any(&self) -> &'static str {

@@ -107,9 +107,14 @@ fn from_fields(tensor: &schema::Tensor, shape: &[usize], count: usize) -> Read<T
     }
 }
 
+/// The file beside the network's that holds a tensor, by its name.
+pub(super) fn location(tensor: &schema::Tensor) -> Option<&str> {
+    value_of(&tensor.external_data, "location").filter(|_| tensor.data_location != 0)
+}
+
 /// So many bytes of a file beside the network's, which no name leads out of its directory.
 fn read_external(tensor: &schema::Tensor, directory: &Path, length: usize) -> Read<Vec<u8>> {
-    let location = value_of(&tensor.external_data, "location").ok_or("data in another file that is not named")?;
+    let location = location(tensor).ok_or("data in another file that is not named")?;
     let plain = |component: Component| matches!(component, Component::Normal(_) | Component::CurDir);
     if location.is_empty() || !Path::new(location).components().all(plain) {
         return Err(format!("data in `{location}`, which is not beside the network").into());

@@ -1,18 +1,18 @@
-//! Networks that PyTorch exported, as models.
+//! Networks of files, as models.
 
 use std::path::Path;
 
-use basin_import::ExportedProgram;
-use basin_import::exported_program::{Input, Network, Numbers};
+use basin_import::NetworkFile;
+use basin_import::network::{Input, Network, Numbers};
 use candle_core::DType;
 
 use super::{InitialValues, Model, SampleNumbers};
 use crate::weights::ForeignNames;
 use crate::{Error, Outputs, Result};
 
-/// The network of a `.pt2` file as a model, for samples of a shape and the outputs that the targets ask for.
+/// The network of a `.pt2` or `.onnx` file as a model, for samples of a shape and the outputs that the targets ask for.
 pub(super) fn model(path: &Path, input_shape: &[usize], outputs: Outputs) -> Result<Model> {
-    let file = ExportedProgram::open(path)?;
+    let file = NetworkFile::open(path)?;
     let samples = [input_shape.to_vec()];
     let Network { program, inputs, output, vocabulary, aliases, unused, notes } = file.network(&samples, false)?;
     check_outputs(path, &output, outputs)?;

@@ -30,7 +30,7 @@ pub use vgg::Vgg;
 pub use vision_transformer::VisionTransformer;
 pub use wide_residual::WideResNet;
 
-use basin_import::ExportedProgram;
+use basin_import::NetworkFile;
 use basin_tape::{Entry, Layout, Program};
 use candle_core::{DType, Device, Tensor};
 
@@ -76,7 +76,7 @@ enum InitialValues {
     /// Drawn tensor by tensor.
     Drawn { parameters: Vec<Initial>, buffers: Vec<Initial> },
     /// Those in the file of an exported network.
-    Exported(Box<ExportedProgram>),
+    Exported(Box<NetworkFile>),
 }
 
 /// What kind of numbers a model's samples are.

@@ -1,6 +1,6 @@
 //! A model's program as it is trained.
 
-use basin_import::ExportedProgram;
+use basin_import::NetworkFile;
 use basin_tape::{InputGradient, Program};
 use candle_core::{DType, Device, Tensor};
 
@@ -45,7 +45,7 @@ impl TrainingProgram {
             if !dropout.is_none() {
                 return Err(dropout.misplaced(&spec.to_string()));
             }
-            let program = ExportedProgram::open(path)?.network(&[input_shape.to_vec()], true)?.program;
+            let program = NetworkFile::open(path)?.network(&[input_shape.to_vec()], true)?.program;
             return Ok(Self { program, sites: Vec::new() });
         }
         let Written { program, sites, .. } = written(spec, input_shape, outputs.into(), (BatchNorm::Batch, dropout))?;
