@@ -32,6 +32,8 @@ GOLDENS = {
 PLACED = ["small-cnn", "small-cnn-optimized"]
 MENDED = ["GRU", "SpaceToDepth"]
 
+# Exporters that leave not all parameters as they are.
+REARRANGING = ["optimized", "older-folded"]
 SUFFIXES = ["-optimized", "-older-folded", "-older13", "-older"]
 
 
@@ -52,7 +54,7 @@ def build(name):
         # ONNX does not say that a parameter is frozen.
         for parameter in model.parameters():
             parameter.requires_grad_(True)
-    if exporter in ("optimized", "older-folded"):
+    if exporter in REARRANGING:
         for parameter in model.parameters():
             parameter.data += 0.02 * torch.randn_like(parameter)
     for module in model.modules():
@@ -105,7 +107,7 @@ def stripped(path, placed):
     return file
 
 
-def by_names_of(file, model):
+def by_names_of(file, model, exporter):
     """Figures of parameters under the names in the file; those of tensors that are none of the network's, as they are or
     turned, are left out."""
     found = {}
@@ -115,10 +117,12 @@ def by_names_of(file, model):
         shared.setdefault(id(parameter), []).append(name)
     first = {name: names[0] for names in shared.values() for name in names}
     floats = [t for t in file.graph.initializer if t.data_type in (onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT)]
-    for tensor in floats:
+    buffers = {name for name, _ in model.named_buffers()}
+    for tensor in [tensor for tensor in floats if tensor.name not in buffers]:
         numbers = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
-        # What has a parameter's name may be folded.
-        for name in [first[tensor.name]] if tensor.name in own else {first[name] for name in own}:
+        # What has a parameter's name may be folded, what has another may be a parameter turned.
+        names = [first[tensor.name]] if tensor.name in own else set(first.values()) if exporter in REARRANGING else []
+        for name in names:
             if torch.equal(own[name].data, numbers):
                 found[tensor.name] = (name, False)
             elif name not in {f.name for f in floats} and numbers.dim() == own[name].dim() == 2 and torch.equal(own[name].data.t(), numbers):
@@ -127,8 +131,6 @@ def by_names_of(file, model):
         if node.op_type == "Identity" and node.output[0] in own:
             found[node.output[0]] = (first[node.output[0]], False)
     covered = {name for name, _ in found.values()}
-    for name in [name for name in first if name == first[name] and name not in covered]:
-        print(f"  not as it is: {name}", flush=True)
     return found, covered
 
 
@@ -136,7 +138,7 @@ def main(directory, names):
     directory.mkdir(parents=True, exist_ok=True)
     small = [name for name in networks.SMALL]
     groups = {
-        "small": small, "large": list(networks.LARGE), "static": list(networks.STATIC),
+        "small": small, "large": list(networks.LARGE), "static": [name for name in networks.STATIC if name != "recurrent-of-three"],
         "optimized": [f"{name}-optimized" for name in [*small, *networks.LARGE]],
         "older": [f"{name}-older" for name in [*small, *networks.LARGE]],
     }  # fmt: skip
@@ -152,7 +154,7 @@ def main(directory, names):
             print(f"{name}: PyTorch's older exporter cannot write it ({type(error).__name__})", flush=True)
             continue
         file = stripped(path, name not in GOLDENS or name in PLACED)
-        found, covered = by_names_of(file, model)
+        found, covered = by_names_of(file, model, kind(name)[2])
         with export.Double(), sdpa_kernel(SDPBackend.MATH), patch("torch.nn.functional.hardsigmoid", export.hardsigmoid):
             tensors = export.figures(model, inputs, covered)
         written = {key: tensors[key] for key in ("output", "y", "loss")}
@@ -163,7 +165,7 @@ def main(directory, names):
                     written[f"{figure}.{own}"] = tensor.t() if turned else tensor
         given = inputs.items() if isinstance(inputs, dict) else enumerate(inputs)
         written |= {f"input.{place}": x for place, x in given}
-        if kind(name)[2] in ("optimized", "older-folded"):
+        if kind(name)[2] in REARRANGING:
             # Not all parameters of the file are those of the network.
             written["partial"] = torch.ones(1)
         save_file({key: x.detach().clone().contiguous() for key, x in written.items()}, path.with_suffix(".safetensors"))

@@ -4,6 +4,9 @@ use basin_tape::ops::{Relu, Sigmoid, Tanh};
 
 use super::{Array, Graph, Read};
 
+/// The most positions of a sequence: each is some steps of the program.
+const LONGEST: usize = 1 << 16;
+
 /// What a recurrent layer does at each position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cell {
@@ -78,6 +81,9 @@ impl Graph {
         backwards: bool,
     ) -> Read<(Array, Vec<Array>)> {
         let positions = sequence.fixed(0)?;
+        if positions > LONGEST {
+            return Err(format!("a sequence of {positions} positions, the most are {LONGEST}").into());
+        }
         let mut state = start.to_vec();
         // The inputs' share of all positions at once.
         let of_input = self.linear(sequence, weights.of_input, weights.biases.map(|(bias, _)| bias))?;

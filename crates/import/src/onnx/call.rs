@@ -29,11 +29,16 @@ impl Call<'_> {
         self.attribute(name).is_some()
     }
 
+    /// Whether the exporter says that a node was one of PyTorch's operators.
+    pub(crate) fn was_exported_from(&self, operator: &str) -> bool {
+        let classes = value_of(&self.node.metadata_props, "pkg.torch.onnx.class_hierarchy");
+        classes.is_some_and(|classes| classes.contains(operator))
+    }
+
     /// Whether a node that is another operator than PyTorch's says that it was exported from that one. There PyTorch 2.15
     /// writes by mistake what computes something else; a network is measured as it was trained.
     pub(crate) fn is_pytorchs(&mut self, operator: &str, written: &str) -> bool {
-        let classes = value_of(&self.node.metadata_props, "pkg.torch.onnx.class_hierarchy");
-        let own = classes.is_some_and(|classes| classes.contains(operator));
+        let own = self.was_exported_from(operator);
         if own {
             self.notes.push(format!(
                 "`{}` is computed as PyTorch's `{operator}`, from which it was exported: the file has a {} {written}, \

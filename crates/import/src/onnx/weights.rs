@@ -257,8 +257,12 @@ fn notes(
         notes.push(format!("`{}` is `{original}` turned: they are measured as one", copy.name));
     }
     if told.is_empty() {
-        let unsure: Vec<&str> =
-            parameters().filter(|weight| !used(weight).weight).map(|weight| weight.name.as_str()).collect();
+        // What is called a weight or a bias is one.
+        let called = |weight: &&Weight| weight.name.ends_with("weight") || weight.name.ends_with("bias");
+        let unsure: Vec<&str> = parameters()
+            .filter(|weight| !used(weight).weight && !called(weight))
+            .map(|weight| weight.name.as_str())
+            .collect();
         if !unsure.is_empty() {
             notes.push(format!(
                 "the file does not say whether {} are parameters or buffers: they are measured as parameters \

@@ -1,6 +1,6 @@
 //! Arithmetic, functions of each element, comparisons, logic and choices.
 
-use basin_tape::ops::{Abs, Clamp, Comparison, Cosine, Discrete, Elementwise, Erf, Exp, Log, Sine};
+use basin_tape::ops::{Abs, Clamp, Comparison, Cosine, Discrete, Elementwise, Erf, Exp, Hardtanh, Log, Sine};
 
 use super::Reader;
 use crate::graph::{Arithmetic, Array, Content, Kind, Number, Read, SizeOperation};
@@ -173,10 +173,14 @@ fn named(c: &mut Call, name: &str) -> Read<Vec<Array>> {
     Ok(vec![y.ok_or("a function that is not known")?])
 }
 
-/// Between two numbers, or above or below one.
+/// Between two numbers, or above or below one. From 0 upwards it is ReLU6, whose derivative at 0 is 0 as that of ReLU;
+/// PyTorch's clamp has the derivative 1 there, where the file says that it was one.
 fn clip(c: &mut Call) -> Read<Vec<Array>> {
     let x = c.array(0)?;
     let (low, high) = (c.number(1)?.unwrap_or(f64::NEG_INFINITY), c.number(2)?.unwrap_or(f64::INFINITY));
+    if x.kind == Kind::Float && low == 0.0 && high > 0.0 && !c.was_exported_from("aten.clamp") {
+        return Ok(vec![c.graph.elementwise(Hardtanh { low, high }, &x)?]);
+    }
     let numbers = c.graph.cast(&x, Kind::Float)?;
     let y = c.graph.apply(Elementwise(Clamp { low, high }), &[&numbers], x.shape.clone(), Kind::Float)?;
     Ok(vec![c.graph.cast(&y, x.kind.max(Kind::Integer))?])

@@ -5,6 +5,9 @@ use crate::graph::{Array, Extent, Read, Size, place};
 use crate::onnx::call::Call;
 use crate::onnx::tensors;
 
+/// The most parts of an array: each is a step of the program.
+const MOST_PARTS: usize = 1 << 16;
+
 pub(super) fn reader(name: &str) -> Option<Reader> {
     Some(match name {
         "Identity" => |c| Ok(vec![c.array(0)?]),
@@ -166,7 +169,7 @@ fn split(c: &mut Call) -> Read<Vec<Array>> {
         Some(lengths) => counted(&lengths)?,
         None => {
             let parts = c.count("num_outputs", c.node.output.len())?;
-            even(x.fixed(axis)?, x.fixed(axis)?.div_ceil(parts.max(1)))
+            even(x.fixed(axis)?, x.fixed(axis)?.div_ceil(parts.max(1)))?
         }
     };
     c.graph.split(&x, axis, &lengths)
@@ -178,8 +181,8 @@ fn split_to_sequence(c: &mut Call) -> Read<Vec<Array>> {
     let axis = x.axis(c.integer("axis", 0))?;
     let (lengths, alone) = match (c.optional(1), c.integers(1)?) {
         (Some(split), Some(lengths)) if split.rank() > 0 => (counted(&lengths)?, false),
-        (_, Some(lengths)) => (even(x.fixed(axis)?, counted(&lengths)?.first().copied().unwrap_or(1)), false),
-        (_, None) => (vec![1; x.fixed(axis)?], !c.truth("keepdims", true)),
+        (_, Some(lengths)) => (even(x.fixed(axis)?, counted(&lengths)?.first().copied().unwrap_or(1))?, false),
+        (_, None) => (even(x.fixed(axis)?, 1)?, !c.truth("keepdims", true)),
     };
     let parts = c.graph.split(&x, axis, &lengths)?;
     if !alone {
@@ -188,9 +191,12 @@ fn split_to_sequence(c: &mut Call) -> Read<Vec<Array>> {
     parts.iter().map(|part| c.graph.squeeze(part, &[axis])).collect()
 }
 
-fn even(extent: usize, each: usize) -> Vec<usize> {
+fn even(extent: usize, each: usize) -> Read<Vec<usize>> {
     let each = each.max(1);
-    (0..extent).step_by(each).map(|start| each.min(extent - start)).collect()
+    if extent.div_ceil(each) > MOST_PARTS {
+        return Err(format!("{} parts, the most are {MOST_PARTS}", extent.div_ceil(each)).into());
+    }
+    Ok((0..extent).step_by(each).map(|start| each.min(extent - start)).collect())
 }
 
 fn counted(lengths: &[i64]) -> Read<Vec<usize>> {
