@@ -5,6 +5,7 @@ use candle_core::DType;
 use super::Reader;
 use crate::graph::{Array, Content, Extent, Kind, Read, place};
 use crate::onnx::call::Call;
+use crate::onnx::schema::value_of;
 
 pub(super) fn reader(name: &str) -> Option<Reader> {
     Some(match name {
@@ -35,10 +36,19 @@ fn gather(c: &mut Call) -> Read<Vec<Array>> {
         return Ok(vec![c.graph.viewed(&taken, shape)?]);
     }
     if axis == 0 && x.rank() == 2 && x.sample_axis().is_none() && index.kind == Kind::Integer {
-        return Ok(vec![c.graph.embedding(&x, &index, None)?]);
+        let padding = padding(c);
+        return Ok(vec![c.graph.embedding(&x, &index, padding)?]);
     }
     let indices: Vec<Option<Array>> = (0..=axis).map(|own| (own == axis).then(|| index.clone())).collect();
     Ok(vec![c.graph.index(&x, &indices)?])
+}
+
+/// The row of an embedding that takes no gradient, which ONNX does not know, and the newer exporter writes down beside it:
+/// `… = call_function[target=torch.ops.aten.embedding.default](args = (%weight, %x, 0), kwargs = {})`.
+fn padding(c: &Call) -> Option<usize> {
+    let call = value_of(&c.node.metadata_props, "pkg.torch.onnx.fx_node")?;
+    let (_, arguments) = call.split_once("aten.embedding.default](args = (")?;
+    arguments.split_once(')')?.0.split(',').nth(2)?.trim().parse().ok()
 }
 
 /// The parts at positions along the first axes; each row of the index holds one for each of these axes.
