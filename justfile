@@ -22,6 +22,7 @@ test-torch *names:
     python3 -m venv target/torch
     target/torch/bin/pip install --quiet --requirement tests/torch/requirements.txt
     target/torch/bin/python tests/torch/export.py target/torch/networks {{names}}
+    target/torch/bin/python tests/torch/export_onnx.py target/torch/networks/onnx {{names}}
     BASIN_TORCH_NETWORKS="$PWD/target/torch/networks" cargo test --release -p basin-import --test torch -- --ignored --nocapture
 
 # What continuous integration runs.
@@ -52,6 +53,7 @@ goldens:
     python tests/goldens/lbfgsb.py
     python crates/reporting/tests/goldens/contours.py
     python tests/torch/export.py tests/goldens/exported small mlp-of-one small-cnn-of-one
+    python tests/torch/export_onnx.py --goldens
     python tests/torch/digits.py tests/goldens/digits
 
 # Draw the committed sample reports again from their records.

@@ -180,7 +180,8 @@ fn an_onnx_file_is_measured_as_the_same_network_in_the_other_format() {
 fn other_weights_beside_an_onnx_file_are_another_checkpoint() {
     let basin = with_goldens();
     let fingerprint = || -> Value {
-        let command = ["spectrum", "small-batch.onnx", "--data", "npz:digits.npz", "--top", "1", "--bottom", "0", "--json"];
+        let command =
+            ["spectrum", "small-batch.onnx", "--data", "npz:digits.npz", "--top", "1", "--bottom", "0", "--json"];
         let record: Value = serde_json::from_str(&basin.done(&command).stdout).unwrap();
         record["checkpoint"]["blake3"].clone()
     };
@@ -203,7 +204,8 @@ fn an_onnx_file_is_inspected() {
 #[test]
 fn folded_batch_norm_is_said_beside_the_figures() {
     let basin = with_goldens();
-    let command = ["spectrum", "folded.onnx", "--data", "digits:images", "--samples", "20", "--top", "1", "--bottom", "0"];
+    let command =
+        ["spectrum", "folded.onnx", "--data", "digits:images", "--samples", "20", "--top", "1", "--bottom", "0"];
     let ended = basin.done(&command);
     assert!(ended.stderr.contains("the file holds folded weights"), "{ended:?}");
 }

@@ -53,7 +53,10 @@ impl CheckpointMetadata {
     pub fn read(weights: &Weights) -> Self {
         if !weights.metadata.contains_key(WRITER) {
             // A network that was exported is in the file of its weights.
-            return Self { model: weights.are_of_network().then(|| weights.path.display().to_string()), ..Self::default() };
+            return Self {
+                model: weights.are_of_network().then(|| weights.path.display().to_string()),
+                ..Self::default()
+            };
         }
         let text = |key: &str| weights.metadata.get(key).cloned();
         let real = |key: &str| weights.metadata.get(key).and_then(|value| value.parse().ok());

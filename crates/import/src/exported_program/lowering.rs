@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::call::{Call, kind_of};
-use super::schema::{Argument, Extent as Written, InputSpec, Node, OptionalTensor, OutputSpec, SymbolicInt, TensorMeta};
+use super::schema::{
+    Argument, Extent as Written, InputSpec, Node, OptionalTensor, OutputSpec, SymbolicInt, TensorMeta,
+};
 use super::views::Names;
 use super::{ExportedProgram, schema};
 use crate::aten;
@@ -142,13 +144,7 @@ struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     fn new(file: &'a ExportedProgram, batch_statistics: bool) -> Self {
-        Self {
-            file,
-            reading: Reading::new(file),
-            names: Names::default(),
-            extents: HashMap::new(),
-            batch_statistics,
-        }
+        Self { file, reading: Reading::new(file), names: Names::default(), extents: HashMap::new(), batch_statistics }
     }
 
     fn meta(&self, name: &str) -> Option<&'a TensorMeta> {

@@ -136,7 +136,8 @@ impl Graph {
                     false => {
                         let reset = self.multiply(&r, h)?;
                         let weight = self.narrow(weights.of_state, 0, 2 * width, width)?;
-                        let bias = weights.biases.map(|(_, bias)| self.narrow(bias, 0, 2 * width, width)).transpose()?;
+                        let bias =
+                            weights.biases.map(|(_, bias)| self.narrow(bias, 0, 2 * width, width)).transpose()?;
                         self.linear(&reset, &weight, bias.as_ref())?
                     }
                 };

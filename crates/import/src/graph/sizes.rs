@@ -72,10 +72,9 @@ impl Size {
                 _ => None,
             },
             (operation, a @ Number(_), b @ Of(_)) => match operation {
-                SizeOperation::Add
-                | SizeOperation::Multiply
-                | SizeOperation::Largest
-                | SizeOperation::Smallest => Self::computed(operation, b, a),
+                SizeOperation::Add | SizeOperation::Multiply | SizeOperation::Largest | SizeOperation::Smallest => {
+                    Self::computed(operation, b, a)
+                }
                 _ => None,
             },
             _ => None,

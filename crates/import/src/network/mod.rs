@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use basin_tape::Program;
 use candle_core::Tensor;
 
+use crate::Result;
 use crate::exported_program::ExportedProgram;
 use crate::onnx::OnnxModel;
-use crate::Result;
 
 pub(crate) use reading::{Dimension, Reading, defect, named, refuse_unknown};
 

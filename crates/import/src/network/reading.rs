@@ -225,7 +225,8 @@ impl<'a> Reading<'a> {
         if outputs > 1 {
             self.notes.push(format!("the network has {outputs} outputs: the first, `{name}`, is measured"));
         }
-        let output = self.output(output).map_err(|Fault(reason)| self.fault(&format!("its output `{name}` {reason}")))?;
+        let output =
+            self.output(output).map_err(|Fault(reason)| self.fault(&format!("its output `{name}` {reason}")))?;
         let shape: Vec<usize> = output.shape[1..].iter().map(|extent| extent.of_one_sample()).collect();
         let value = self.graph.value(&output).map_err(|Fault(reason)| self.fault(&reason))?;
         let of_tokens = self.graph.tables.iter().filter(|(value, _)| Some(*value) == self.first_input);

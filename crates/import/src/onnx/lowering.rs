@@ -165,7 +165,8 @@ impl<'a> Lowering<'a> {
             return Ok(Err("control flow that depends on data: write the branch that is taken".into()));
         };
         let name = if condition != 0 { "then_branch" } else { "else_branch" };
-        let branch = node.attribute.iter().find(|attribute| attribute.name == name).and_then(|branch| branch.g.as_ref());
+        let branch =
+            node.attribute.iter().find(|attribute| attribute.name == name).and_then(|branch| branch.g.as_ref());
         let Some(branch) = branch else { return Ok(Err(format!("there is no `{name}`").into())) };
         for tensor in &branch.initializer {
             let array = match tensors::decoded(tensor, super::directory(&self.file.path)).and_then(|x| known(&x)) {

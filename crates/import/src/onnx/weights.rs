@@ -54,7 +54,16 @@ struct Uses {
 
 /// Operators that give one of their inputs in another form.
 const FORMS: [&str; 11] = [
-    "Cast", "CastLike", "Concat", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose",
+    "Cast",
+    "CastLike",
+    "Concat",
+    "Expand",
+    "Flatten",
+    "Identity",
+    "Reshape",
+    "Slice",
+    "Squeeze",
+    "Transpose",
     "Unsqueeze",
 ];
 
@@ -71,7 +80,8 @@ impl Weights {
             for name in names {
                 let float = matches!(tensors::kind_of(tensor.data_type), Ok(Kind::Float));
                 let used = uses.get(name).copied().unwrap_or_default();
-                let role = if float { role(name, told.get(name).copied(), used, !told.is_empty()) } else { Role::Constant };
+                let role =
+                    if float { role(name, told.get(name).copied(), used, !told.is_empty()) } else { Role::Constant };
                 weights.push(Weight { name: name.to_owned(), place, shape: shape.clone(), role, transposed: None });
             }
         }
@@ -229,7 +239,9 @@ fn notes(
     let used = |weight: &Weight| uses.get(weight.name.as_str()).copied().unwrap_or_default();
     let parameters = || weights.iter().filter(|weight| weight.role == Role::Parameter && weight.transposed.is_none());
     let keep = match told.is_empty() {
-        true => "`torch.onnx.export(…, dynamo=True, optimize=False)`, or the older exporter's `do_constant_folding=False`",
+        true => {
+            "`torch.onnx.export(…, dynamo=True, optimize=False)`, or the older exporter's `do_constant_folding=False`"
+        }
         false => "`torch.onnx.export(…, dynamo=True, optimize=False)`",
     };
     let folded = folded_batch_norm(graph, weights);

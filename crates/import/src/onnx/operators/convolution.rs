@@ -47,12 +47,7 @@ pub(super) fn reach(kernel: &[usize], dilation: &[usize]) -> Vec<usize> {
 }
 
 /// x padded with a number where the sides differ, and what is left to pad on both sides of each axis.
-pub(super) fn padded(
-    c: &mut Call,
-    x: &Array,
-    sides: &[(usize, usize)],
-    number: f64,
-) -> Read<(Array, Vec<usize>)> {
+pub(super) fn padded(c: &mut Call, x: &Array, sides: &[(usize, usize)], number: f64) -> Read<(Array, Vec<usize>)> {
     if sides.iter().all(|(before, behind)| before == behind) {
         return Ok((x.clone(), sides.iter().map(|&(before, _)| before).collect()));
     }

@@ -44,7 +44,7 @@ pub(super) fn reader(name: &str) -> Option<Reader> {
 }
 
 /// Sizes as extents.
-pub(super) fn extents(sizes: &[Size]) -> Read<Vec<Extent>> {
+fn extents(sizes: &[Size]) -> Read<Vec<Extent>> {
     let extent = |size: &Size| match *size {
         Size::Extent(extent) => Ok(extent),
         Size::Number(number) => {

@@ -1,6 +1,6 @@
 //! Elements at positions that other tensors hold.
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 
 use super::Reader;
 use crate::graph::{Array, Content, Extent, Kind, Read, place};
@@ -86,6 +86,10 @@ fn scatter_by_rows(c: &mut Call) -> Read<Vec<Array>> {
         let write = c.graph.cast(&write, x.kind)?;
         return Ok(vec![c.graph.expand_to(&write, &x.shape)?]);
     }
+    let alike = [&x, &index, &write].iter().all(|array| array.sample_axis().is_none());
+    if let (true, Some(x), Some(index), Some(write)) = (alike, x.known(), index.known(), write.known()) {
+        return Ok(vec![Array::constant(written(x, index, write)?)?]);
+    }
     if x.rank() == 0 || index.rank() != 2 || index.fixed(1)? != 1 {
         return Err("writing at positions along several axes at once".into());
     }
@@ -93,12 +97,34 @@ fn scatter_by_rows(c: &mut Call) -> Read<Vec<Array>> {
     Ok(vec![c.graph.overwrite(&x, &write, 0, &positions)?])
 }
 
+/// Of known arrays: each row of the index is a place along the first axes, at which a part is written.
+fn written(x: &Tensor, index: &Tensor, write: &Tensor) -> Read<Tensor> {
+    let axes =
+        index.dims().last().copied().filter(|&axes| axes > 0 && axes <= x.rank()).ok_or("an index of no axes")?;
+    let (lead, part) = x.dims().split_at(axes);
+    let length: usize = part.iter().product();
+    let mut numbers = x.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    let rows = index.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>()?;
+    let parts = write.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    if parts.len() != rows.len() / axes * length {
+        return Err("other parts than places to write them".into());
+    }
+    for (i, row) in rows.chunks(axes).enumerate() {
+        let step =
+            |at: Option<usize>, (&position, &extent): (&i64, &usize)| Some(at? * extent + place(position, extent)?);
+        let at = row.iter().zip(lead).fold(Some(0), step).ok_or("there are positions beyond an axis")? * length;
+        numbers[at..at + length].copy_from_slice(&parts[i * length..(i + 1) * length]);
+    }
+    Ok(Tensor::from_vec(numbers, x.dims(), x.device())?.to_dtype(x.dtype())?)
+}
+
 /// x with elements written over it at positions along an axis, the same everywhere along all others.
 fn scatter(c: &mut Call) -> Read<Vec<Array>> {
     let (x, index, write) = (c.array(0)?, c.array(1)?, c.array(2)?);
     refuse_reduction(c)?;
     let axis = x.axis(c.integer("axis", 0))?;
-    let whole = (0..x.rank()).filter(|&other| other != axis).all(|other| index.shape.get(other) == Some(&x.shape[other]));
+    let whole =
+        (0..x.rank()).filter(|&other| other != axis).all(|other| index.shape.get(other) == Some(&x.shape[other]));
     let known = index.known().filter(|known| whole && known.rank() == x.rank() && known.elem_count() > 0);
     let known = known.ok_or("writing at positions that differ along other axes")?;
     let mut line = known.clone();

@@ -8,7 +8,8 @@ pub(super) fn reader(name: &str) -> Option<Reader> {
     Some(match name {
         "LSTM" => |c| recurrent(c, Cell::Lstm),
         "GRU" => |c| {
-            let reset_after = c.truth("linear_before_reset", false) || c.is_pytorchs("aten.gru", "with `linear_before_reset` 0");
+            let reset_after =
+                c.truth("linear_before_reset", false) || c.is_pytorchs("aten.gru", "with `linear_before_reset` 0");
             recurrent(c, Cell::Gru { reset_after })
         },
         "RNN" => |c| {

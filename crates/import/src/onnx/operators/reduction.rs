@@ -71,9 +71,8 @@ fn product(c: &mut Call) -> Read<Vec<Array>> {
         return Err("products along an axis".into());
     }
     let one = Some(Size::Number(1));
-    let product = x.sizes()?.into_iter().fold(one, |product, size| {
-        Size::computed(SizeOperation::Multiply, product?, size)
-    });
+    let product =
+        x.sizes()?.into_iter().fold(one, |product, size| Size::computed(SizeOperation::Multiply, product?, size));
     let shape = if c.truth("keepdims", true) { vec![1; x.rank()] } else { vec![] };
     Ok(vec![c.graph.of_sizes(&[product.ok_or("a product beyond the number of samples")?], &shape)?])
 }

@@ -1,7 +1,9 @@
 //! Images in other sizes.
 
+use candle_core::DType;
+
 use super::Reader;
-use crate::graph::{Array, Interpolation, Read};
+use crate::graph::{Array, Extent, Interpolation, Read, Size};
 use crate::onnx::call::Call;
 
 pub(super) fn reader(name: &str) -> Option<Reader> {
@@ -44,35 +46,42 @@ fn resize(c: &mut Call) -> Read<Vec<Array>> {
         Some(axes) => x.axes(&axes)?,
         None => (0..x.rank()).collect(),
     };
-    let factors = c.optional(2).filter(|factors| factors.rank() == 1 && factors.shape[0].of_one_sample() > 0);
-    let factors = match factors.as_ref().map(|factors| factors.known().ok_or("factors that are not known")) {
-        None => None,
-        Some(known) => Some(known?.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>()?),
-    };
-    let sizes = c.sizes(3)?;
+    let (factors, sizes) = (factors(c)?, c.sizes(3)?);
     let mut y = x.clone();
     for (i, axis) in axes.into_iter().enumerate() {
-        let factor = factors.as_ref().map(|factors| factors.get(i).copied().unwrap_or(1.0));
-        let own = x.shape[axis];
-        if factor == Some(1.0) || sizes.as_ref().is_some_and(|sizes| sizes.get(i) == Some(&crate::graph::Size::Extent(own)))
-        {
+        let factor = factors.as_ref().and_then(|factors| factors.get(i).copied());
+        let size = sizes.as_ref().and_then(|sizes| sizes.get(i).copied());
+        if keeps(c, x.shape[axis], factor, size) {
             continue;
         }
-        let extent = match (&sizes, factor) {
-            (None, Some(factor)) => Some((x.fixed(axis)? as f64 * factor).floor() as usize),
-            (Some(sizes), _) => crate::onnx::operators::creation::extents(sizes)?.get(i).and_then(|extent| extent.fixed()),
-            (None, None) => None,
+        let extent = match (size, factor) {
+            (Some(Size::Number(size)), _) => usize::try_from(size).map_err(|_| format!("the size {size}"))?,
+            (None, Some(factor)) => (x.fixed(axis)? as f64 * factor).floor() as usize,
+            _ => return Err("the size of the result is not known".into()),
         };
-        let extent = extent.ok_or("the size of the result is missing")?;
-        if own == crate::graph::Extent::Fixed(extent) {
-            continue;
-        }
-        let traced = c.graph.traced_samples.filter(|&traced| own.depends_on_samples() && traced * own.of_one_sample() == extent);
-        if traced.is_some() {
-            continue;
-        }
+        // Where corners are aligned, the factor says nothing more.
         let aligned = matches!(how, Interpolation::Linear { align_corners: true });
         y = c.graph.resample(&y, axis, extent, factor.filter(|_| !aligned), how)?;
     }
     Ok(vec![y])
+}
+
+/// The factors, which may be left out as an input without elements.
+fn factors(c: &Call) -> Read<Option<Vec<f64>>> {
+    let Some(factors) = c.optional(2).filter(|factors| factors.shape != [Extent::Fixed(0)]) else { return Ok(None) };
+    let known = factors.known().ok_or("factors that are not known")?;
+    Ok(Some(known.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?))
+}
+
+/// Whether an axis stays as it is; that of the samples may be asked for by the number that they had.
+fn keeps(c: &Call, own: Extent, factor: Option<f64>, size: Option<Size>) -> bool {
+    let number = match own {
+        Extent::Fixed(extent) => Some(extent),
+        Extent::Samples(times) => c.graph.traced_samples.and_then(|traced| traced.checked_mul(times)),
+    };
+    match size {
+        Some(Size::Extent(extent)) => extent == own,
+        Some(Size::Number(size)) => number.is_some_and(|number| i64::try_from(number) == Ok(size)),
+        None => factor == Some(1.0),
+    }
 }
