@@ -22,6 +22,7 @@ test-torch *names:
     python3 -m venv target/torch
     target/torch/bin/pip install --quiet --requirement tests/torch/requirements.txt
     target/torch/bin/python tests/torch/export.py target/torch/networks {{names}}
+    target/torch/bin/python tests/torch/export_onnx.py target/torch/networks/onnx {{names}}
     BASIN_TORCH_NETWORKS="$PWD/target/torch/networks" cargo test --release -p basin-import --test torch -- --ignored --nocapture
 
 # Readers of foreign files, given changed ones: a short run of every target without a fuzzer.
@@ -62,6 +63,7 @@ goldens:
     python crates/reporting/tests/goldens/contours.py
     python tests/torch/export.py tests/goldens/exported small mlp-of-one small-cnn-of-one
     python tests/torch/real_networks.py tests/goldens/exported/real
+    python tests/torch/export_onnx.py --goldens
     python tests/torch/digits.py tests/goldens/digits
     python tests/torch/from_scratch.py tests/goldens/from-scratch
 

@@ -14,10 +14,13 @@ const STANDARDIZE: [&str; 2] = ["--standardize", "0.3053:0.3760"];
 fn with_goldens() -> Basin {
     let basin = Basin::new();
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens");
-    for name in ["digits.npz", "small-batch.pt2", "large-batch.pt2", "large-batch.pt"] {
+    let digits = ["small-batch.pt2", "small-batch.onnx", "small-batch.onnx.data", "large-batch.pt2", "large-batch.pt"];
+    for name in ["digits.npz"].into_iter().chain(digits) {
         basin.write(name, std::fs::read(goldens.join("digits").join(name)).unwrap());
     }
     basin.write("cnn.pt2", std::fs::read(goldens.join("exported/small-cnn.pt2")).unwrap());
+    basin.write("cnn.onnx", std::fs::read(goldens.join("onnx/small-cnn.onnx")).unwrap());
+    basin.write("folded.onnx", std::fs::read(goldens.join("onnx/small-cnn-optimized.onnx")).unwrap());
     basin
 }
 
@@ -193,4 +196,77 @@ fn a_gpt2_of_hugging_face_is_measured_without_an_export() {
     spectrum("hf-gpt2").assert_refused(&["heads of 64", "hf-gpt2:heads=N"]);
     // Another implementation's names: the hint says which model it is.
     spectrum("gpt:width=8,depth=2,heads=2").assert_refused(&["--model hf-gpt2", "number of heads"]);
+}
+
+#[test]
+fn an_onnx_file_is_measured_as_the_same_network_in_the_other_format() {
+    let (basin, expected) = (with_goldens(), pytorch());
+    let spectrum = |more: &[&str]| -> Value {
+        let data = ["--data", "npz:digits.npz", "--top", "2", "--bottom", "1", "--dtype", "f64", "--json"];
+        let command = [&["spectrum"], more, &data, &STANDARDIZE].concat();
+        serde_json::from_str(&basin.done(&command).stdout).unwrap()
+    };
+    let (onnx, exported) = (spectrum(&["small-batch.onnx"]), spectrum(&["small-batch.pt2"]));
+    assert_eq!(onnx["model"], "small-batch.onnx");
+    assert_near(&onnx["evaluation"]["loss"], &expected["small-batch"]["loss"], 1e-6);
+    assert_near(&onnx["result"]["eigenvalues"][0]["value"], &expected["small-batch"]["lambda_max"], 1e-4);
+    for place in 0..3 {
+        let value = |record: &Value| record["result"]["eigenvalues"][place]["value"].clone();
+        assert_near(&value(&onnx), &value(&exported), 1e-9);
+    }
+    // Weights of another file by their names in the state_dict.
+    let other = spectrum(&["large-batch.pt", "--model", "small-batch.onnx"]);
+    assert_near(&other["result"]["eigenvalues"][0]["value"], &expected["large-batch"]["lambda_max"], 1e-4);
+}
+
+#[test]
+fn other_weights_beside_an_onnx_file_are_another_checkpoint() {
+    let basin = with_goldens();
+    let fingerprint = || -> Value {
+        let command =
+            ["spectrum", "small-batch.onnx", "--data", "npz:digits.npz", "--top", "1", "--bottom", "0", "--json"];
+        let record: Value = serde_json::from_str(&basin.done(&command).stdout).unwrap();
+        record["checkpoint"]["blake3"].clone()
+    };
+    let before = fingerprint();
+    let mut data = std::fs::read(basin.path("small-batch.onnx.data")).unwrap();
+    data[2..4].copy_from_slice(&[0, 0]);
+    basin.write("small-batch.onnx.data", data);
+    assert_ne!(fingerprint(), before);
+}
+
+#[test]
+fn an_onnx_file_is_inspected() {
+    let basin = with_goldens();
+    let text = basin.done(&["inspect", "cnn.onnx"]).stdout;
+    for expected in ["PyTorch 2.15", "[N, 1, 8, 8]", "BatchNormalization", "bn1.running_mean", "operators are known"] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+}
+
+#[test]
+fn folded_batch_norm_is_said_beside_the_figures() {
+    let basin = with_goldens();
+    let command =
+        ["spectrum", "folded.onnx", "--data", "digits:images", "--samples", "20", "--top", "1", "--bottom", "0"];
+    let ended = basin.done(&command);
+    assert!(ended.stderr.contains("the file holds folded weights"), "{ended:?}");
+}
+
+#[test]
+fn what_does_not_fit_an_onnx_file_is_refused_as_a_newcomer_would_try_it() {
+    let basin = with_goldens();
+    let spectrum = |more: &[&str]| basin.run(&[&["spectrum"], more].concat());
+    let ended = spectrum(&["cnn.onnx", "--data", "digits"]);
+    assert!(refusal(&ended).contains("samples of shape [1, 8, 8] as `x`, the data has [64]"), "{ended:?}");
+    let ended = spectrum(&["large-batch.pt", "--model", "cnn.onnx", "--data", "digits:images"]);
+    assert!(refusal(&ended).contains("do not fit the model"), "{ended:?}");
+    basin.write("text.onnx", "this is no network");
+    let ended = spectrum(&["text.onnx", "--data", "digits:images"]);
+    assert!(refusal(&ended).contains("`text.onnx` is no whole ONNX file"), "{ended:?}");
+    let ended = spectrum(&["none.onnx", "--data", "digits:images"]);
+    assert!(refusal(&ended).contains("`none.onnx`"), "{ended:?}");
+    std::fs::remove_file(basin.path("small-batch.onnx.data")).unwrap();
+    let ended = spectrum(&["small-batch.onnx", "--data", "npz:digits.npz"]);
+    assert!(refusal(&ended).contains("small-batch.onnx.data"), "{ended:?}");
 }

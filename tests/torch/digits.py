@@ -3,7 +3,7 @@
     python tests/torch/digits.py DIR
 
 DIR/digits.npz holds the samples as they are, DIR/small-batch.pt2 and DIR/large-batch.pt2 the networks with their weights,
-DIR/large-batch.pt the weights alone, DIR/digits.json loss, accuracy and largest eigenvalue of the Hessian on all samples.
+DIR/small-batch.onnx one of them as ONNX with its weights in a file beside it, DIR/large-batch.pt the weights alone, DIR/digits.json loss, accuracy and largest eigenvalue of the Hessian on all samples.
 """
 
 import gzip
@@ -58,6 +58,14 @@ def figures(model, x, y):
     return {"loss": loss(theta).item(), "accuracy": accuracy.item(), "lambda_max": torch.linalg.eigvalsh(hessian)[-1].item()}
 
 
+def write_onnx(model, x, path):
+    file = torch.onnx.export(model, (x,), dynamo=True, optimize=False, verbose=False, dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    for node in file.model.graph:
+        # Paths of the machine that wrote them have no place in committed files.
+        node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
+    file.save(path, external_data=True)
+
+
 def main(directory):
     directory.mkdir(parents=True, exist_ok=True)
     torch.fx.config.do_not_emit_stack_traces = True
@@ -71,6 +79,8 @@ def main(directory):
         batch = torch.export.Dim("batch")
         torch.export.save(torch.export.export(model, (x[:2].clone(),), dynamic_shapes=({0: batch},)), directory / f"{name}.pt2")
         torch.save(model.state_dict(), directory / f"{name}.pt")
+        if name == "small-batch":
+            write_onnx(model, x[:2].clone(), directory / f"{name}.onnx")
         found[name] = figures(model, x, y)
     # Of the small batch the weights in the network's own file are measured.
     (directory / "small-batch.pt").unlink()

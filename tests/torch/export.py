@@ -54,8 +54,8 @@ def exported(model, inputs, samples):
     return torch.export.export(model, inputs, dynamic_shapes=tuple({0: DYNAMIC} for _ in inputs))
 
 
-def figures(model, inputs):
-    """Output, classes, loss, gradient and a product of the Hessian with a vector."""
+def figures(model, inputs, moving=None):
+    """Output, classes, loss, gradient and a product of the Hessian with a vector, zero but for the parameters that are moving."""
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     output = call(model, inputs)
     classes = torch.randint(output.shape[-1], output.shape[:-1])
@@ -63,6 +63,7 @@ def figures(model, inputs):
     gradient = torch.autograd.grad(loss, list(parameters.values()), create_graph=True, allow_unused=True)
     used = {name: (p, g) for (name, p), g in zip(parameters.items(), gradient) if g is not None}
     v = {name: torch.randn_like(p) for name, (p, _) in used.items()}
+    v = {name: x if moving is None or name in moving else torch.zeros_like(x) for name, x in v.items()}
     slope = sum((g * v[name]).sum() for name, (_, g) in used.items())
     product = torch.autograd.grad(slope, [p for p, _ in used.values()], allow_unused=True)
     tensors = {"output": output, "y": classes, "loss": loss}

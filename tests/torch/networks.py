@@ -83,7 +83,7 @@ class Shapes(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, 8, 3, padding=1)
         self.table = nn.Parameter(torch.randn(5, 4))
-        self.register_buffer("index", torch.tensor([[0, 3, 1], [4, 2, 0]]), persistent=False)
+        self.register_buffer("places", torch.tensor([[0, 3, 1], [4, 2, 0]]), persistent=False)
         self.out = nn.Linear(34, 6)
 
     def forward(self, x):
@@ -105,7 +105,7 @@ class Shapes(nn.Module):
         y = y + z + torch.tril(h) + h.unflatten(1, (2, 4)).flatten(1, 2) + torch.einsum("bchw,cd->bdhw", h, torch.ones(8, 8, dtype=h.dtype) / 8)
         g = y.mean((2, 3))
         u = y.unbind(1)[3].narrow(1, 0, 2).flatten(1)
-        t = self.table[self.index].sum((0, 1)).expand(b, -1)
+        t = self.table[self.places].sum((0, 1)).expand(b, -1)
         m = torch.einsum("bij,bkj->bik", y[:, 0], y[:, 1]).diagonal(dim1=1, dim2=2)
         w = torch.bmm(y[:, 0], y[:, 1]).select(1, 0)[:, 2:] @ torch.ones(4, 2, dtype=h.dtype)
         return self.out(torch.cat([g, u, t, m, w, x.new_ones(b, 2)], -1))

@@ -37,8 +37,8 @@ pub(crate) use trajectory::Trajectory;
 
 /// Sharpness and loss landscapes of saved checkpoints.
 ///
-/// basin reads networks of torch.export.save (.pt2, with --data), and checkpoints of safetensors and torch.save (basin's own
-/// need no option, others need --model and --data). It says how sharp the minimum is, how sure that figure is, and how it
+/// basin reads networks of torch.export.save (.pt2) and ONNX files (.onnx), with --data, and checkpoints of safetensors and
+/// torch.save (basin's own need no option, others need --model and --data). It says how sharp the minimum is, how sure that figure is, and how it
 /// compares with minima found at other batch sizes.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
@@ -109,8 +109,8 @@ pub(crate) enum Command {
 /// What is analysed, where and how; every analysing command takes these.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
-    /// Model: a .pt2 file of torch.export.save, or f1, f2, c1 … c4, or like mlp:64-128-10:relu or …:relu:bn; where the
-    /// checkpoint is a .pt2 file or basin's own, none is needed.
+    /// Model: a .pt2 file of torch.export.save or an .onnx file, or f1, f2, c1 … c4, or like mlp:64-128-10:relu or
+    /// …:relu:bn; where the checkpoint is such a file or basin's own, none is needed.
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR, parquet:FILE, csv:FILE, tokens:FILE,

@@ -3,9 +3,11 @@
 
 mod aten;
 mod error;
-pub mod exported_program;
+mod exported_program;
 mod graph;
+pub mod network;
+mod onnx;
 pub mod pickle;
 
 pub use error::{Error, Result};
-pub use exported_program::ExportedProgram;
+pub use network::NetworkFile;

@@ -5,7 +5,7 @@
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
-use basin_import::{Error, ExportedProgram};
+use basin_import::{Error, NetworkFile};
 use proptest::prelude::*;
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
@@ -15,14 +15,14 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/exported").join(name).with_extension("pt2")
 }
 
-fn shapes(file: &ExportedProgram) -> Vec<Vec<usize>> {
+fn shapes(file: &NetworkFile) -> Vec<Vec<usize>> {
     let inputs = file.inputs().unwrap_or_default();
     inputs.iter().map(|input| input.shape.iter().skip(1).map(|extent| extent.unwrap_or(3)).collect()).collect()
 }
 
 /// Opens a file and reads its network.
 fn read(path: &Path) -> Result<(), Error> {
-    let file = ExportedProgram::open(path)?;
+    let file = NetworkFile::open(path)?;
     file.weights()?;
     file.network(&shapes(&file), false).map(drop)
 }
@@ -136,10 +136,10 @@ fn deep_nesting_is_refused() {
 
 #[test]
 fn samples_of_another_shape_are_refused_with_both_shapes() {
-    let file = ExportedProgram::open(golden("small-cnn")).unwrap();
+    let file = NetworkFile::open(golden("small-cnn")).unwrap();
     let error = file.network(&[vec![1, 28, 28]], false).unwrap_err();
     assert!(error.to_string().contains("samples of shape [1, 8, 8] as `x`, the data has [1, 28, 28]"), "{error}");
-    let bert = ExportedProgram::open(golden("hf-bert")).unwrap();
+    let bert = NetworkFile::open(golden("hf-bert")).unwrap();
     let error = bert.network(&[vec![7]], false).unwrap_err();
     assert!(error.to_string().contains("has the inputs input_ids, attention_mask, the data has 1"), "{error}");
 }

@@ -114,9 +114,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     (&OpenFile::open(path)? as &dyn ReadAt).all()
 }
 
-/// The blake3 hash of a file's bytes, in hexadecimal, which are not held.
-pub(crate) fn fingerprint(path: &Path) -> Result<String> {
-    (&OpenFile::open(path)? as &dyn ReadAt).fingerprint()
+/// The blake3 hash of the bytes of files, one behind the other, in hexadecimal; the bytes are not held.
+pub(crate) fn fingerprint(paths: &[PathBuf]) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for path in paths {
+        (&OpenFile::open(path)? as &dyn ReadAt).each_part(|part| {
+            hasher.update(part);
+        })?;
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// The length of a regular file in bytes; a directory or a device is an error.

@@ -29,7 +29,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use basin_import::{ExportedProgram, pickle};
+use basin_import::{NetworkFile, pickle};
 use candle_core::Tensor;
 
 pub use gather::{ForeignNames, Gathered};
@@ -63,7 +63,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads a safetensors file, a file of `torch.save` or `torch.export.save`, a checkpoint in several files by its index, or a directory of
+    /// Reads a safetensors file, a file of `torch.save` or `torch.export.save`, an ONNX file, a checkpoint in several files by its index, or a directory of
     /// Hugging Face with one of these. What kind it is, its bytes say. Of several state_dicts in one file,
     /// `FILE#state_dict_ema` names one by its keys.
     ///
@@ -84,9 +84,10 @@ impl Weights {
         if path.to_string_lossy().ends_with(".index.json") {
             return sharded::read(path);
         }
-        if path.extension().is_some_and(|extension| extension == "pt2") {
-            let fingerprint = file::fingerprint(path)?;
-            return Ok(Self { fingerprint, ..Self::of_exported(&ExportedProgram::open(path)?)? });
+        if NetworkFile::is_named_by(path) {
+            let network = NetworkFile::open(path)?;
+            let weights = Self::of_exported(&network)?;
+            return Ok(Self { fingerprint: file::fingerprint(&network.files())?, ..weights });
         }
         match chosen(path) {
             Some((file, choice)) => Self::parse(&OpenFile::open(&file)?, path, Some(&choice)),
@@ -95,7 +96,7 @@ impl Weights {
     }
 
     /// The weights in the file of an exported network.
-    pub(crate) fn of_exported(file: &ExportedProgram) -> Result<Self> {
+    pub(crate) fn of_exported(file: &NetworkFile) -> Result<Self> {
         let mut weights = Self::empty(file.path());
         for (name, tensor) in file.weights()? {
             if tensor.dtype().is_float() {
@@ -106,6 +107,11 @@ impl Weights {
             }
         }
         Ok(weights)
+    }
+
+    /// Whether they were read from the file of a network, which says what is computed with them.
+    pub fn are_of_network(&self) -> bool {
+        NetworkFile::is_named_by(&self.path)
     }
 
     fn parse(file: &dyn ReadAt, path: &Path, choice: Option<&str>) -> Result<Self> {

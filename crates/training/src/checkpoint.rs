@@ -52,9 +52,11 @@ impl CheckpointMetadata {
     /// What a file's metadata holds; a file that another program wrote holds nothing of it, whatever its keys are.
     pub fn read(weights: &Weights) -> Self {
         if !weights.metadata.contains_key(WRITER) {
-            // A network that PyTorch exported is in the file of its weights.
-            let exported = weights.path.extension().is_some_and(|extension| extension == "pt2");
-            return Self { model: exported.then(|| weights.path.display().to_string()), ..Self::default() };
+            // A network that was exported is in the file of its weights.
+            return Self {
+                model: weights.are_of_network().then(|| weights.path.display().to_string()),
+                ..Self::default()
+            };
         }
         let text = |key: &str| weights.metadata.get(key).cloned();
         let real = |key: &str| weights.metadata.get(key).and_then(|value| value.parse().ok());

@@ -7,7 +7,7 @@ mod seeds;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use basin_import::{ExportedProgram, pickle as import_pickle};
+use basin_import::{NetworkFile, pickle as import_pickle};
 use basin_objective::data::{DataSpec, Dataset, Preprocessing, Resize, Split};
 use basin_objective::weights::Weights;
 use basin_records::Record;
@@ -24,9 +24,10 @@ pub struct Target {
 }
 
 /// All readers.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     Target { name: "exported_program", read: exported_program },
     Target { name: "exported_graph", read: exported_graph },
+    Target { name: "onnx", read: onnx },
     Target { name: "pickle", read: pickle },
     Target { name: "weights", read: weights },
     Target { name: "sharded_index", read: sharded_index },
@@ -55,8 +56,14 @@ pub fn exported_graph(bytes: &[u8]) {
     }
 }
 
+/// An ONNX file.
+pub fn onnx(bytes: &[u8]) {
+    let folder = Folder::new();
+    read_network(&folder.write("net.onnx", bytes));
+}
+
 fn read_network(path: &Path) {
-    let Ok(file) = ExportedProgram::open(path) else { return };
+    let Ok(file) = NetworkFile::open(path) else { return };
     let _ = file.weights();
     let Ok(inputs) = file.inputs() else { return };
     let of_sample = |extents: &[Option<usize>]| extents.iter().skip(1).map(|extent| extent.unwrap_or(3)).collect();

@@ -17,6 +17,7 @@ pub fn of(target: &str) -> Seeds {
     match target {
         "exported_program" => files("exported", &["pt2"]).into_iter().filter(|file| file.len() < 50_000).collect(),
         "exported_graph" => (0..graph::GOLDENS.len() as u8).map(|which| vec![which, 9, 1, 3, 2, 40, 0]).collect(),
+        "onnx" => files("onnx", &["onnx"]).into_iter().filter(|file| file.len() < 50_000).collect(),
         "pickle" => files("pickles", &["pt", "pth", "pkl", "ckpt"]),
         "weights" => [files("pickles", &["pt", "pth", "pkl", "ckpt"]), vec![safetensors()]].concat(),
         "sharded_index" => vec![

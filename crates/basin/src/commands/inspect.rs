@@ -4,6 +4,7 @@ mod exported;
 
 use std::path::Path;
 
+use basin_import::NetworkFile;
 use basin_objective::data::{DataSpec, Dataset, Preprocessing, Split, Targets};
 use basin_objective::models::{Model, ModelSpec};
 use basin_objective::weights::Weights;
@@ -27,7 +28,7 @@ pub(crate) fn run(arguments: &Inspect) -> anyhow::Result<Ended> {
         Some("json") if !arguments.subject.ends_with(".index.json") => records(&[Record::read(path)?]),
         Some("jsonl") => records(&Record::read_lines(path)?),
         _ if is_data(&arguments.subject) => data(arguments)?,
-        Some("pt2") => exported::network(path)? + &checkpoint(path, arguments)?,
+        _ if NetworkFile::is_named_by(path) => exported::network(path)? + &checkpoint(path, arguments)?,
         // What a file holds its bytes say; a name behind `#` is that of a state_dict in it.
         Some("safetensors" | "json") => checkpoint(path, arguments)?,
         _ if path.exists() || arguments.subject.contains('#') => checkpoint(path, arguments)?,

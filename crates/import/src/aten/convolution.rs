@@ -2,7 +2,7 @@
 
 use super::Reader;
 use crate::exported_program::{Call, Outputs};
-use crate::graph::{Array, ConvolutionGeometry, Extent, Interpolation, Padding, Read, Windows};
+use crate::graph::{ConvolutionGeometry, Extent, Interpolation, Padding, Read, Windows};
 
 pub(super) fn reader(name: &str) -> Option<Reader> {
     Some(match name {
@@ -27,8 +27,14 @@ pub(super) fn reader(name: &str) -> Option<Reader> {
             let align_corners = c.truth("align_corners", false)?;
             resampled(c, Interpolation::Linear { align_corners })
         },
-        "pixel_shuffle" => pixel_shuffle,
-        "pixel_unshuffle" => pixel_unshuffle,
+        "pixel_shuffle" => |c| {
+            let (x, r) = (c.array("self")?, c.count("upscale_factor", 1)?);
+            Ok(c.graph.depth_to_space(&x, r, false)?.into())
+        },
+        "pixel_unshuffle" => |c| {
+            let (x, r) = (c.array("self")?, c.count("downscale_factor", 1)?);
+            Ok(c.graph.space_to_depth(&x, r, false)?.into())
+        },
         "channel_shuffle" => channel_shuffle,
         _ => return None,
     })
@@ -90,22 +96,8 @@ fn average_pool(c: &mut Call, axes: usize) -> Read<Outputs> {
 
 /// Averages over neighbouring channels alone, as local response normalisation takes them.
 fn average_pool_of_channels(c: &mut Call) -> Read<Outputs> {
-    let (x, kernel, stride) = (c.array("self")?, c.counts("kernel_size")?, c.counts("stride")?);
-    let (&[depth, 1, 1], [] | [1, 1, 1]) = (kernel.as_slice(), stride.as_slice()) else {
-        return Err("pooling of volumes".into());
-    };
-    if c.counts("padding")?.iter().any(|&padding| padding > 0) || x.rank() != 5 {
-        return Err("pooling of volumes".into());
-    }
-    let flat = c.graph.flatten(&x, 3, 4)?;
-    let windows =
-        Windows { kernel: vec![depth, 1], stride: vec![1, 1], padding: vec![], dilation: vec![], ceil_mode: false };
-    let images = c.graph.flatten(&flat, 0, 1)?;
-    let plane = c.graph.unsqueeze(&images, 1)?;
-    let y = c.graph.average_pool(&plane, &windows, true, 2)?;
-    let mut shape = x.shape.clone();
-    shape[2] = y.shape[2];
-    Ok(c.graph.viewed(&y, shape)?.into())
+    let (x, windows) = (c.array("self")?, windows(c)?);
+    Ok(c.graph.average_pool_of_depth(&x, &windows)?.into())
 }
 
 fn resampled(c: &mut Call, how: Interpolation) -> Read<Outputs> {
@@ -136,36 +128,6 @@ fn resampled(c: &mut Call, how: Interpolation) -> Read<Outputs> {
         y = c.graph.resample(&y, axis, extent, factor.filter(|_| !aligned), how)?;
     }
     Ok(y.into())
-}
-
-/// Sizes of an image with r² channels for each one.
-fn image(x: &Array) -> Read<(Extent, usize, usize, usize)> {
-    if x.rank() != 4 {
-        return Err("an image has four axes".into());
-    }
-    Ok((x.shape[0], x.fixed(1)?, x.fixed(2)?, x.fixed(3)?))
-}
-
-fn pixel_shuffle(c: &mut Call) -> Read<Outputs> {
-    let (x, r) = (c.array("self")?, c.count("upscale_factor", 1)?);
-    let (n, channels, height, width) = image(&x)?;
-    let out = r.checked_mul(r).and_then(|squared| channels.checked_div(squared)).ok_or("a factor of 0")?;
-    let f = Extent::Fixed;
-    let split = c.graph.viewed(&x, vec![n, f(out), f(r), f(r), f(height), f(width)])?;
-    let turned = c.graph.permute(&split, &[0, 1, 4, 2, 5, 3])?;
-    let sizes = height.checked_mul(r).zip(width.checked_mul(r)).ok_or("an image that is too large")?;
-    Ok(c.graph.viewed(&turned, vec![n, f(out), f(sizes.0), f(sizes.1)])?.into())
-}
-
-fn pixel_unshuffle(c: &mut Call) -> Read<Outputs> {
-    let (x, r) = (c.array("self")?, c.count("downscale_factor", 1)?);
-    let (n, channels, height, width) = image(&x)?;
-    let (rows, columns) = height.checked_div(r).zip(width.checked_div(r)).ok_or("a factor of 0")?;
-    let f = Extent::Fixed;
-    let split = c.graph.viewed(&x, vec![n, f(channels), f(rows), f(r), f(columns), f(r)])?;
-    let turned = c.graph.permute(&split, &[0, 1, 3, 5, 2, 4])?;
-    let channels = r.checked_mul(r).and_then(|squared| channels.checked_mul(squared)).ok_or("too many channels")?;
-    Ok(c.graph.viewed(&turned, vec![n, f(channels), f(rows), f(columns)])?.into())
 }
 
 fn channel_shuffle(c: &mut Call) -> Read<Outputs> {

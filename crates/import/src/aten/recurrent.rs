@@ -7,7 +7,7 @@ use crate::graph::{Cell, Read};
 pub(super) fn reader(name: &str) -> Option<Reader> {
     Some(match name {
         "lstm" => |c| recurrent(c, Cell::Lstm),
-        "gru" => |c| recurrent(c, Cell::Gru),
+        "gru" => |c| recurrent(c, Cell::Gru { reset_after: true }),
         "rnn_tanh" => |c| recurrent(c, Cell::Tanh),
         "rnn_relu" => |c| recurrent(c, Cell::Relu),
         _ => return None,

@@ -2,21 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use basin_tape::{Program, Value};
-
 use super::call::{Call, kind_of};
 use super::schema::{
-    Argument, Expression, Extent as Written, InputSpec, Node, OptionalTensor, OutputSpec, SymbolicInt,
+    Argument, Extent as Written, InputSpec, Node, OptionalTensor, OutputSpec, SymbolicInt, TensorMeta,
 };
 use super::views::Names;
-use super::{ExportedProgram, Input, Network, Numbers, Operators, schema};
+use super::{ExportedProgram, schema};
 use crate::aten;
-use crate::graph::{Array, Extent, Fault, Graph, Kind, Read, Size, shape_text};
+use crate::graph::{Array, Extent, Fault, Kind, Read};
+use crate::network::{Dimension, Input, Network, Numbers, Operators, Reading, defect, refuse_unknown};
 use crate::{Error, Result};
-
-/// What makes a network that takes any number of samples.
-pub(super) const EXPORT_ANY: &str = "export it for any number of samples: \
-     torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))";
 
 /// An operator's name and overload, and whether it works in place.
 fn operator(target: &str) -> Option<(&str, &str, bool)> {
@@ -73,10 +68,11 @@ fn tensor_name(argument: &Argument) -> Option<&str> {
     }
 }
 
-pub(super) fn inputs(file: &ExportedProgram) -> Result<Vec<Input>> {
+/// The inputs, and their extents as the file declares them.
+pub(super) fn inputs(file: &ExportedProgram) -> Result<(Vec<Input>, Vec<Vec<Dimension>>)> {
     let path = file.archive.path().display();
     let hint = "export the network with tensors alone as inputs";
-    let mut inputs = Vec::new();
+    let (mut inputs, mut declared) = (Vec::new(), Vec::new());
     for spec in file.specs() {
         let name = match spec {
             InputSpec::UserInput { arg: Argument::AsNone(_) } => continue,
@@ -96,164 +92,68 @@ pub(super) fn inputs(file: &ExportedProgram) -> Result<Vec<Input>> {
             Ok(Kind::Boolean) => Numbers::Boolean,
             Err(Fault(reason)) => return Err(Error::new(format!("`{path}`: the input `{name}` holds {reason}"), hint)),
         };
-        let extent = |extent: &Written| match extent {
-            Written::AsInt(number) => usize::try_from(*number).ok(),
-            Written::AsExpr(_) => None,
-        };
-        inputs.push(Input { name: name.to_owned(), numbers, shape: meta.sizes.iter().map(extent).collect() });
+        let dimensions = dimensions(meta);
+        let shape = dimensions.iter().map(Dimension::number).collect();
+        inputs.push(Input { name: name.to_owned(), numbers, shape });
+        declared.push(dimensions);
     }
-    Ok(inputs)
+    Ok((inputs, declared))
+}
+
+fn dimensions(meta: &TensorMeta) -> Vec<Dimension> {
+    let multiple = |text: &str| {
+        let factors = text.strip_prefix("Mul(Integer(")?.strip_suffix("))")?;
+        let (number, symbol) = factors.split_once("), Symbol('")?;
+        Some(Dimension::Multiple(number.parse().ok()?, symbol.split_once('\'')?.0.to_owned()))
+    };
+    let dimension = |extent: &Written| match extent {
+        Written::AsInt(number) => Dimension::Number(*number),
+        Written::AsExpr(expression) => match expression.symbol() {
+            Some(symbol) => Dimension::Symbol(symbol.to_owned()),
+            None => multiple(&expression.expr_str).unwrap_or_else(|| Dimension::Unknown(expression.expr_str.clone())),
+        },
+    };
+    meta.sizes.iter().map(dimension).collect()
 }
 
 pub(super) fn network(file: &ExportedProgram, samples: &[Vec<usize>], batch_statistics: bool) -> Result<Network> {
-    let path = file.archive.path().display();
-    refuse_unknown(file)?;
-    let inputs = inputs(file)?;
+    refuse_unknown(file.archive.path(), &operators(&file.model.graph_module.graph), |name| {
+        name.starts_with("higher_order")
+    })?;
+    let (inputs, declared) = inputs(file)?;
     let mut lowering = Lowering::new(file, batch_statistics);
-    lowering.bind_symbols(&inputs, samples)?;
-    lowering.bind_inputs(&inputs, samples)?;
-    let fixed = lowering.graph.traced_samples.is_some();
+    let arrays = lowering.reading.inputs(&inputs, &declared, samples)?;
+    lowering.bind_inputs(&inputs, arrays)?;
     for node in &file.model.graph_module.graph.nodes {
-        lowering.node(node).map_err(|Fault(reason)| {
+        lowering.node(node).map_err(|fault| {
             let target = node.target.strip_prefix("torch.ops.").unwrap_or(&node.target);
             let name = node.outputs.first().and_then(tensor_name).unwrap_or(target);
-            let message = format!("`{path}`: `{name}` ({target} {}) cannot be read: {reason}", place(node));
-            Error::new(message, if fixed { EXPORT_ANY } else { "this is a limit of basin: report it with the node" })
+            lowering.reading.refused(&format!("`{name}` ({target} {})", place(node)), fault)
         })?;
     }
     lowering.finish(inputs)
 }
 
-/// All operators that are not known are told at once.
-fn refuse_unknown(file: &ExportedProgram) -> Result<()> {
-    let Operators { known, unknown } = file.operators();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let named: Vec<String> = unknown.iter().map(|(name, _, place)| format!("`{name}` {place}")).collect();
-    let path = file.archive.path().display();
-    let control = unknown.iter().any(|(name, ..)| name.starts_with("higher_order"));
-    Err(Error::new(
-        format!(
-            "`{path}` uses operators that are not known: {}; {} of its {} are",
-            named.join(", "),
-            known.len(),
-            known.len() + unknown.len()
-        ),
-        match control {
-            true => "control flow that depends on data cannot be differentiated twice: write the branch that is taken",
-            false => "write these with other operators, or report them",
-        },
-    ))
-}
-
 struct Lowering<'a> {
     file: &'a ExportedProgram,
-    graph: Graph,
+    reading: Reading<'a>,
     names: Names,
     extents: HashMap<String, Extent>,
-    /// What the symbols of the file stand for.
-    symbols: HashMap<String, Extent>,
-    inputs: Vec<Value>,
-    aliases: Vec<(String, String)>,
-    unused: Vec<String>,
-    notes: Vec<String>,
     batch_statistics: bool,
 }
 
 impl<'a> Lowering<'a> {
     fn new(file: &'a ExportedProgram, batch_statistics: bool) -> Self {
-        Self {
-            file,
-            graph: Graph::default(),
-            names: Names::default(),
-            extents: HashMap::new(),
-            symbols: HashMap::new(),
-            inputs: Vec::new(),
-            aliases: Vec::new(),
-            unused: Vec::new(),
-            notes: Vec::new(),
-            batch_statistics,
-        }
+        Self { file, reading: Reading::new(file), names: Names::default(), extents: HashMap::new(), batch_statistics }
     }
 
-    fn meta(&self, name: &str) -> Option<&'a schema::TensorMeta> {
+    fn meta(&self, name: &str) -> Option<&'a TensorMeta> {
         self.file.model.graph_module.graph.tensor_values.get(name)
     }
 
-    /// The first axis of every input is that of the samples; other symbols stand for what the samples have there.
-    fn bind_symbols(&mut self, inputs: &[Input], samples: &[Vec<usize>]) -> Result<()> {
-        let path = self.file.archive.path().display();
-        if inputs.len() != samples.len() {
-            let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-            return Err(Error::new(
-                format!("`{path}` has the inputs {}, the data has {}", names.join(", "), samples.len()),
-                "give the data as an npz or safetensors file with an array for each input: the first as `x`, others by name",
-            ));
-        }
-        for (input, own) in inputs.iter().zip(samples) {
-            let misfit = || {
-                let extent = |extent: &Option<usize>| extent.map_or("any".to_owned(), |extent| extent.to_string());
-                let expected: Vec<String> = input.shape.iter().skip(1).map(extent).collect();
-                Error::new(
-                    format!(
-                        "`{path}` was exported for samples of shape [{}] as `{}`, the data has {own:?}",
-                        expected.join(", "),
-                        input.name
-                    ),
-                    "export it with an example of the data's shape, or give data of that shape (`--resize`, `--center-crop`)",
-                )
-            };
-            let Some(meta) = self.meta(&input.name) else { continue };
-            let Some((first, rest)) = meta.sizes.split_first().filter(|(_, rest)| rest.len() == own.len()) else {
-                return Err(misfit());
-            };
-            match first {
-                Written::AsInt(number) => {
-                    let number = usize::try_from(*number).map_err(|_| misfit())?;
-                    if self.graph.traced_samples.is_some_and(|traced| traced != number) {
-                        return Err(Error::new(
-                            format!("`{path}` has inputs with different first axes, which is that of the samples"),
-                            "export it with the samples on the first axis of every input",
-                        ));
-                    }
-                    self.graph.traced_samples = Some(number);
-                }
-                Written::AsExpr(expression) => {
-                    if let Some(symbol) = expression.symbol() {
-                        self.symbols.insert(symbol.to_owned(), Extent::Samples(1));
-                    }
-                }
-            }
-            for (extent, &own) in rest.iter().zip(own) {
-                let fits = match extent {
-                    Written::AsInt(number) => i64::try_from(own) == Ok(*number),
-                    Written::AsExpr(expression) => match expression.symbol() {
-                        Some(symbol) => {
-                            *self.symbols.entry(symbol.to_owned()).or_insert(Extent::Fixed(own)) == Extent::Fixed(own)
-                        }
-                        None => true,
-                    },
-                };
-                if !fits {
-                    return Err(misfit());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn bind_inputs(&mut self, inputs: &[Input], samples: &[Vec<usize>]) -> Result<()> {
+    fn bind_inputs(&mut self, inputs: &[Input], arrays: Vec<Array>) -> Result<()> {
         let used = self.used_names();
-        for (input, shape) in inputs.iter().zip(samples) {
-            let kind = match input.numbers {
-                Numbers::Float => Kind::Float,
-                Numbers::Integer => Kind::Integer,
-                Numbers::Boolean => Kind::Boolean,
-            };
-            let array = self.graph.input(shape, kind);
-            let value = self.graph.value(&array).map_err(defect)?;
-            self.inputs.push(value);
+        for (input, array) in inputs.iter().zip(arrays) {
             self.names.bind(&input.name, array, None).map_err(defect)?;
         }
         let trainable = |spec: &InputSpec| match spec {
@@ -270,16 +170,16 @@ impl<'a> Lowering<'a> {
                     // Tied parameters are one.
                     let stored = self.file.weights.first_name(name).unwrap_or(name).to_owned();
                     if let Some((first, array)) = bound.get(&stored) {
-                        self.aliases.push((name.clone(), first.clone()));
+                        self.reading.aliases.push((name.clone(), first.clone()));
                         self.names.bind(&arg.name, array.clone(), None).map_err(defect)?;
                         continue;
                     }
                     let shape = self.stored_shape(name)?;
                     let array = if trainable(spec) || !any_trainable {
-                        self.graph.parameter(name, &shape)
+                        self.reading.graph.parameter(name, &shape)
                     } else {
-                        self.notes.push(format!("`{name}` requires no gradient: it is frozen"));
-                        self.graph.buffer(name, &shape)
+                        self.reading.notes.push(format!("`{name}` requires no gradient: it is frozen"));
+                        self.reading.graph.buffer(name, &shape)
                     };
                     bound.insert(stored, (name.clone(), array.clone()));
                     self.names.bind(&arg.name, array, None).map_err(defect)?;
@@ -288,12 +188,12 @@ impl<'a> Lowering<'a> {
                     let float = self.meta(&arg.name).is_some_and(|meta| matches!(kind_of(meta.dtype), Ok(Kind::Float)));
                     if *persistent && float {
                         let shape = self.stored_shape(name)?;
-                        let array = self.graph.buffer(name, &shape);
+                        let array = self.reading.graph.buffer(name, &shape);
                         self.names.bind(&arg.name, array, None).map_err(defect)?;
                         continue;
                     }
                     if *persistent {
-                        self.unused.push(name.clone());
+                        self.reading.unused.push(name.clone());
                     }
                     if used.contains(arg.name.as_str()) {
                         self.bind_constant(&arg.name, name)?;
@@ -306,14 +206,14 @@ impl<'a> Lowering<'a> {
             }
         }
         if !any_trainable {
-            self.notes.push("no parameter requires a gradient: all are measured".to_owned());
+            self.reading.notes.push("no parameter requires a gradient: all are measured".to_owned());
         }
         // Names under which the file stores a tensor a second time.
         for name in self.file.weights.names() {
-            let known = |own: &String| own == name || self.aliases.iter().any(|(alias, _)| alias == name);
+            let known = |own: &String| own == name || self.reading.aliases.iter().any(|(alias, _)| alias == name);
             let stored = self.file.weights.first_name(name).unwrap_or(name);
             if let Some((first, _)) = bound.get(stored).filter(|(first, _)| !known(first)) {
-                self.aliases.push((name.clone(), first.clone()));
+                self.reading.aliases.push((name.clone(), first.clone()));
             }
         }
         Ok(())
@@ -368,10 +268,10 @@ impl<'a> Lowering<'a> {
         let mut first = None;
         for tensor in node.inputs.iter().flat_map(|input| names_in(&input.arg)) {
             first = first.or(Some(tensor));
-            arrays.insert(tensor, self.names.get(&mut self.graph, tensor)?);
+            arrays.insert(tensor, self.names.get(&mut self.reading.graph, tensor)?);
         }
         let mut call = Call {
-            graph: &mut self.graph,
+            graph: &mut self.reading.graph,
             node,
             name,
             overload,
@@ -386,9 +286,9 @@ impl<'a> Lowering<'a> {
             let (Some(changed), Some((array, _))) = (first, outputs.0.into_iter().next()) else {
                 return Err("it changes nothing".into());
             };
-            self.names.write(&mut self.graph, changed, array)?;
+            self.names.write(&mut self.reading.graph, changed, array)?;
             if let Some(name) = names.first() {
-                let array = self.names.get(&mut self.graph, changed)?;
+                let array = self.names.get(&mut self.reading.graph, changed)?;
                 self.check(name, &array)?;
                 self.names.bind(name, array, Some((changed.to_owned(), super::View::Same)))?;
             }
@@ -405,38 +305,7 @@ impl<'a> Lowering<'a> {
     /// What was found must be what the file says of it.
     fn check(&self, name: &str, array: &Array) -> Read<()> {
         let Some(meta) = self.meta(name) else { return Ok(()) };
-        let agrees = |(own, written): (&Extent, &Written)| match (own, written) {
-            (Extent::Fixed(own), Written::AsInt(number)) => i64::try_from(*own) == Ok(*number),
-            (Extent::Samples(times), Written::AsInt(number)) => {
-                self.graph.traced_samples.and_then(|n| i64::try_from(n * times).ok()) == Some(*number)
-            }
-            (own, Written::AsExpr(expression)) => self.extent_of(expression).is_none_or(|expected| expected == *own),
-        };
-        let kind = kind_of(meta.dtype)?;
-        if array.rank() == meta.sizes.len() && array.shape.iter().zip(&meta.sizes).all(agrees) && array.kind == kind {
-            return Ok(());
-        }
-        let sizes: Vec<String> = meta
-            .sizes
-            .iter()
-            .map(|extent| match extent {
-                Written::AsInt(number) => number.to_string(),
-                Written::AsExpr(expression) => expression.expr_str.clone(),
-            })
-            .collect();
-        let own = shape_text(&array.shape);
-        Err(format!("it gives {own} of {:?} where the file has [{}] of {kind:?}", array.kind, sizes.join(", ")).into())
-    }
-
-    /// The extent that a symbol, or a multiple of one, stands for.
-    fn extent_of(&self, expression: &Expression) -> Option<Extent> {
-        if let Some(symbol) = expression.symbol() {
-            return self.symbols.get(symbol).copied();
-        }
-        let factors = expression.expr_str.strip_prefix("Mul(Integer(")?.strip_suffix("))")?;
-        let (number, symbol) = factors.split_once("), Symbol('")?;
-        let extent = self.symbols.get(symbol.split_once('\'')?.0)?;
-        Extent::Fixed(number.parse().ok()?).times(*extent)
+        self.reading.check(array, &dimensions(meta), kind_of(meta.dtype)?)
     }
 
     /// Arithmetic of extents.
@@ -462,7 +331,7 @@ impl<'a> Lowering<'a> {
         };
         let extent = if node.target.starts_with("torch.ops.aten.sym_size") {
             let tensor = node.inputs.first().and_then(|input| tensor_name(&input.arg)).ok_or("it has no tensor")?;
-            let array = self.names.get(&mut self.graph, tensor)?;
+            let array = self.names.get(&mut self.reading.graph, tensor)?;
             let axis = match node.inputs.get(1).map(|input| &input.arg) {
                 Some(Argument::AsInt(axis)) => array.axis(*axis)?,
                 _ => 0,
@@ -496,7 +365,6 @@ impl<'a> Lowering<'a> {
     }
 
     fn finish(mut self, inputs: Vec<Input>) -> Result<Network> {
-        let path = self.file.archive.path().display().to_string();
         let specs = &self.file.model.graph_module.signature.output_specs;
         let outputs: Vec<&str> = specs
             .iter()
@@ -505,66 +373,14 @@ impl<'a> Lowering<'a> {
                 OutputSpec::Other(_) => None,
             })
             .collect();
-        let fault = |reason: String| {
-            Error::new(format!("`{path}`: {reason}"), "export a network that gives one answer per sample")
-        };
-        let Some(&name) = outputs.first() else { return Err(fault("it has no output".into())) };
-        if outputs.len() > 1 {
-            self.notes.push(format!("the network has {} outputs: the first, `{name}`, is measured", outputs.len()));
-        }
-        let output = self.output(name).map_err(|Fault(reason)| fault(format!("its output `{name}` {reason}")))?;
-        let shape: Vec<usize> = output.shape[1..].iter().map(|extent| extent.of_one_sample()).collect();
-        let value = self.graph.value(&output).map_err(|Fault(reason)| fault(reason))?;
-        let tables = &self.graph.tables;
-        let entries = |input: &Value| tables.iter().filter(|(value, _)| value == input).map(|(_, entries)| *entries).min();
-        let vocabularies = self.inputs.iter().map(entries).collect();
-        let (program, dropped): (Program, Vec<String>) =
-            self.graph.builder.finish_reached(value).map_err(|error| fault(error.to_string()))?;
-        let parameters: Vec<&String> =
-            dropped.iter().filter(|name| self.file.weights.meta(name).is_some_and(|meta| meta.requires_grad)).collect();
-        if !parameters.is_empty() {
-            let named: Vec<String> = parameters.iter().take(4).map(|name| format!("`{name}`")).collect();
-            let more = parameters.len().saturating_sub(named.len());
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            self.notes.push(format!("the output does not depend on {}{more}: they are left out", named.join(", ")));
-        }
-        self.unused.extend(dropped);
-        let unused = &self.unused;
-        let gone: Vec<String> =
-            self.aliases.iter().filter(|(_, own)| unused.contains(own)).map(|(alias, _)| alias.clone()).collect();
-        self.aliases.retain(|(alias, _)| !gone.contains(alias));
-        self.unused.extend(gone);
-        if program.parameters().is_empty() {
-            return Err(fault("its output depends on no parameter".into()));
-        }
-        let Self { aliases, unused, notes, .. } = self;
-        Ok(Network { program, inputs, output: shape, vocabularies, aliases, unused, notes })
+        let Some(&name) = outputs.first() else { return Err(self.reading.fault("it has no output")) };
+        let output = self
+            .names
+            .get(&mut self.reading.graph, name)
+            .map_err(|Fault(reason)| self.reading.fault(&format!("its output `{name}` cannot be read: {reason}")))?;
+        let trainable = |name: &str| self.file.weights.meta(name).is_some_and(|meta| meta.requires_grad);
+        self.reading.finish(inputs, (name, &output), outputs.len(), trainable)
     }
-
-    /// The output with the samples on its first axis, and one axis at least beside it.
-    fn output(&mut self, name: &str) -> Read<Array> {
-        let output = self.names.get(&mut self.graph, name)?;
-        if output.kind != Kind::Float {
-            return Err("holds no floating point numbers".into());
-        }
-        let output = self.graph.whole(&output)?;
-        if output.shape.first() != Some(&Extent::Samples(1)) {
-            return Err(format!(
-                "has the shape {}: its first axis is not that of the samples",
-                shape_text(&output.shape)
-            )
-            .into());
-        }
-        match output.rank() {
-            1 => self.graph.reshape(&output, &[Size::Extent(Extent::Samples(1)), Size::Number(1)]),
-            _ => Ok(output),
-        }
-    }
-}
-
-/// A fault that no file can cause where it stands.
-fn defect(Fault(reason): Fault) -> Error {
-    Error::new(reason, "this is a defect of basin: report it with the file")
 }
 
 /// The tensors that an argument names.

@@ -4,33 +4,13 @@ use std::collections::BTreeMap;
 
 use super::ExportedProgram;
 use super::schema::{Argument, InputSpec, Node};
+use crate::network::Owner;
 
 /// Where a node stands: `KEY,PATH,CLASS` for each module from the outermost on, with semicolons between them.
 const STACK: &str = "nn_module_stack";
 
-/// The innermost module around a tensor that the network calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The module's name, empty for the network itself.
-    pub module: String,
-    /// Its class, such as `torch.nn.modules.linear.Linear`.
-    pub class: String,
-    /// The tensor's name within it.
-    pub tensor: String,
-    /// The row of an embedding that stands for padding.
-    pub padding: Option<usize>,
-}
-
 impl ExportedProgram {
-    /// The owner of each tensor of the `state_dict`, where the file says which it is.
-    ///
-    /// ```no_run
-    /// let file = basin_import::ExportedProgram::open("net.pt2")?;
-    /// let owners = file.owners();
-    /// assert_eq!(owners["fc1.weight"].class, "torch.nn.modules.linear.Linear");
-    /// # Ok::<(), basin_import::Error>(())
-    /// ```
-    pub fn owners(&self) -> BTreeMap<String, Owner> {
+    pub(super) fn modules(&self) -> BTreeMap<String, Owner> {
         let nodes = &self.model.graph_module.graph.nodes;
         let mut classes = BTreeMap::new();
         for stack in nodes.iter().filter_map(|node| node.metadata.get(STACK)) {

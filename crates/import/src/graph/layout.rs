@@ -268,6 +268,9 @@ impl Graph {
         // An empty vector among others is PyTorch's oldest allowance.
         let parts: Vec<&Array> = parts.iter().filter(|part| part.shape != [Extent::Fixed(0)]).collect();
         let Some(first) = parts.first() else { return Err("there is nothing to join".into()) };
+        if parts.iter().any(|part| matches!(part.content, Content::SampleNumbers)) {
+            return self.columns(&parts, axis);
+        }
         let kind = parts.iter().map(|part| part.kind).max().unwrap_or(Kind::Float);
         let sample_axis = parts.iter().find_map(|part| part.sample_axis());
         let mut shape = parts.iter().find(|part| part.sample_axis().is_some()).unwrap_or(first).shape.clone();
@@ -298,6 +301,19 @@ impl Graph {
         shape[axis] = Extent::Fixed(total);
         let same: Vec<&Array> = same.iter().collect();
         self.apply(Concatenate { axis }, &same, shape, kind)
+    }
+
+    /// Indices, each of one axis, beside each other on the last axis.
+    fn columns(&mut self, parts: &[&Array], axis: usize) -> Read<Array> {
+        let of_one = |part: &&Array| part.rank() == axis + 1 && part.shape.last() == Some(&Extent::Fixed(1));
+        if !parts.iter().all(of_one) {
+            return Err("numbers of samples joined with others".into());
+        }
+        let columns = parts.iter().map(|part| self.squeeze(part, &[axis])).collect::<Read<Vec<_>>>()?;
+        let shapes: Vec<&[Extent]> = columns.iter().map(|column| column.shape.as_slice()).collect();
+        let mut shape = self.broadcast_shape(&shapes)?;
+        shape.push(Extent::Fixed(columns.len()));
+        Ok(Array { content: Content::Columns(columns), shape, kind: Kind::Integer, uniform: false })
     }
 
     /// One beside the other along a new axis.

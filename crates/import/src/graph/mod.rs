@@ -17,6 +17,7 @@ mod pooling;
 mod recurrent;
 mod reduction;
 mod resampling;
+mod sizes;
 
 use std::collections::HashMap;
 
@@ -32,6 +33,7 @@ pub(crate) use layout::Size;
 pub(crate) use pooling::Windows;
 pub(crate) use recurrent::Cell;
 pub(crate) use resampling::Interpolation;
+pub(crate) use sizes::{Moving, SizeOperation};
 
 /// The most elements of an array for one sample: several times those of a large vocabulary at each of thousands of positions.
 const MOST_ELEMENTS: usize = 1 << 28;
@@ -95,6 +97,12 @@ pub(crate) enum Content {
     Step(Value),
     /// The number of the sample at each place: an array that says "each sample itself" where it is an index.
     SampleNumbers,
+    /// Whole numbers among which is the number of samples, row by row.
+    Sizes(Vec<Size>),
+    /// Arrays beside each other on a last axis that they do not have, some of them numbers of samples: an index.
+    Columns(Vec<Array>),
+    /// Computed from the numbers of the samples: what is asked of it is its shape.
+    Unknown,
 }
 
 /// An array of a network.
@@ -212,7 +220,10 @@ impl Graph {
                 let builder = &mut self.builder;
                 Ok(*self.constants.entry(tensor.id()).or_insert_with(|| builder.constant(tensor.clone())))
             }
-            Content::SampleNumbers => Err("the network computes with the numbers of the samples in their batch".into()),
+            Content::SampleNumbers | Content::Columns(_) | Content::Unknown => {
+                Err("the network computes with the numbers of the samples in their batch".into())
+            }
+            Content::Sizes(_) => Err("the network computes with the number of samples".into()),
         }
     }
 

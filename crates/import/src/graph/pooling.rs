@@ -79,6 +79,30 @@ impl Graph {
         self.apply(LinearRules(AveragePool2d { geometry, count_padding }), &[x], shape, Kind::Float)
     }
 
+    /// Means over neighbouring planes of (images, channels, planes, …), alone of which the windows have more than one.
+    pub(crate) fn average_pool_of_depth(&mut self, x: &Array, windows: &Windows) -> Read<Array> {
+        let (&[depth, 1, 1], [] | [1, 1, 1]) = (windows.kernel.as_slice(), windows.stride.as_slice()) else {
+            return Err("pooling of volumes".into());
+        };
+        if windows.padding.iter().any(|&padding| padding > 0) || x.rank() != 5 {
+            return Err("pooling of volumes".into());
+        }
+        let flat = self.flatten(x, 3, 4)?;
+        let windows = Windows {
+            kernel: vec![depth, 1],
+            stride: vec![1, 1],
+            padding: vec![],
+            dilation: vec![],
+            ceil_mode: windows.ceil_mode,
+        };
+        let images = self.flatten(&flat, 0, 1)?;
+        let plane = self.unsqueeze(&images, 1)?;
+        let y = self.average_pool(&plane, &windows, true, 2)?;
+        let mut shape = x.shape.clone();
+        shape[2] = y.shape[2];
+        self.viewed(&y, shape)
+    }
+
     /// Means over so many windows along the last axes, whatever their extents.
     pub(crate) fn adaptive_average_pool(&mut self, x: &Array, windows: &[usize]) -> Read<Array> {
         if let &[columns] = windows {

@@ -4,11 +4,17 @@ use basin_tape::ops::{Relu, Sigmoid, Tanh};
 
 use super::{Array, Graph, Read};
 
+/// The most positions of a sequence: each is some steps of the program.
+const LONGEST: usize = 1 << 16;
+
 /// What a recurrent layer does at each position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cell {
     Lstm,
-    Gru,
+    Gru {
+        /// Whether the reset gate acts on the state behind its matrix product, as in PyTorch, or in front of it.
+        reset_after: bool,
+    },
     Tanh,
     Relu,
 }
@@ -75,6 +81,9 @@ impl Graph {
         backwards: bool,
     ) -> Read<(Array, Vec<Array>)> {
         let positions = sequence.fixed(0)?;
+        if positions > LONGEST {
+            return Err(format!("a sequence of {positions} positions, the most are {LONGEST}").into());
+        }
         let mut state = start.to_vec();
         // The inputs' share of all positions at once.
         let of_input = self.linear(sequence, weights.of_input, weights.biases.map(|(bias, _)| bias))?;
@@ -114,7 +123,7 @@ impl Graph {
                 let bounded = self.elementwise(Tanh, &c)?;
                 Ok(vec![self.multiply(&o, &bounded)?, c])
             }
-            Cell::Gru => {
+            Cell::Gru { reset_after } => {
                 let (axis, thirds) = (input.rank() - 1, [width; 3]);
                 let (of_input, of_state) = (self.split(input, axis, &thirds)?, self.split(&of_state, axis, &thirds)?);
                 let gate = |graph: &mut Self, k: usize| {
@@ -122,7 +131,16 @@ impl Graph {
                     graph.elementwise(Sigmoid, &sum)
                 };
                 let (r, z) = (gate(self, 0)?, gate(self, 1)?);
-                let remembered = self.multiply(&r, &of_state[2])?;
+                let remembered = match reset_after {
+                    true => self.multiply(&r, &of_state[2])?,
+                    false => {
+                        let reset = self.multiply(&r, h)?;
+                        let weight = self.narrow(weights.of_state, 0, 2 * width, width)?;
+                        let bias =
+                            weights.biases.map(|(_, bias)| self.narrow(bias, 0, 2 * width, width)).transpose()?;
+                        self.linear(&reset, &weight, bias.as_ref())?
+                    }
+                };
                 let sum = self.add(&of_input[2], &remembered)?;
                 let n = self.elementwise(Tanh, &sum)?;
                 // h' = n + z (h − n).

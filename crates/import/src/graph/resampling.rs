@@ -63,4 +63,41 @@ impl Graph {
         let y = self.apply(BilinearRules(Linear), &[&turned, &matrix], shape, Kind::Float)?;
         self.transpose(&y, axis, end)
     }
+
+    /// r² channels as the r×r positions of one, in an image that much larger. The positions are the slower part of the
+    /// channels' numbers where `positions_first`, else the faster one, as in PyTorch's pixel shuffle.
+    pub(crate) fn depth_to_space(&mut self, x: &Array, r: usize, positions_first: bool) -> Read<Array> {
+        let (n, channels, height, width) = image(x)?;
+        let out = r.checked_mul(r).and_then(|squared| channels.checked_div(squared)).ok_or("a factor of 0")?;
+        let (out, r, rows, columns) =
+            (Extent::Fixed(out), Extent::Fixed(r), Extent::Fixed(height), Extent::Fixed(width));
+        let (split, order) = match positions_first {
+            true => ([n, r, r, out, rows, columns], [0, 3, 4, 1, 5, 2]),
+            false => ([n, out, r, r, rows, columns], [0, 1, 4, 2, 5, 3]),
+        };
+        let split = self.viewed(x, split.to_vec())?;
+        let turned = self.permute(&split, &order)?;
+        let (height, width) = rows.times(r).zip(columns.times(r)).ok_or("an image that is too large")?;
+        self.viewed(&turned, vec![n, out, height, width])
+    }
+
+    /// The r×r positions of a channel as r² channels.
+    pub(crate) fn space_to_depth(&mut self, x: &Array, r: usize, positions_first: bool) -> Read<Array> {
+        let (n, channels, height, width) = image(x)?;
+        let (rows, columns) = height.checked_div(r).zip(width.checked_div(r)).ok_or("a factor of 0")?;
+        let f = Extent::Fixed;
+        let split = self.viewed(x, vec![n, f(channels), f(rows), f(r), f(columns), f(r)])?;
+        let order = if positions_first { [0, 3, 5, 1, 2, 4] } else { [0, 1, 3, 5, 2, 4] };
+        let turned = self.permute(&split, &order)?;
+        let channels = r.checked_mul(r).and_then(|squared| channels.checked_mul(squared)).ok_or("too many channels")?;
+        self.viewed(&turned, vec![n, f(channels), f(rows), f(columns)])
+    }
+}
+
+/// The extents of an image.
+fn image(x: &Array) -> Read<(Extent, usize, usize, usize)> {
+    if x.rank() != 4 {
+        return Err("an image has four axes".into());
+    }
+    Ok((x.shape[0], x.fixed(1)?, x.fixed(2)?, x.fixed(3)?))
 }

@@ -1,9 +1,9 @@
-//! Networks that PyTorch exported, as models.
+//! Networks of files, as models.
 
 use std::path::Path;
 
-use basin_import::ExportedProgram;
-use basin_import::exported_program::{self, Input, Network};
+use basin_import::NetworkFile;
+use basin_import::network::{self, Input, Network};
 use candle_core::DType;
 
 use super::{InitialValues, Model, ModelInput, Numbers, not_an_input};
@@ -11,13 +11,13 @@ use crate::data::{Dataset, InputShapes};
 use crate::weights::ForeignNames;
 use crate::{Error, Outputs, Result};
 
-/// The network of a `.pt2` file as a model, for samples with inputs of these shapes and the outputs that the targets ask for.
+/// The network of a `.pt2` or `.onnx` file as a model, for samples with inputs of these shapes and the outputs that the targets ask for.
 pub(super) fn model(path: &Path, shapes: &InputShapes, outputs: Outputs) -> Result<Model> {
-    let file = ExportedProgram::open(path)?;
+    let file = NetworkFile::open(path)?;
     let arrays = arrays(path, &file.inputs()?, shapes)?;
     let samples: Vec<Vec<usize>> = arrays.iter().map(|(_, shape)| shape.clone()).collect();
-    let network = file.network(&samples, false)?;
-    let Network { program, inputs, output, vocabularies, aliases, unused, mut notes } = network;
+    let read = file.network(&samples, false)?;
+    let Network { program, inputs, output, vocabularies, aliases, unused, mut notes } = read;
     check_outputs(path, &output, outputs)?;
     let with_batch_statistics = file.network(&samples, true)?.program;
     let has_batch_norm = !with_batch_statistics.batch_statistics().is_empty();
@@ -39,7 +39,7 @@ pub(super) fn model(path: &Path, shapes: &InputShapes, outputs: Outputs) -> Resu
 }
 
 /// The inputs' shapes in the order of the network.
-pub(super) fn sample_shapes(path: &Path, file: &ExportedProgram, shapes: &InputShapes) -> Result<Vec<Vec<usize>>> {
+pub(super) fn sample_shapes(path: &Path, file: &NetworkFile, shapes: &InputShapes) -> Result<Vec<Vec<usize>>> {
     Ok(arrays(path, &file.inputs()?, shapes)?.into_iter().map(|(_, shape)| shape).collect())
 }
 
@@ -74,9 +74,9 @@ fn arrays(path: &Path, inputs: &[Input], shapes: &InputShapes) -> Result<Vec<(St
 
 fn model_input(input: &Input, vocabulary: Option<usize>, array: String) -> ModelInput {
     let numbers = match input.numbers {
-        exported_program::Numbers::Float => Numbers::Float,
-        exported_program::Numbers::Integer => Numbers::Whole { count: vocabulary, dtype: DType::I64 },
-        exported_program::Numbers::Boolean => Numbers::Whole { count: Some(2), dtype: DType::U8 },
+        network::Numbers::Float => Numbers::Float,
+        network::Numbers::Integer => Numbers::Whole { count: vocabulary, dtype: DType::I64 },
+        network::Numbers::Boolean => Numbers::Whole { count: Some(2), dtype: DType::U8 },
     };
     ModelInput { array, numbers }
 }

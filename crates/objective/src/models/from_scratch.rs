@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use basin_import::exported_program::Owner;
+use basin_import::network::Owner;
 use basin_tape::Entry;
 
 use super::initial::{Fan, Initial};

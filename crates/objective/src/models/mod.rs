@@ -36,7 +36,7 @@ pub use wide_residual::WideResNet;
 
 use std::collections::BTreeMap;
 
-use basin_import::ExportedProgram;
+use basin_import::NetworkFile;
 use basin_tape::{Entry, Layout, Program};
 use candle_core::{DType, Device, Tensor};
 
@@ -83,9 +83,9 @@ enum InitialValues {
     /// Drawn tensor by tensor.
     Drawn { parameters: Vec<Initial>, buffers: Vec<Initial> },
     /// Those in the file of an exported network.
-    Exported(Box<ExportedProgram>),
+    Exported(Box<NetworkFile>),
     /// Of an exported network too: drawn for tensors by name, and those in its file for all others.
-    FromScratch { file: Box<ExportedProgram>, drawn: BTreeMap<String, Initial> },
+    FromScratch { file: Box<NetworkFile>, drawn: BTreeMap<String, Initial> },
 }
 
 /// An input of a model.

@@ -4,6 +4,8 @@ use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use basin_import::NetworkFile;
+
 use super::alexnet::AlexNet;
 use super::gpt::Gpt;
 use super::hugging_face_gpt2::HuggingFaceGpt2;
@@ -101,7 +103,7 @@ pub enum ModelSpec {
     Gpt(Gpt),
     /// `hf-gpt2`, with settings such as `hf-gpt2:heads=12`.
     HuggingFaceGpt2(HuggingFaceGpt2),
-    /// The path of a `.pt2` file, as `torch.export.save` writes it.
+    /// The path of a file that holds a network: `.pt2`, as `torch.export.save` writes it, or `.onnx`.
     Exported(PathBuf),
     /// The same with weights to be drawn by PyTorch's defaults: `net.pt2:from-scratch`.
     FromScratch(PathBuf),
@@ -147,12 +149,8 @@ pub(super) const NAMES: [&str; 32] = [
 ];
 
 /// Of a file of weights given as a model.
-const WEIGHTS_ALONE: &str = "weights do not say what is computed with them: name a model of the zoo, or a network that \
-     `torch.export.save` wrote, like `--model net.pt2`";
-
-/// Of an ONNX file given as a model.
-const NOT_ONNX: &str = "ONNX files are not read: export the network with `torch.export.save`, which keeps all names, and give \
-     `--model net.pt2`";
+const WEIGHTS_ALONE: &str = "weights do not say what is computed with them: name a model of the zoo, or the file of a \
+     network that `torch.export.save` or `torch.onnx.export` wrote, like `--model net.pt2`";
 
 /// Reads a name and what stands behind its colon; absent where the name is another family's.
 type Parse = fn(&str, Option<&str>) -> Option<Result<ModelSpec>>;
@@ -174,7 +172,7 @@ impl FromStr for ModelSpec {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text.ends_with(".pt2") {
+        if NetworkFile::is_named_by(text) {
             return Ok(Self::Exported(text.into()));
         }
         if let Some(path) = text.strip_suffix(FROM_SCRATCH).filter(|path| path.ends_with(".pt2")) {
@@ -193,7 +191,6 @@ pub(super) fn parse_in_zoo(text: &str) -> Result<ModelSpec> {
     FAMILIES.iter().find_map(|parse| parse(name, option)).unwrap_or_else(|| {
         let hint = match Path::new(text).extension().and_then(|extension| extension.to_str()) {
             Some("pt" | "pth" | "ckpt" | "bin" | "safetensors") => WEIGHTS_ALONE.to_owned(),
-            Some("onnx") => NOT_ONNX.to_owned(),
             _ => suggestion::hint(name, &NAMES),
         };
         Err(Error::input(

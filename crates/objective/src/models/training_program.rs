@@ -1,6 +1,6 @@
 //! A model's program as it is trained.
 
-use basin_import::ExportedProgram;
+use basin_import::NetworkFile;
 use basin_tape::{InputGradient, Program};
 use candle_core::{DType, Device, Tensor};
 
@@ -52,7 +52,7 @@ impl TrainingProgram {
             if !dropout.is_none() {
                 return Err(dropout.misplaced(&spec.to_string()));
             }
-            let file = ExportedProgram::open(path)?;
+            let file = NetworkFile::open(path)?;
             let program = file.network(&exported::sample_shapes(path, &file, &inputs)?, true)?.program;
             return Ok(Self { program, sites: Vec::new() });
         }

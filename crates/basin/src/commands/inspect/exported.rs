@@ -1,14 +1,14 @@
-//! What a `.pt2` file holds beside its tensors: the network's inputs and operators.
+//! What the file of a network holds beside its tensors: inputs and operators.
 
 use std::path::Path;
 
-use basin_import::ExportedProgram;
-use basin_import::exported_program::{Input, Numbers};
+use basin_import::NetworkFile;
+use basin_import::network::{Input, Numbers};
 
 use crate::table::table;
 
 pub(super) fn network(path: &Path) -> anyhow::Result<String> {
-    let file = ExportedProgram::open(path).map_err(basin_objective::Error::from)?;
+    let file = NetworkFile::open(path).map_err(basin_objective::Error::from)?;
     let inputs = file.inputs().map_err(basin_objective::Error::from)?;
     let operators = file.operators();
     let rows = inputs.iter().map(|input| {
@@ -19,7 +19,7 @@ pub(super) fn network(path: &Path) -> anyhow::Result<String> {
         };
         vec![input.name.clone(), numbers.into(), shape(input)]
     });
-    let mut text = format!("a network exported by PyTorch {}\n", file.torch_version());
+    let mut text = format!("a network exported by {}\n", file.producer());
     text += &table(&["input", "numbers", "shape"], rows.collect());
     text += match inputs.iter().any(|input| input.shape.first().is_some_and(Option::is_some)) {
         true => "\nthe first axis is that of the samples, N; it was exported for a fixed number of them\n",

@@ -6,18 +6,18 @@ use std::collections::HashMap;
 use basin_tape::{Layout, Point};
 use candle_core::{DType, Device, Tensor};
 
-use super::{ExportedProgram, Input, Network, Numbers};
+use super::{Format, Input, Network, Numbers};
 use crate::{Error, Result};
 
 /// Relative difference allowed between the output of a sample alone and beside another, in f32.
 const TOLERANCE: f64 = 1e-3;
 
 /// Two samples together must give the rows that each gives alone.
-pub(super) fn check(file: &ExportedProgram, network: &Network, samples: &[Vec<usize>]) -> Result<()> {
+pub(super) fn check(file: &dyn Format, network: &Network, samples: &[Vec<usize>]) -> Result<()> {
     let mixed = |reason: &str| {
         Error::new(
             format!("`{}` was exported for one number of samples, and {reason}", file.path().display()),
-            super::lowering::EXPORT_ANY,
+            file.export_any(),
         )
     };
     let difference = largest_difference(file, network, samples).map_err(|cause| match cause {
@@ -44,7 +44,7 @@ impl From<candle_core::Error> for Cause {
     }
 }
 
-fn largest_difference(file: &ExportedProgram, network: &Network, samples: &[Vec<usize>]) -> Result<f64, Cause> {
+fn largest_difference(file: &dyn Format, network: &Network, samples: &[Vec<usize>]) -> Result<f64, Cause> {
     let point = point(file, network)?;
     let inputs = network.inputs.iter().zip(samples).zip(&network.vocabularies);
     let pair = inputs.map(|((input, shape), vocabulary)| two_samples(input, shape, *vocabulary));
@@ -64,7 +64,7 @@ fn largest_difference(file: &ExportedProgram, network: &Network, samples: &[Vec<
 }
 
 /// The weights in the file as the point of the program.
-fn point(file: &ExportedProgram, network: &Network) -> Result<Point, Cause> {
+fn point(file: &dyn Format, network: &Network) -> Result<Point, Cause> {
     let tensors: HashMap<String, Tensor> = file.weights().map_err(Cause::File)?.into_iter().collect();
     let own = |name: &str| {
         let other = network.aliases.iter().find(|(alias, own)| own == name && tensors.contains_key(alias));
