@@ -243,7 +243,7 @@ pub(crate) fn read_safetensors(file: &dyn ReadAt, path: &Path) -> Result<Safeten
         .map_err(|cause| invalid(format!("its header does not describe tensors one behind the other: {cause}")))?;
     let described = header.data_len() as u64;
     if described != data {
-        return Err(invalid(format!("its tensors end at byte {described} of the data, which has {data} bytes")));
+        return Err(invalid(format!("what it describes ends at byte {described} of the data, which has {data} bytes")));
     }
     let start = file.length() - data;
     let (mut arrays, mut others) = (BTreeMap::new(), BTreeMap::new());

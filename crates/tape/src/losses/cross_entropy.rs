@@ -115,7 +115,10 @@ impl Loss for CrossEntropy {
         Self::check(z, targets)?;
         match self.weights_of_classes(z)? {
             None => sample_sums(&self.counted(z, targets)?),
-            Some(weights) => sample_sums(&kernels::mul(&Self::onehot(z, targets)?, &weights)?),
+            Some(weights) => {
+                let of_classes = kernels::mul(&Self::onehot(z, targets)?, &weights)?;
+                sample_sums(&kernels::mul(&of_classes, &self.counted(z, targets)?.unsqueeze(D::Minus1)?)?)
+            }
         }
     }
 
