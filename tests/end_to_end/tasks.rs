@@ -110,7 +110,8 @@ fn a_sample_of_weight_two_counts_as_two() {
             let command = ["spectrum", "run/checkpoints/last.safetensors", "--matrix", matrix, "--data", data];
             basin.done(&[&command[..], &SPECTRUM].concat()).json()
         };
-        let (weighted, repeated) = (record("safetensors:weighted.safetensors"), record("safetensors:repeated.safetensors"));
+        let (weighted, repeated) =
+            (record("safetensors:weighted.safetensors"), record("safetensors:repeated.safetensors"));
         assert_near(number(&weighted, "evaluation.loss"), number(&repeated, "evaluation.loss"), 1e-12);
         assert_near(largest(&weighted), largest(&repeated), 1e-9);
         assert_ne!(field(&weighted, "data.blake3"), field(&repeated, "data.blake3"));

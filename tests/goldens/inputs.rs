@@ -56,7 +56,8 @@ fn of_folders_are_those_of_image_folder() {
         assert_eq!(labels(&found), classes.iter().map(|&class| class as i64).collect::<Vec<_>>());
         let expected = &golden.tensors[key];
         for (i, name) in names["names"].as_array().unwrap().iter().enumerate() {
-            let difference = largest_difference(&found.inputs.tensor().unwrap().get(i).unwrap(), &expected.get(i).unwrap());
+            let difference =
+                largest_difference(&found.inputs.tensor().unwrap().get(i).unwrap(), &expected.get(i).unwrap());
             let allowed = if name.as_str().unwrap().ends_with("JPG") { 1.1 / 255.0 } else { 0.0 };
             assert!(difference <= allowed, "{key} {name}: {}", difference * 255.0);
         }

@@ -228,6 +228,12 @@ fn networks_of_full_size_have_pytorchs_parameters() {
     }
 }
 
+fn tokens_as_taken_by(model: &Model) -> Tensor {
+    let labels = Targets::classes(Tensor::zeros((3, 6), DType::I64, &Device::Cpu).unwrap(), 7);
+    let data = Dataset::from_tensors("tokens", tokens(0, 3, 6, 7), labels).unwrap();
+    model.inputs(&data, DType::F64, &Device::Cpu).unwrap().remove(0)
+}
+
 #[test]
 fn a_gpt_saved_by_pytorch_is_loaded() {
     let weights = Weights::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/goldens/gpt.safetensors")).unwrap();
@@ -237,10 +243,7 @@ fn a_gpt_saved_by_pytorch_is_loaded() {
     let gathered = model.gather(&weights, DType::F64).unwrap();
     let program = model.program(BatchNorm::Stored);
     let point = program.at(&gathered.parameters, &gathered.buffers).unwrap();
-    let labels = Targets::classes(Tensor::zeros((3, 6), DType::I64, &Device::Cpu).unwrap(), 7);
-    let data = Dataset::from_tensors("tokens", tokens(0, 3, 6, 7), labels).unwrap();
-    let inputs = model.inputs(&data, DType::F64, &Device::Cpu).unwrap();
-    let logits = program.evaluate(&point, &[&inputs[0]]).unwrap();
+    let logits = program.evaluate(&point, &[&tokens_as_taken_by(&model)]).unwrap();
     assert_close("logits", &logits, Golden::read("zoo.safetensors").tensor("gpt.logits"), TOLERANCES[0].1);
 }
 
@@ -255,8 +258,7 @@ fn hugging_faces_files_say_their_sizes() {
         let gathered = model.gather(&weights, DType::F64).unwrap();
         let program = model.program(BatchNorm::Stored);
         let point = program.at(&gathered.parameters, &gathered.buffers).unwrap();
-        let inputs = model.inputs(&tokens(0, 3, 6, 7), DType::F64, &Device::Cpu).unwrap();
-        let logits = program.evaluate(&point, &[&inputs]).unwrap();
+        let logits = program.evaluate(&point, &[&tokens_as_taken_by(&model)]).unwrap();
         let expected = Golden::read("zoo.safetensors");
         assert_close("logits", &logits, expected.tensor("hf-gpt2.logits"), TOLERANCES[0].1);
     }

@@ -102,7 +102,8 @@ impl ReadAt for OpenFile {
         bytes.try_reserve_exact(wanted).map_err(|_| failed(io::ErrorKind::OutOfMemory))?;
         // The place in the file is set before each reading: a thread that panicked left nothing undone.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = file.seek(SeekFrom::Start(start)).and_then(|_| Read::take(&mut *file, length).read_to_end(&mut bytes));
+        let read =
+            file.seek(SeekFrom::Start(start)).and_then(|_| Read::take(&mut *file, length).read_to_end(&mut bytes));
         read.map_err(|cause| Error::io("read", &self.path, cause))?;
         // The file may have been cut since it was opened.
         if bytes.len() == wanted { Ok(bytes) } else { Err(self.cut()) }

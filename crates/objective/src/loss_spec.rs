@@ -118,9 +118,10 @@ impl FromStr for LossSpec {
         };
         match settings {
             None => Ok(loss),
-            Some(_) => {
-                Err(Error::input(format!("the loss `{name}` has no settings, found `{text}`"), format!("write `{name}`")))
-            }
+            Some(_) => Err(Error::input(
+                format!("the loss `{name}` has no settings, found `{text}`"),
+                format!("write `{name}`"),
+            )),
         }
     }
 }

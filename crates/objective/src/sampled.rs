@@ -101,7 +101,8 @@ impl SampledObjective for SampledNetwork<'_> {
     }
 
     fn on_batch(&self, positions: &[usize], then: &mut dyn FnMut(&dyn Objective) -> Result<()>) -> Result<()> {
-        let network = |data: &Dataset| Network::new(self.model, self.buffers, self.loss.clone(), data, self.options.clone());
+        let network =
+            |data: &Dataset| Network::new(self.model, self.buffers, self.loss.clone(), data, self.options.clone());
         match positions.len() == self.samples() {
             true => then(&network(self.data)?),
             false => then(&network(&self.data.select(positions)?)?),

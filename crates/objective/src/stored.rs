@@ -383,7 +383,10 @@ mod tests {
     fn reads_what_the_safetensors_crate_writes() {
         let bytes = valid();
         let file = read_safetensors(&&bytes[..], Path::new("a")).unwrap();
-        assert_eq!(file.arrays["w"].read(&&bytes[..]).unwrap(), stored(Number::F32, &[1.0_f32.to_le_bytes(), 2.0_f32.to_le_bytes()]));
+        assert_eq!(
+            file.arrays["w"].read(&&bytes[..]).unwrap(),
+            stored(Number::F32, &[1.0_f32.to_le_bytes(), 2.0_f32.to_le_bytes()])
+        );
         assert_eq!(file.metadata["epoch"], "3");
         assert!(file.others.is_empty());
     }

@@ -421,7 +421,8 @@ fn a_candle_model_handed_over_has_candles_gradient() {
 /// Pre-activations of the first layer, (N, hidden).
 fn first_layer(case: &Case, theta: &Tensor) -> Vec<Vec<f64>> {
     let views = case.model.parameters().views(theta).unwrap();
-    let layer = case.data.inputs.tensor().unwrap().matmul(&views[0].t().unwrap()).unwrap().broadcast_add(&views[1]).unwrap();
+    let layer =
+        case.data.inputs.tensor().unwrap().matmul(&views[0].t().unwrap()).unwrap().broadcast_add(&views[1]).unwrap();
     layer.to_vec2().unwrap()
 }
 

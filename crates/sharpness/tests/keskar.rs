@@ -241,7 +241,8 @@ fn a_network_agrees_with_scipy() {
     let golden = Golden::read();
     let (model, data) = (golden.model(), golden.data());
     let buffers = model.initial_buffers(DType::F64).unwrap();
-    let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, Golden::options(DType::F64)).unwrap();
+    let network =
+        Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, Golden::options(DType::F64)).unwrap();
     let neighbourhood = Neighbourhood::new(&network, &tensor(&golden.theta)).unwrap();
     assert_near(neighbourhood.loss(), golden.loss, ROUNDING);
     let manifold = Manifold::from_columns(&golden.columns).unwrap();
@@ -276,7 +277,8 @@ fn single_precision_agrees_to_its_digits() {
     let golden = Golden::read();
     let (model, data) = (golden.model(), golden.data());
     let buffers = model.initial_buffers(DType::F32).unwrap();
-    let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, Golden::options(DType::F32)).unwrap();
+    let network =
+        Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, Golden::options(DType::F32)).unwrap();
     for expected in golden.measurements.iter().filter(|expected| expected.subspace == Subspace::Full) {
         let found = maximize(&network, &golden.theta, expected.epsilon, None);
         assert_near(found.value, expected.value, 1e-3);
@@ -288,7 +290,8 @@ fn the_record_holds_every_setting_and_does_not_depend_on_threads() {
     let golden = Golden::read();
     let (model, data) = (golden.model(), golden.data());
     let buffers = model.initial_buffers(DType::F64).unwrap();
-    let network = Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, Golden::options(DType::F64)).unwrap();
+    let network =
+        Network::new(&model, &buffers, LossSpec::cross_entropy(), &data, Golden::options(DType::F64)).unwrap();
     let options = KeskarOptions { dimension: 4, draws: 3, seed: 7, ..KeskarOptions::default() };
     let theta = tensor(&golden.theta);
     let measure = |threads: usize| {

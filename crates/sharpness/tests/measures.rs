@@ -156,7 +156,8 @@ fn measures_are_invariant_to_rescaled_layers_as_they_say() {
 fn an_uneven_last_batch_changes_no_measure() {
     let problem = Problem::new();
     let options = NetworkOptions { dtype: DType::F64, ..NetworkOptions::default() };
-    let whole = Network::new(&problem.model, &problem.buffers, LossSpec::cross_entropy(), &problem.data, options).unwrap();
+    let whole =
+        Network::new(&problem.model, &problem.buffers, LossSpec::cross_entropy(), &problem.data, options).unwrap();
     let uneven = problem.network();
     for norm in [Norm::L2, Norm::Linf] {
         let of = |network: &Network<'_>| {

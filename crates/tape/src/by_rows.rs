@@ -103,7 +103,8 @@ impl<'p> Tape<'p> {
     fn rows(&self, range: &Range<usize>) -> Result<Rows> {
         let (op, inputs) = self.last();
         let x = flat(self.value(inputs[0]))?.narrow(0, range.start, range.len())?;
-        let inputs: Vec<Tensor> = std::iter::once(x).chain(inputs[1..].iter().map(|x| self.value(*x).clone())).collect();
+        let inputs: Vec<Tensor> =
+            std::iter::once(x).chain(inputs[1..].iter().map(|x| self.value(*x).clone())).collect();
         let output = op.forward(&inputs.iter().collect::<Vec<_>>(), &mut Vec::new())?;
         Ok(Rows { inputs, output })
     }
@@ -149,9 +150,10 @@ impl<'p> ByRows<'_, 'p> {
 
     /// ℓᵢ for each sample.
     pub(crate) fn losses(&self) -> Result<Tensor> {
-        let losses = self.tape.row_ranges(self.at_a_time).map(|range| {
-            self.targets.rows(&range)?.losses(self.loss, &self.tape.rows(&range)?.output)
-        });
+        let losses = self
+            .tape
+            .row_ranges(self.at_a_time)
+            .map(|range| self.targets.rows(&range)?.losses(self.loss, &self.tape.rows(&range)?.output));
         self.of_samples(&losses.collect::<Result<Vec<_>>>()?)
     }
 
@@ -217,9 +219,10 @@ impl<'p> ByRows<'_, 'p> {
 
     /// ż of all rows, of the shape of z.
     pub(crate) fn push_forward(&self, tangents: &Slots) -> Result<Tensor> {
-        let parts = self.tape.row_ranges(self.at_a_time).map(|range| {
-            self.output_tangent(&self.tape.rows(&range)?, tangents, &range)
-        });
+        let parts = self
+            .tape
+            .row_ranges(self.at_a_time)
+            .map(|range| self.output_tangent(&self.tape.rows(&range)?, tangents, &range));
         let all = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?;
         Ok(all.reshape(self.tape.output().shape())?)
     }
@@ -318,23 +321,29 @@ mod tests {
     #[test]
     fn rows_give_what_all_give_together() {
         let tokens = Tensor::new(&[[0_i64, 3, 1, 4], [2, 2, 4, 0], [1, 0, 3, 3]], &Device::Cpu).expect("tokens");
-        let classes = Tensor::new(&[[3_i64, 1, 4, -100], [2, 4, 0, 0], [-100, -100, 3, 1]], &Device::Cpu).expect("classes");
+        let classes =
+            Tensor::new(&[[3_i64, 1, 4, -100], [2, 4, 0, 0], [-100, -100, 3, 1]], &Device::Cpu).expect("classes");
         let weights = Tensor::new(&[0.5, 2.0, 1.0], &Device::Cpu).expect("weights");
         let class_weights = Some(vec![1.0, 0.5, 2.0, 1.5, 1.0]);
-        let losses = [
-            CrossEntropy::default(),
-            CrossEntropy { label_smoothing: 0.1, class_weights, ..CrossEntropy::default() },
-        ];
-        for (tied, loss, weights) in [(true, &losses[0], None), (true, &losses[1], Some(&weights)), (false, &losses[0], Some(&weights))] {
+        let losses =
+            [CrossEntropy::default(), CrossEntropy { label_smoothing: 0.1, class_weights, ..CrossEntropy::default() }];
+        for (tied, loss, weights) in
+            [(true, &losses[0], None), (true, &losses[1], Some(&weights)), (false, &losses[0], Some(&weights))]
+        {
             let program = program(tied);
             let (p, buffers) = (program.parameters().len(), program.buffers().len());
-            let buffers = if buffers == 0 { Tensor::zeros(0, DType::F64, &Device::Cpu).expect("none") } else { normal(&[buffers], 3) };
+            let buffers = if buffers == 0 {
+                Tensor::zeros(0, DType::F64, &Device::Cpu).expect("none")
+            } else {
+                normal(&[buffers], 3)
+            };
             let point = program.at(&normal(&[p], 1), &buffers).expect("a point");
             let (v, u) = (normal(&[p], 2), normal(&[3, 4, 5], 5));
             let noise = |draw: usize, sample: usize| Ok(normal(&[4, 5], (100 + 10 * draw + sample) as u64));
             let targets = Targets::weighted(&classes, weights);
             let figures = |rows| {
-                let at = Linearization::with_rows(&program, loss, &point, &[&tokens], targets.clone(), rows).expect("rows");
+                let at =
+                    Linearization::with_rows(&program, loss, &point, &[&tokens], targets.clone(), rows).expect("rows");
                 let products = [
                     at.gradient(),
                     at.hessian(&v),
@@ -345,7 +354,8 @@ mod tests {
                     at.gradient(),
                 ];
                 let products = products.map(|product| product.and_then(|product| product.joined()).expect("a product"));
-                [vec![at.losses().expect("losses"), at.push_forward(&v).expect("a tangent")], products.to_vec()].concat()
+                [vec![at.losses().expect("losses"), at.push_forward(&v).expect("a tangent")], products.to_vec()]
+                    .concat()
             };
             let together = figures(None);
             for rows in [1, 3, 4, 7, 12, 100] {

@@ -391,7 +391,8 @@ mod tests {
         let problem = Problem::new("mlp:64-8-10:tanh", "digits");
         let positions: Vec<u32> = (0..40).collect();
         let options = Problem::options(BatchNorm::Stored);
-        let network = Network::new(&problem.model, &problem.buffers, problem.loss.clone(), &problem.data, options).unwrap();
+        let network =
+            Network::new(&problem.model, &problem.buffers, problem.loss.clone(), &problem.data, options).unwrap();
         for (samples, part, sizes) in [
             (40, 40, &[40][..]),
             (40, 100, &[40]),

@@ -229,7 +229,8 @@ impl<'a> Reading<'a> {
         let shape: Vec<usize> = output.shape[1..].iter().map(|extent| extent.of_one_sample()).collect();
         let value = self.graph.value(&output).map_err(|Fault(reason)| self.fault(&reason))?;
         let tables = &self.graph.tables;
-        let entries = |input: &Value| tables.iter().filter(|(value, _)| value == input).map(|(_, entries)| *entries).min();
+        let entries =
+            |input: &Value| tables.iter().filter(|(value, _)| value == input).map(|(_, entries)| *entries).min();
         let vocabularies = self.inputs.iter().map(entries).collect();
         let builder = std::mem::take(&mut self.graph.builder);
         let (program, dropped): (Program, Vec<String>) =

@@ -116,9 +116,9 @@ impl<'a> Arrays<'a> {
                 let rows = ArrayRows { file: self.file.clone(), array, dtype: None };
                 Rows::stored(Arc::new(rows), samples).map_err(|error| within(error, name, self.path))
             }
-            None => self.with(name, |array| {
-                Ok(array.to_tensor().map_err(|error| within(error, name, self.path))?.into())
-            }),
+            None => {
+                self.with(name, |array| Ok(array.to_tensor().map_err(|error| within(error, name, self.path))?.into()))
+            }
         }
     }
 }
@@ -178,14 +178,17 @@ fn samples(arrays: &Arrays, split: Split, held: u64) -> Result<Samples> {
     };
     let found: Vec<&str> = arrays.arrays.keys().map(String::as_str).collect();
     check_present(x, y, &found, arrays.path)?;
-    let samples = Samples::from((arrays.rows(x, held)?, targets(arrays, y, found.contains(&other_y).then_some(other_y))?));
+    let samples =
+        Samples::from((arrays.rows(x, held)?, targets(arrays, y, found.contains(&other_y).then_some(other_y))?));
     let of_split = |name: &str| match (split, name.strip_suffix(TEST)) {
         (Split::Train, None) => Some(name.to_owned()),
         (Split::Test, Some(name)) => Some(name.to_owned()),
         _ => None,
     };
     let (mut further_inputs, mut weights) = (BTreeMap::new(), None);
-    for (stored, own) in found.iter().filter(|name| !NAMES.contains(name)).filter_map(|&name| Some((name, of_split(name)?))) {
+    for (stored, own) in
+        found.iter().filter(|name| !NAMES.contains(name)).filter_map(|&name| Some((name, of_split(name)?)))
+    {
         match &arrays.arrays[stored] {
             _ if own == WEIGHTS => weights = Some(arrays.rows(stored, u64::MAX)?.tensor()?.to_dtype(DType::F64)?),
             Array::Other(_) => {}
@@ -418,7 +421,10 @@ mod tests {
         ]);
         let data = load(Format::Safetensors, &bytes, Split::Train).unwrap();
         let Targets::Classes { labels, classes } = &data.targets else { unreachable!("integers are classes") };
-        assert_eq!((labels.dims(), labels.tensor().unwrap().to_vec1::<i64>().unwrap(), *classes), (&[3][..], vec![0, 2, 1], 5));
+        assert_eq!(
+            (labels.dims(), labels.tensor().unwrap().to_vec1::<i64>().unwrap(), *classes),
+            (&[3][..], vec![0, 2, 1], 5)
+        );
     }
 
     #[test]

@@ -167,7 +167,10 @@ mod tests {
         assert_eq!(inputs.tensor().unwrap().to_vec2::<f32>().unwrap(), [[1.0, 2.0], [4.0, 5.0]]);
         let Targets::Real(values) = targets else { unreachable!() };
         assert_eq!(values.tensor().unwrap().to_vec2::<f32>().unwrap(), [[3.0], [6.0]]);
-        assert_eq!(table("a,b,c\n1,2,3\n", Some("a")).unwrap().inputs.tensor().unwrap().to_vec2::<f32>().unwrap(), [[2.0, 3.0]]);
+        assert_eq!(
+            table("a,b,c\n1,2,3\n", Some("a")).unwrap().inputs.tensor().unwrap().to_vec2::<f32>().unwrap(),
+            [[2.0, 3.0]]
+        );
     }
 
     #[test]

@@ -423,7 +423,8 @@ impl Dataset {
                 format!("give positions from 0 to {}", samples.saturating_sub(1)),
             ));
         }
-        let weights = self.weights.clone().map(|weights| Rows::from(weights).select(positions)?.tensor()).transpose()?;
+        let weights =
+            self.weights.clone().map(|weights| Rows::from(weights).select(positions)?.tensor()).transpose()?;
         Ok(Self { weights, ..self.map(|rows| rows.select(positions))? })
     }
 

@@ -76,7 +76,8 @@ mod tests {
             let [vectors, images] =
                 [DataSpec::Digits, DataSpec::DigitImages].map(|spec| Dataset::load(&spec, split).unwrap());
             assert_eq!(images.sample_shape(), [1, 8, 8]);
-            let pixels = |data: &Dataset| data.inputs.tensor().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let pixels =
+                |data: &Dataset| data.inputs.tensor().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert_eq!(pixels(&vectors), pixels(&images));
         }
     }

@@ -25,12 +25,7 @@ const AT_A_TIME: usize = 512;
 /// What stands behind the key of the same name in a file's metadata.
 const FEATURES: &str = "huggingface";
 
-pub(super) fn read(
-    path: &Path,
-    color: Color,
-    split: Split,
-    preprocessing: &Preprocessing,
-) -> Result<Samples> {
+pub(super) fn read(path: &Path, color: Color, split: Split, preprocessing: &Preprocessing) -> Result<Samples> {
     let files = Files::find(path)?;
     let (here, other) = match split {
         Split::Train => (&files.train, &files.test),

@@ -143,7 +143,10 @@ mod tests {
             let spec = DataSpec::Mnist(folder.path().to_owned());
             let data = Dataset::load(&spec, Split::Test).unwrap();
             assert_eq!(data.inputs.dims(), [2, 1, 1, 2]);
-            assert_eq!(data.inputs.tensor().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.2, 1.0, 0.4]);
+            assert_eq!(
+                data.inputs.tensor().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+                [0.0, 0.2, 1.0, 0.4]
+            );
             let Targets::Classes { labels, classes } = &data.targets else { unreachable!("labels are classes") };
             assert_eq!((labels.tensor().unwrap().to_vec1::<i64>().unwrap(), *classes), (vec![7, 3], 10));
             let missing = Dataset::load(&spec, Split::Train).unwrap_err();

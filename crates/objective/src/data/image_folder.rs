@@ -18,12 +18,7 @@ const OTHERS: [&str; 5] = ["ppm", "bmp", "pgm", "tif", "tiff"];
 /// Folders within folders; links may lead in a circle.
 const DEEPEST: usize = 16;
 
-pub(super) fn read(
-    folder: &Path,
-    color: Color,
-    split: Split,
-    preprocessing: &Preprocessing,
-) -> Result<Samples> {
+pub(super) fn read(folder: &Path, color: Color, split: Split, preprocessing: &Preprocessing) -> Result<Samples> {
     let Folders { train, test } = Folders::find(folder)?;
     let (root, numbering) = match (split, train, test) {
         (Split::Train, Some(train), _) => (train.clone(), train),

@@ -128,7 +128,8 @@ impl Tokens {
                     Split::Test => Some(&train),
                 };
                 let other = other.map(|path| TokenFile::open(path, self.format_of(path)?)?.highest()).transpose()?;
-                let highest = tokens.highest()?.max(other.unwrap_or(0)).max(self.masking.map_or(0, |masking| masking.token));
+                let highest =
+                    tokens.highest()?.max(other.unwrap_or(0)).max(self.masking.map_or(0, |masking| masking.token));
                 highest as usize + 1
             }
         };
@@ -310,7 +311,9 @@ impl fmt::Display for Tokens {
             self.context.map(|context| format!("context={context}")),
             self.vocabulary.map(|vocabulary| format!("vocabulary={vocabulary}")),
             self.masking.map(|masking| format!("mask={}", masking.token)),
-            self.masking.filter(|masking| masking.share != MASK_SHARE).map(|masking| format!("mask-share={}", masking.share)),
+            self.masking
+                .filter(|masking| masking.share != MASK_SHARE)
+                .map(|masking| format!("mask-share={}", masking.share)),
             self.masking.filter(|masking| masking.seed != 0).map(|masking| format!("mask-seed={}", masking.seed)),
         ];
         let settings: Vec<String> = settings.into_iter().flatten().collect();
@@ -339,7 +342,10 @@ mod tests {
         let data = load("t.bin", &[1, 0, 2, 0, 3, 0, 4, 0, 0, 1, 6, 0], ":u16,context=2").unwrap();
         assert_eq!(data.inputs.tensor().unwrap().to_vec2::<u32>().unwrap(), [[1, 2], [3, 4]]);
         let Targets::Classes { labels, classes } = data.targets else { unreachable!() };
-        assert_eq!((labels.tensor().unwrap().to_vec2::<i64>().unwrap(), classes), (vec![vec![2, 3], vec![4, 256]], 257));
+        assert_eq!(
+            (labels.tensor().unwrap().to_vec2::<i64>().unwrap(), classes),
+            (vec![vec![2, 3], vec![4, 256]], 257)
+        );
         let text = load("t.txt", b"abcd", ":context=3").unwrap();
         assert_eq!((text.samples(), text.classes()), (1, Some(256)));
         let few = load("t.u32", &[7, 0, 0, 0, 8, 0, 0, 0], ":context=1,vocabulary=50304").unwrap();

@@ -513,7 +513,10 @@ mod tests {
         for (x, message) in [
             (Tensor::new(&[[0_i64, 3]], &Device::Cpu), "a token 3 in `x`"),
             (Tensor::new(&[[0_i64, -1]], &Device::Cpu), "a token -1 in `x`"),
-            (Tensor::new(&[[0_f32, 1.0]], &Device::Cpu), "takes tokens or other whole numbers as `x`, the inputs are f32"),
+            (
+                Tensor::new(&[[0_f32, 1.0]], &Device::Cpu),
+                "takes tokens or other whole numbers as `x`, the inputs are f32",
+            ),
         ] {
             assert!(inputs(x.unwrap()).unwrap_err().to_string().contains(message));
         }

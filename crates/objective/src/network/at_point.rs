@@ -92,8 +92,7 @@ impl Linearized for AtPoint<'_> {
         }
         let product = self.product(v, |range, linearization, v| {
             let shape = &linearization.tape().output().dims()[1..];
-            let noise =
-                |draw, sample| noise(labels.seed, draw, range.start + sample, shape, &self.network.device);
+            let noise = |draw, sample| noise(labels.seed, draw, range.start + sample, shape, &self.network.device);
             Ok(linearization.fisher(v, labels.draws, noise)?)
         })?;
         Ok((product / labels.draws as f64)?)

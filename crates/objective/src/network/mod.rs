@@ -353,7 +353,12 @@ impl<'m> Network<'m> {
                 self.correct(output, targets.values())?.map_or(Ok(()), |right| correct.add(right))
             })?;
             let number = |sum: Sum| sum.scaled(1.0, DType::F64);
-            Ok((number(total)?, matches!(self.accuracy, Accuracy::LargestOutput | Accuracy::Sign).then(|| number(correct)).transpose()?))
+            Ok((
+                number(total)?,
+                matches!(self.accuracy, Accuracy::LargestOutput | Accuracy::Sign)
+                    .then(|| number(correct))
+                    .transpose()?,
+            ))
         };
         let (mut total, mut correct) = (Sum::default(), Sum::default());
         self.in_waves(&self.batches, evaluate, |(loss, right)| {

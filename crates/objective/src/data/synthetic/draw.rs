@@ -41,8 +41,7 @@ impl Synthetic {
                 let centres = normals(classes * features, &mut self.stream(seed, "centres"));
                 let samples = count(samples, test);
                 let rng = &mut self.samples(seed, split);
-                let Samples { inputs, targets, .. } =
-                    clusters(&centres, samples, features, classes, spread, rng)?;
+                let Samples { inputs, targets, .. } = clusters(&centres, samples, features, classes, spread, rng)?;
                 Ok((inputs.tensor()?.reshape((samples, channels, size, size))?, targets).into())
             }
             Self::Tokens { samples, test, length, vocabulary, noise, seed } => {
@@ -229,7 +228,10 @@ mod tests {
     fn tokens_follow_each_other() {
         let data = load("synthetic:tokens:samples=20,length=7,vocabulary=5,noise=0", Split::Train);
         let Targets::Classes { labels, classes: 5 } = &data.targets else { unreachable!("tokens are classes") };
-        let (x, y) = (data.inputs.tensor().unwrap().to_vec2::<u32>().unwrap(), labels.tensor().unwrap().to_vec2::<i64>().unwrap());
+        let (x, y) = (
+            data.inputs.tensor().unwrap().to_vec2::<u32>().unwrap(),
+            labels.tensor().unwrap().to_vec2::<i64>().unwrap(),
+        );
         let mut successors = std::collections::BTreeMap::new();
         for (x, y) in x.iter().zip(&y) {
             assert!(x[1..].iter().zip(y).all(|(&next, &target)| i64::from(next) == target));
