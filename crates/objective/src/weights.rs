@@ -1,4 +1,4 @@
-//! Weights in safetensors files and in those of `torch.save`, under the names and in the layouts of a PyTorch
+//! Weights in safetensors files, in those of `torch.save` and in pickled NumPy arrays, under the names and in the layouts of a PyTorch
 //! `state_dict`.
 //!
 //! ```
