@@ -27,11 +27,11 @@ test-torch *names:
 
 # Readers of foreign files, given changed ones: a short run of every target without a fuzzer.
 fuzz-smoke:
-    cargo test --manifest-path tests/fuzz/Cargo.toml
+    cargo test --manifest-path tests/fuzz/Cargo.toml --target-dir target
 
 # One of them with a fuzzer, as in `just fuzz pickle 600`; needs cargo-fuzz (`cargo install cargo-fuzz`) and a C++ compiler.
 fuzz target seconds="300":
-    cargo run --manifest-path tests/fuzz/Cargo.toml --bin seeds
+    cargo run --manifest-path tests/fuzz/Cargo.toml --target-dir target --bin seeds
     RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz --features fuzzer {{target}} -- -max_total_time={{seconds}} -rss_limit_mb=3000 -malloc_limit_mb=2000
 
 # What continuous integration runs.

@@ -109,8 +109,9 @@ pub(crate) enum Command {
 /// What is analysed, where and how; every analysing command takes these.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
-    /// Model: a .pt2 file of torch.export.save or an .onnx file, or f1, f2, c1 … c4, or like mlp:64-128-10:relu or
-    /// …:relu:bn; where the checkpoint is such a file or basin's own, none is needed.
+    /// Model: a .pt2 file of torch.export.save or an .onnx file, or f1, f2, c1 … c4, or like mlp:64-128-10:relu or …:relu:bn,
+    /// or by others' names like torchvision/resnet50 and hf-gpt2; where the checkpoint is a network's file or basin's own, none
+    /// is needed.
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR, parquet:FILE, csv:FILE, tokens:FILE,

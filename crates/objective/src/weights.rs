@@ -1,5 +1,5 @@
-//! Weights in safetensors files and in those of `torch.save`, under the names and in the layouts of a PyTorch
-//! `state_dict`.
+//! Weights in safetensors files, in those of `torch.save` and in pickled NumPy arrays, under the names and in the layouts of
+//! a PyTorch `state_dict`.
 //!
 //! ```
 //! use std::collections::BTreeMap;

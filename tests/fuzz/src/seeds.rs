@@ -21,14 +21,25 @@ pub fn of(target: &str) -> Seeds {
         "pickle" => files("pickles", &["pt", "pth", "pkl", "ckpt"]),
         "weights" => [files("pickles", &["pt", "pth", "pkl", "ckpt"]), vec![safetensors()]].concat(),
         "sharded_index" => vec![
-            br#"{"metadata": {"total_size": 8}, "weight_map": {"x": "a.safetensors", "fc1.weight": "b.bin", "fc1.bias": "b.bin"}}"#.to_vec(),
+            br#"{"metadata": {"total_size": 8}, "weight_map": {"x": "a.safetensors", "fc1.weight": "b.bin"}}"#.to_vec(),
             br#"{"weight_map": {"x": "a.safetensors"}}"#.to_vec(),
         ],
-        "npz" => [files("pickles", &["npz"]), vec![npz(&[("x", &numbers()), ("y", &labels()), ("x_test", &numbers())])]].concat(),
-        "npy" => vec![numbers(), npy("<f8", "True", "(3, 2)", &[0; 48]), npy("|u1", "False", "(3,)", &[1, 2, 3]), npy(">i4", "False", "(3, 1)", &[0; 12])],
+        "npz" => {
+            let whole = npz(&[("x", &numbers()), ("y", &labels()), ("x_test", &numbers())]);
+            [files("pickles", &["npz"]), vec![whole]].concat()
+        }
+        "npy" => vec![
+            numbers(),
+            npy("<f8", "True", "(3, 2)", &[0; 48]),
+            npy("|u1", "False", "(3,)", &[1, 2, 3]),
+            npy(">i4", "False", "(3, 1)", &[0; 12]),
+        ],
         "idx" => vec![idx()],
         "cifar" => vec![vec![0; 3075], [&[1][..], &[9; 3073]].concat(), vec![2; 3074]],
-        "csv" => vec![b"a,b,label\n1,2,0\n3.5,-4e2,1\n".to_vec(), b"a;b\n\"1\";2\n3;4\n".to_vec(), b"a\tb\r\n1\t2\r\n".to_vec()],
+        "csv" => {
+            let tables = ["a,b,label\n1,2,0\n3.5,-4e2,1\n", "a;b\n\"1\";2\n3;4\n", "a\tb\r\n1\t2\r\n"];
+            tables.map(|table| table.as_bytes().to_vec()).to_vec()
+        }
         "tokens" => vec![(0..64).collect(), b"To be, or not to be".to_vec()],
         "parquet" => files("", &["parquet"]),
         "images" => files("images", &["png", "JPG", "webp"]),

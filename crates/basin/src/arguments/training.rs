@@ -12,7 +12,8 @@ use super::{InputArguments, Machine, OptimizerArguments, shard};
 /// How a network is trained.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TrainingSettings {
-    /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu or …:relu:bn.
+    /// Model: f1, f2, c1 … c4, or like mlp:64-128-10:relu or …:relu:bn; a network of torch.export.save like net.pt2, or
+    /// net.pt2:from-scratch to draw its weights anew.
     #[arg(long)]
     pub(crate) model: Option<String>,
     /// Data: digits, mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR, parquet:FILE, csv:FILE, tokens:FILE,

@@ -44,8 +44,8 @@ pub fn is_pickle(bytes: &[u8]) -> bool {
     matches!(bytes, [0x80, 2..=5, ..]) || old.iter().any(|start| bytes.starts_with(start))
 }
 
-/// Reads the state_dict of a file that `torch.save` wrote, or `pickle.dump` from NumPy arrays; `path` serves the messages. Where the file holds several,
-/// `choice` names one by its keys, such as `state_dict_ema`.
+/// Reads the state_dict of a file that `torch.save` wrote, or `pickle.dump` from NumPy arrays; `path` serves the messages.
+/// Where the file holds several, `choice` names one by its keys, such as `state_dict_ema`.
 ///
 /// ```
 /// use basin_import::pickle;

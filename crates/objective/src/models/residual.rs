@@ -10,8 +10,9 @@ use super::initial::{Draw, Initial};
 use super::layers::{Convolution, Layer, Layers, image};
 use crate::{Error, Result};
 
-/// ResNet-18 and 34, and with bottlenecks 50, 101 and 152, as in torchvision. For small images the stem is a 3×3 convolution without pooling; whole such
-/// models are often saved with `shortcut` for `downsample` and `linear` for `fc`, which is understood.
+/// ResNet-18 and 34, and with bottlenecks 50, 101 and 152, as in torchvision. For small images the stem is a 3×3 convolution
+/// without pooling; whole such models are often saved with `shortcut` for `downsample` and `linear` for `fc`, which is
+/// understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResNet {
     depth: usize,
