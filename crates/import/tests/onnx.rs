@@ -114,7 +114,7 @@ fn tensors_that_the_older_exporter_joined_are_apart_again() {
 #[test]
 fn tied_weights_that_were_written_twice_are_one() {
     let network = read(&golden("tied-older-folded")).unwrap();
-    assert!(!parameters(&network).iter().any(|name| *name == "onnx::MatMul_16"));
+    assert!(!parameters(&network).contains(&"onnx::MatMul_16"));
     let notes = network.notes.join("\n");
     assert!(notes.contains("`onnx::MatMul_16` is `embedding.weight` turned"), "{notes}");
     // Another weight has lost its name, and a factor may be a buffer.
