@@ -42,10 +42,11 @@ LOOP = "the exporter writes a Loop for its pooling"
 EXPORTER = "the exporter cannot write it"
 FIXED = "positions for a fixed number of samples are computed in a way that is not read"
 POSITIONS = "positions for each sample are computed in a way that is not read"
+BUFFER = "a buffer that is multiplied is taken for a parameter, and said so"
 INPUTS = "the exporter makes inputs of its own"
 LEFT_OUT = {
     "tv-swin": LOOP, "tv-swin-v2": LOOP, "timm-convnext": LOOP, "timm-convnext-v2": LOOP, "timm-beit": EXPORTER, "hf-swin": EXPORTER,
-    "recurrent-of-three": FIXED, "hf-bert-of-three": FIXED, "tv-swin-of-three": LOOP, "shapes-older": POSITIONS,
+    "recurrent-of-three": FIXED, "hf-bert-of-three": FIXED, "tv-swin-of-three": LOOP, "shapes-older": POSITIONS, "tv-swin-v2-older": BUFFER,
     "hf-bert-older": POSITIONS, "hf-bert-mlm-older": POSITIONS, "hf-distilbert-older": POSITIONS, "hf-roberta-older": POSITIONS,
     "hf-gpt2-masked-older": INPUTS, "hf-llama-masked-older": INPUTS,
 }  # fmt: skip

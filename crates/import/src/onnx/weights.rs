@@ -96,7 +96,7 @@ impl Weights {
         }
         let mut all = Self { weights, notes: Vec::new() };
         all.tie_transposed(graph, directory)?;
-        all.notes = notes(graph, &all.weights, &uses, &told);
+        all.notes = notes(graph, &all.weights, &told);
         Ok(all)
     }
 
@@ -264,14 +264,8 @@ fn merged<'a>(graph: &'a schema::Graph, told: &HashMap<&str, Role>) -> HashMap<&
 }
 
 /// What a reader of the figures should know of the weights.
-fn notes(
-    graph: &schema::Graph,
-    weights: &[Weight],
-    uses: &HashMap<&str, Uses>,
-    told: &HashMap<&str, Role>,
-) -> Vec<String> {
+fn notes(graph: &schema::Graph, weights: &[Weight], told: &HashMap<&str, Role>) -> Vec<String> {
     let mut notes = Vec::new();
-    let used = |weight: &Weight| uses.get(weight.name.as_str()).copied().unwrap_or_default();
     let parameters = || weights.iter().filter(|weight| weight.role == Role::Parameter && weight.transposed.is_none());
     let keep = match told.is_empty() {
         true => {
@@ -304,7 +298,8 @@ fn notes(
         notes.push(format!("`{}` is `{original}` turned: they are measured as one", copy.name));
     }
     if told.is_empty() {
-        let sure = |weight: &&Weight| used(weight).weight || used(weight).affine || is_called_weight(&weight.name);
+        // Also a buffer may stand where a weight would, as a table of coordinates that is multiplied.
+        let sure = |weight: &&Weight| is_called_weight(&weight.name) || is_made_up(&weight.name);
         let unsure: Vec<&str> =
             parameters().filter(|weight| !sure(weight)).map(|weight| weight.name.as_str()).collect();
         if !unsure.is_empty() {
