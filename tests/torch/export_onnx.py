@@ -34,6 +34,11 @@ MENDED = ["GRU", "SpaceToDepth", "Gather"]
 
 # Exporters that leave not all parameters as they are.
 REARRANGING = ["optimized", "older-folded"]
+# Large networks that are exported in each way; all others would fill the disk.
+OFTEN = [
+    "tv-resnet18", "tv-mobilenet-v2", "tv-efficientnet", "tv-shufflenet", "tv-vit", "tv-swin", "timm-swin", "hf-vit", "hf-roberta",
+    "hf-distilbert", "hf-qwen2", "hf-convnext", "hf-resnet",
+]  # fmt: skip
 SUFFIXES = ["-optimized", "-older-folded", "-older13", "-older"]
 
 
@@ -155,8 +160,8 @@ def main(directory, names):
     small = [name for name in networks.SMALL]
     groups = {
         "small": small, "large": list(networks.LARGE), "static": list(networks.STATIC),
-        "optimized": [f"{name}-optimized" for name in [*small, *networks.LARGE]],
-        "older": [f"{name}-older" for name in [*small, *networks.LARGE]],
+        "optimized": [f"{name}-optimized" for name in [*small, *OFTEN]],
+        "older": [f"{name}-older" for name in [*small, *OFTEN]],
     }  # fmt: skip
     for name in [name for word in names or groups for name in groups.get(word, [word])]:
         path = directory / f"{name}.onnx"
