@@ -20,12 +20,12 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-# The committed files, and whether they have a reference of their own; others share one.
+# The committed files, and whether they have a reference of their own; others share one, or are not computed.
 GOLDENS = {
     "mlp": False, "small-cnn": False, "activations": False, "arithmetic": False, "shapes": False, "convolutions": False,
     "tied": True, "recurrent": False, "hf-bert": False, "hf-gpt2": False, "mlp-of-one": False, "mlp-optimized": True,
     "small-cnn-optimized": True, "small-cnn-older": False, "small-cnn-older-folded": False, "recurrent-optimized": True,
-    "recurrent-older13": True, "tied-older-folded": True,
+    "recurrent-older13": True, "tied-older-folded": True, "convolutions-optimized": False,
 }  # fmt: skip
 
 # Of these, nodes keep what says where they stand; of others, those that the reader mends by it.
@@ -34,6 +34,11 @@ MENDED = ["GRU", "SpaceToDepth", "Gather"]
 
 # Exporters that leave not all parameters as they are.
 REARRANGING = ["optimized", "older-folded"]
+# Large networks that are exported in each way; all others would fill the disk.
+OFTEN = [
+    "tv-resnet18", "tv-mobilenet-v2", "tv-efficientnet", "tv-shufflenet", "tv-vit", "tv-swin", "timm-swin", "hf-vit", "hf-roberta",
+    "hf-distilbert", "hf-qwen2", "hf-convnext", "hf-resnet",
+]  # fmt: skip
 SUFFIXES = ["-optimized", "-older-folded", "-older13", "-older"]
 
 
@@ -42,10 +47,11 @@ LOOP = "the exporter writes a Loop for its pooling"
 EXPORTER = "the exporter cannot write it"
 FIXED = "positions for a fixed number of samples are computed in a way that is not read"
 POSITIONS = "positions for each sample are computed in a way that is not read"
+BUFFER = "a buffer that is multiplied is taken for a parameter, and said so"
 INPUTS = "the exporter makes inputs of its own"
 LEFT_OUT = {
     "tv-swin": LOOP, "tv-swin-v2": LOOP, "timm-convnext": LOOP, "timm-convnext-v2": LOOP, "timm-beit": EXPORTER, "hf-swin": EXPORTER,
-    "recurrent-of-three": FIXED, "hf-bert-of-three": FIXED, "tv-swin-of-three": LOOP, "shapes-older": POSITIONS,
+    "recurrent-of-three": FIXED, "hf-bert-of-three": FIXED, "tv-swin-of-three": LOOP, "shapes-older": POSITIONS, "tv-swin-v2-older": BUFFER,
     "hf-bert-older": POSITIONS, "hf-bert-mlm-older": POSITIONS, "hf-distilbert-older": POSITIONS, "hf-roberta-older": POSITIONS,
     "hf-gpt2-masked-older": INPUTS, "hf-llama-masked-older": INPUTS,
 }  # fmt: skip
@@ -154,8 +160,8 @@ def main(directory, names):
     small = [name for name in networks.SMALL]
     groups = {
         "small": small, "large": list(networks.LARGE), "static": list(networks.STATIC),
-        "optimized": [f"{name}-optimized" for name in [*small, *networks.LARGE]],
-        "older": [f"{name}-older" for name in [*small, *networks.LARGE]],
+        "optimized": [f"{name}-optimized" for name in [*small, *OFTEN]],
+        "older": [f"{name}-older" for name in [*small, *OFTEN]],
     }  # fmt: skip
     for name in [name for word in names or groups for name in groups.get(word, [word])]:
         path = directory / f"{name}.onnx"

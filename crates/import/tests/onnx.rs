@@ -114,7 +114,7 @@ fn tensors_that_the_older_exporter_joined_are_apart_again() {
 #[test]
 fn tied_weights_that_were_written_twice_are_one() {
     let network = read(&golden("tied-older-folded")).unwrap();
-    assert!(!parameters(&network).iter().any(|name| *name == "onnx::MatMul_16"));
+    assert!(!parameters(&network).contains(&"onnx::MatMul_16"));
     let notes = network.notes.join("\n");
     assert!(notes.contains("`onnx::MatMul_16` is `embedding.weight` turned"), "{notes}");
     // Another weight has lost its name, and a factor may be a buffer.
@@ -131,9 +131,24 @@ fn mistakes_of_the_exporter_are_mended_and_said() {
 }
 
 #[test]
-fn constants_that_were_computed_of_weights_are_said() {
-    let notes = read(&golden("recurrent-optimized")).unwrap().notes.join("\n");
-    assert!(notes.contains("are weights that the exporter computed"), "{notes}");
+fn what_the_exporter_computed_is_told_apart() {
+    let network = read(&golden("convolutions-optimized")).unwrap();
+    let (own, notes) = (parameters(&network), network.notes.join("\n"));
+    // A linear layer's weight, turned.
+    assert!(own.contains(&"val_177") && notes.contains("`val_177` are weights that the exporter computed"), "{notes}");
+    // Ones and zeros with which a group norm is written as instance norms.
+    assert!(!own.contains(&"val_10") && !own.contains(&"val_13"), "{own:?}");
+    // Its own weights, in another shape and in no place of a layer's.
+    assert!(
+        notes.contains("constants of weights: `val_23` of `norms.0.weight`, `val_25` of `norms.0.bias`"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn two_tensors_of_one_name_are_refused() {
+    let tensor = field(5, &[vec![2 << 3, 1], field(8, b"weight")].concat());
+    assert!(message(&model(&[tensor.clone(), tensor].concat())).contains("two tensors of the name `weight`"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use basin_tape::ops::Comparison;
 use candle_core::{DType, Device, Tensor};
 
-use super::{Array, Content, Extent, Graph, Kind, Read, Size};
+use super::{Array, Content, Extent, Fault, Graph, Kind, Read, Size};
 
 /// What is computed of two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,29 +161,43 @@ impl Graph {
 
     /// a ∘ b with broadcasting.
     pub(crate) fn size_arithmetic(&self, operation: SizeOperation, a: &Array, b: &Array) -> Read<Array> {
-        let (pairs, shape) = self.pairs(a, b)?;
-        let computed = pairs.iter().map(|&(a, b)| Size::computed(operation, a, b)).collect::<Option<Vec<Size>>>();
-        self.of_sizes(&computed.ok_or("it is no multiple of the number of samples")?, &shape)
+        let reason = "it is no multiple of the number of samples";
+        let computed = |a, b| Size::computed(operation, a, b).ok_or(Fault::from(reason));
+        let (computed, shape) = self.of_pairs(a, b, computed)?;
+        self.of_sizes(&computed, &shape)
     }
 
     /// The truth values of a comparison, with broadcasting.
     pub(crate) fn size_comparison(&self, comparison: Comparison, a: &Array, b: &Array) -> Read<Array> {
-        let (pairs, shape) = self.pairs(a, b)?;
-        let holds = pairs.iter().map(|&(a, b)| Size::compared(comparison, a, b).map(u8::from));
-        let holds = holds.collect::<Option<Vec<u8>>>().ok_or("a comparison with the number of samples")?;
+        let reason = "it depends on how many samples there are";
+        let holds = |a, b| Size::compared(comparison, a, b).map(u8::from).ok_or(Fault::from(reason));
+        let (holds, shape) = self.of_pairs(a, b, holds)?;
         Array::constant(Tensor::from_vec(holds, shape, &Device::Cpu)?)
     }
 
-    /// The sizes of two arrays that meet when they are broadcast, and the common shape.
-    fn pairs(&self, a: &Array, b: &Array) -> Read<(Vec<(Size, Size)>, Vec<usize>)> {
+    /// Something of the sizes of two arrays that meet when they are broadcast, and the common shape.
+    fn of_pairs<T>(
+        &self,
+        a: &Array,
+        b: &Array,
+        operation: impl Fn(Size, Size) -> Read<T>,
+    ) -> Read<(Vec<T>, Vec<usize>)> {
         let common = self.broadcast_shape(&[&a.shape, &b.shape])?;
         let common = common.iter().map(|extent| extent.fixed()).collect::<Option<Vec<usize>>>();
         let common = common.ok_or("sizes that depend on the samples")?;
-        let count = super::bounded(&common)?;
+        super::bounded(&common)?;
         let (of_a, of_b) = (a.sizes()?, b.sizes()?);
-        let (a, b) = (places(&a.fixed_shape()?, &common, count)?, places(&b.fixed_shape()?, &common, count)?);
-        Ok((a.iter().zip(&b).map(|(&i, &j)| (of_a[i], of_b[j])).collect(), common))
+        let (a, b) = (places(&a.fixed_shape()?, &common)?, places(&b.fixed_shape()?, &common)?);
+        let results = a.into_iter().zip(b).map(|(i, j)| operation(of_a[i], of_b[j])).collect::<Read<Vec<T>>>()?;
+        Ok((results, common))
     }
+}
+
+/// For each place of the common shape the place in a shape that is broadcast to it.
+fn places(shape: &[usize], common: &[usize]) -> Read<Vec<usize>> {
+    let own: usize = shape.iter().product();
+    let positions = Tensor::arange(0, own as i64, &Device::Cpu)?.reshape(shape)?.broadcast_as(common)?;
+    Ok(positions.flatten_all()?.to_vec1::<i64>()?.into_iter().map(|place| place as usize).collect())
 }
 
 /// Sizes on their way through an operation that only moves numbers: it is done to their positions, and each size goes where
@@ -209,11 +223,59 @@ impl Moving {
     }
 }
 
-/// For each place of the common shape the place in a shape that is broadcast to it.
-fn places(shape: &[usize], common: &[usize], count: usize) -> Read<Vec<usize>> {
-    let own: usize = shape.iter().product();
-    let positions: Vec<i64> = (0..own as i64).collect();
-    let positions = Tensor::from_vec(positions, shape, &Device::Cpu)?.broadcast_as(common)?;
-    let places: Vec<usize> = positions.flatten_all()?.to_vec1::<i64>()?.into_iter().map(|i| i as usize).collect();
-    if places.len() == count { Ok(places) } else { Err("sizes that cannot be broadcast".into()) }
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sizes() -> impl Strategy<Value = Size> {
+        prop_oneof![
+            (-3_i64..9).prop_map(Size::Number),
+            (1_usize..7).prop_map(|times| Size::Extent(Extent::Samples(times))),
+        ]
+    }
+
+    fn at(size: Size, samples: i64) -> i64 {
+        match size {
+            Size::Number(number) => number,
+            Size::Extent(Extent::Samples(times)) => times as i64 * samples,
+            Size::Extent(Extent::Fixed(extent)) => extent as i64,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_computed_holds_for_every_number_of_samples(a in sizes(), b in sizes(), samples in 1_i64..6) {
+            use SizeOperation::*;
+            for operation in [Add, Subtract, Multiply, Divide, Remainder, Largest, Smallest] {
+                let Some(found) = Size::computed(operation, a, b) else { continue };
+                let (a, b) = (at(a, samples), at(b, samples));
+                let expected = match operation {
+                    Add => a + b,
+                    Subtract => a - b,
+                    Multiply => a * b,
+                    Divide => a / b,
+                    Remainder => a - (a as f64 / b as f64).floor() as i64 * b,
+                    Largest => a.max(b),
+                    Smallest => a.min(b),
+                };
+                prop_assert_eq!(at(found, samples), expected, "{:?}", operation);
+            }
+        }
+
+        #[test]
+        fn comparisons_hold_for_every_number_of_samples(a in sizes(), b in sizes(), samples in 1_i64..6) {
+            use Comparison::*;
+            for (comparison, holds) in [
+                (Equal, at(a, samples) == at(b, samples)),
+                (Less, at(a, samples) < at(b, samples)),
+                (LessOrEqual, at(a, samples) <= at(b, samples)),
+                (Greater, at(a, samples) > at(b, samples)),
+                (GreaterOrEqual, at(a, samples) >= at(b, samples)),
+            ] {
+                prop_assert!(Size::compared(comparison, a, b).is_none_or(|found| found == holds));
+            }
+        }
+    }
 }

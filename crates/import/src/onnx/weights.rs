@@ -46,6 +46,8 @@ pub(super) struct Weights {
 struct Uses {
     /// As the weight of a layer.
     weight: bool,
+    /// As scale or shift of a normalisation, for which exporters also make up ones and zeros.
+    affine: bool,
     /// As a statistic of batch norm.
     statistic: bool,
     /// Otherwise.
@@ -72,22 +74,29 @@ impl Weights {
         let told = told(graph);
         let merged = merged(graph, &told);
         let uses = uses(graph, &merged);
-        let mut weights = Vec::new();
+        let sources: HashMap<&str, &str> = graph.value_info.iter().filter_map(sources).collect();
+        let (mut weights, mut names_so_far) = (Vec::new(), HashSet::new());
         for (place, tensor) in graph.initializer.iter().enumerate() {
             let seconds = merged.get(tensor.name.as_str()).map(Vec::as_slice).unwrap_or_default();
             let names = std::iter::once(tensor.name.as_str()).chain(seconds.iter().copied());
             let shape = of_tensor(&tensor.name, tensors::shape_of(tensor))?;
             for name in names {
-                let float = matches!(tensors::kind_of(tensor.data_type), Ok(Kind::Float));
+                if !names_so_far.insert(name) {
+                    return Err(format!("has two tensors of the name `{name}`").into());
+                }
                 let used = uses.get(name).copied().unwrap_or_default();
-                let role =
-                    if float { role(name, told.get(name).copied(), used, !told.is_empty()) } else { Role::Constant };
+                let role = match (tensors::kind_of(tensor.data_type), told.get(name)) {
+                    (Ok(Kind::Float), Some(role)) => *role,
+                    (Ok(Kind::Float), None) if told.is_empty() => role(name, used),
+                    (Ok(Kind::Float), None) => role_of_computed(name, used, sources.get(name).copied()),
+                    _ => Role::Constant,
+                };
                 weights.push(Weight { name: name.to_owned(), place, shape: shape.clone(), role, transposed: None });
             }
         }
         let mut all = Self { weights, notes: Vec::new() };
         all.tie_transposed(graph, directory)?;
-        all.notes = notes(graph, &all.weights, &uses, &told);
+        all.notes = notes(graph, &all.weights, &told);
         Ok(all)
     }
 
@@ -121,6 +130,10 @@ impl Weights {
                 continue;
             }
             let numbers = read(copy)?.t()?;
+            // Matrices of one number, as some are before training, are alike without being tied.
+            if numbers.max_all()?.to_scalar::<f64>()? == numbers.min_all()?.to_scalar::<f64>()? {
+                continue;
+            }
             for original in originals {
                 let differing = read(original)?.ne(&numbers)?.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
                 if differing == 0.0 {
@@ -144,16 +157,36 @@ fn is_made_up(name: &str) -> bool {
         || name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What the file says: `told` is its word for this tensor, `tells` whether it has one for others.
-fn role(name: &str, told: Option<Role>, used: Uses, tells: bool) -> Role {
-    match told {
-        Some(role) => role,
-        None if used.statistic => Role::Buffer,
-        None if used.weight => Role::Parameter,
-        // What has a name of its own and is computed with may be a parameter or a buffer: taken for one, it is not lost.
-        None if used.other && !tells && !is_made_up(name) => Role::Parameter,
-        None => Role::Constant,
+/// Whether a tensor is called a weight or a bias, as PyTorch's layers call theirs.
+fn is_called_weight(name: &str) -> bool {
+    name.contains("weight") || name.contains("bias")
+}
+
+/// What a tensor is by its use, in a file that says nothing of any tensor. What has a name of its own and is computed with
+/// may be a parameter or a buffer: taken for a parameter, it is not lost.
+fn role(name: &str, used: Uses) -> Role {
+    match used {
+        Uses { statistic: true, .. } => Role::Buffer,
+        Uses { weight: true, .. } => Role::Parameter,
+        Uses { affine, other, .. } if (affine || other) && !is_made_up(name) => Role::Parameter,
+        _ => Role::Constant,
     }
+}
+
+/// What a tensor is that the exporter computed, in a file that says what all others are. `sources` are the tensors it was
+/// computed of.
+fn role_of_computed(name: &str, used: Uses, sources: Option<&str>) -> Role {
+    match used {
+        Uses { statistic: true, .. } => Role::Buffer,
+        Uses { weight: true, .. } if is_called_weight(name) || sources.is_some_and(is_called_weight) => Role::Parameter,
+        Uses { affine: true, .. } if is_called_weight(name) => Role::Parameter,
+        _ => Role::Constant,
+    }
+}
+
+/// The tensors that the exporter computed one of, as a list that Python writes.
+fn sources(info: &schema::ValueInfo) -> Option<(&str, &str)> {
+    Some((&info.name, value_of(&info.metadata_props, "pkg.onnxscript.optimizer.folded_from")?))
 }
 
 /// What the file says its tensors were in PyTorch.
@@ -192,15 +225,17 @@ fn uses<'a>(graph: &'a schema::Graph, merged: &HashMap<&'a str, Vec<&'a str>>) -
             let used = uses.entry(input).or_default();
             if form && (place == 0 || node.op_type == "Concat") {
                 used.weight |= of_output.weight;
+                used.affine |= of_output.affine;
                 used.statistic |= of_output.statistic;
                 used.other |= of_output.other;
                 continue;
             }
             match (node.op_type.as_str(), place) {
                 ("BatchNormalization", 3 | 4) => used.statistic = true,
+                ("BatchNormalization" | "InstanceNormalization", 1 | 2)
+                | ("LayerNormalization" | "GroupNormalization", 1 | 2) => used.affine = true,
                 ("MatMul" | "Gemm" | "Einsum", _)
-                | ("Conv" | "ConvTranspose" | "BatchNormalization", 1 | 2)
-                | ("InstanceNormalization" | "LayerNormalization" | "GroupNormalization", 1 | 2)
+                | ("Conv" | "ConvTranspose", 1 | 2)
                 | ("LSTM" | "GRU" | "RNN", 1..=3)
                 | ("PRelu", 1)
                 | ("Gather", 0) => used.weight = true,
@@ -229,14 +264,8 @@ fn merged<'a>(graph: &'a schema::Graph, told: &HashMap<&str, Role>) -> HashMap<&
 }
 
 /// What a reader of the figures should know of the weights.
-fn notes(
-    graph: &schema::Graph,
-    weights: &[Weight],
-    uses: &HashMap<&str, Uses>,
-    told: &HashMap<&str, Role>,
-) -> Vec<String> {
+fn notes(graph: &schema::Graph, weights: &[Weight], told: &HashMap<&str, Role>) -> Vec<String> {
     let mut notes = Vec::new();
-    let used = |weight: &Weight| uses.get(weight.name.as_str()).copied().unwrap_or_default();
     let parameters = || weights.iter().filter(|weight| weight.role == Role::Parameter && weight.transposed.is_none());
     let keep = match told.is_empty() {
         true => {
@@ -269,12 +298,10 @@ fn notes(
         notes.push(format!("`{}` is `{original}` turned: they are measured as one", copy.name));
     }
     if told.is_empty() {
-        // What is called a weight or a bias is one.
-        let called = |weight: &&Weight| weight.name.ends_with("weight") || weight.name.ends_with("bias");
-        let unsure: Vec<&str> = parameters()
-            .filter(|weight| !used(weight).weight && !called(weight))
-            .map(|weight| weight.name.as_str())
-            .collect();
+        // Also a buffer may stand where a weight would, as a table of coordinates that is multiplied.
+        let sure = |weight: &&Weight| is_called_weight(&weight.name) || is_made_up(&weight.name);
+        let unsure: Vec<&str> =
+            parameters().filter(|weight| !sure(weight)).map(|weight| weight.name.as_str()).collect();
         if !unsure.is_empty() {
             notes.push(format!(
                 "the file does not say whether {} are parameters or buffers: they are measured as parameters \
@@ -328,17 +355,15 @@ fn folded_batch_norm<'a>(graph: &'a schema::Graph, weights: &[Weight]) -> Vec<&'
 /// A constant that was computed of weights, with them.
 fn lost(info: &schema::ValueInfo, constants: &HashMap<&str, &Weight>) -> Option<String> {
     constants.get(info.name.as_str()).filter(|constant| constant.shape.iter().product::<usize>() > 1)?;
-    let sources = value_of(&info.metadata_props, "pkg.onnxscript.optimizer.folded_from")?;
-    let weights: Vec<&str> = sources.split('\'').skip(1).step_by(2).filter(|name| name.ends_with("weight")).collect();
+    let (_, sources) = sources(info)?;
+    let weights: Vec<&str> = sources.split('\'').skip(1).step_by(2).filter(|name| is_called_weight(name)).collect();
     (!weights.is_empty()).then(|| format!("`{}` of {}", info.name, named(&weights)))
 }
 
 /// Parameters that several modules use, in a file that was optimised.
 fn joined<'a>(graph: &'a schema::Graph, weights: &'a [Weight]) -> Vec<&'a str> {
     let optimised = |node: &Node| value_of(&node.metadata_props, "pkg.onnxscript.rewriter.rule_name").is_some();
-    let folded =
-        |info: &schema::ValueInfo| value_of(&info.metadata_props, "pkg.onnxscript.optimizer.folded_from").is_some();
-    if !graph.node.iter().any(optimised) && !graph.value_info.iter().any(folded) {
+    if !graph.node.iter().any(optimised) && !graph.value_info.iter().any(|info| sources(info).is_some()) {
         return Vec::new();
     }
     let mut modules: HashMap<&str, HashSet<String>> = HashMap::new();
