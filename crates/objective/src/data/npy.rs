@@ -41,7 +41,7 @@ pub(super) fn locate(beginning: &[u8], start: u64) -> Result<Option<Located>, St
     let offset = (beginning.len() - data.len()) as u64;
     let header = Header::parse(std::str::from_utf8(header).map_err(|_| "its header is not text".to_owned())?)?;
     let (number, big_endian) = element(header.descr)?;
-    let in_order = !big_endian && !(header.fortran_order && header.shape.len() > 1);
+    let in_order = !(big_endian || header.fortran_order && header.shape.len() > 1);
     Ok(in_order.then_some(Located { number, shape: header.shape, start: start + offset }))
 }
 
