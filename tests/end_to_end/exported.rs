@@ -84,14 +84,29 @@ fn inputs_that_were_not_standardized_are_warned_of_and_refused_where_asked() {
 fn every_command_takes_an_exported_network() {
     let basin = with_goldens();
     let on_data = ["--data", "npz:digits.npz", "--samples", "60", STANDARDIZE[0], STANDARDIZE[1]];
-    for command in [
-        &["keskar", "small-batch.pt2", "--dimension", "5", "--draws", "1"][..],
-        &["sharpness", "small-batch.pt2", "--measure", "gradient-norm,sam"],
-        &["batch-hessian", "small-batch.pt2", "--batch-sizes", "20", "--draws", "2"],
-        &["landscape", "line", "small-batch.pt2", "large-batch.pt", "--model", "small-batch.pt2", "--points", "3"],
-        &["landscape", "plane", "small-batch.pt2", "--points", "3"],
-    ] {
-        basin.done(&[command, &on_data].concat());
+    for network in ["small-batch.pt2", "small-batch.onnx"] {
+        for command in [
+            &["keskar", network, "--dimension", "5", "--draws", "1"][..],
+            &["sharpness", network, "--measure", "gradient-norm,sam"],
+            &["batch-hessian", network, "--batch-sizes", "20", "--draws", "2"],
+            &["compare", network, "large-batch.pt", "--model", network, "--draws", "1", "--dimension", "3"],
+            &["landscape", "line", network, "large-batch.pt", "--model", network, "--points", "3"],
+            &["landscape", "plane", network, "--points", "3"],
+            &[
+                "train",
+                "--model",
+                network,
+                "--epochs",
+                "1",
+                "--batch-size",
+                "20",
+                "-q",
+                "--out",
+                &format!("of-{network}"),
+            ],
+        ] {
+            basin.done(&[command, &on_data].concat());
+        }
     }
     let train = ["train", "--model", "small-batch.pt2", "--epochs", "1", "--batch-size", "20", "-q", "--out", "run"];
     basin.done(&[&train[..], &["--data", "npz:digits.npz"], &STANDARDIZE].concat());
