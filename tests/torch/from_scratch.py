@@ -70,6 +70,8 @@ def exported(model, x, path):
 
 
 if __name__ == "__main__":
+    # Paths of the machine that wrote them have no place in committed files.
+    torch.fx.config.do_not_emit_stack_traces = True
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
