@@ -80,5 +80,5 @@ macro_rules! targets {
 }
 
 targets! {
-    exported_program exported_graph pickle weights sharded_index npz npy idx cifar csv tokens parquet images records
+    exported_program exported_graph onnx pickle weights sharded_index npz npy idx cifar csv tokens parquet images records
 }
